@@ -1,0 +1,141 @@
+//! The only error type: every variant says what was wrong, what was expected and what was found.
+
+use std::path::PathBuf;
+
+/// `Result` with this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call was refused or did not finish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An array, tensor or list has the wrong shape or length.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// The argument.
+        what: &'static str,
+        /// The shape or length it must have.
+        expected: String,
+        /// The shape or length it has.
+        found: String,
+    },
+    /// A number lies outside its allowed range (NaN lies outside every range).
+    #[error("{what} must be {rule}, found {found}")]
+    OutOfRange {
+        /// The argument.
+        what: &'static str,
+        /// The allowed range, in words.
+        rule: &'static str,
+        /// The number found.
+        found: f64,
+    },
+    /// An entry of an array is NaN or infinite.
+    #[error("{what} must be finite, found {found} at row {row}, column {column}")]
+    NotFinite {
+        /// The argument.
+        what: &'static str,
+        /// Row of the first such entry.
+        row: usize,
+        /// Column of the first such entry.
+        column: usize,
+        /// The entry.
+        found: f64,
+    },
+    /// No assignment meets the budget.
+    #[error(
+        "infeasible: with no remembered columns and {norm} the budget must be at least {smallest}, found {budget}"
+    )]
+    Infeasible {
+        /// The norm of the program.
+        norm: &'static str,
+        /// The budget asked for.
+        budget: f64,
+        /// The smallest feasible budget.
+        smallest: f64,
+    },
+    /// A solver found the constraints inconsistent, where no closed form could tell beforehand.
+    #[error("infeasible: {method} proved that no assignment meets all budgets ({found})")]
+    InfeasibleProgram {
+        /// The solver that proved it.
+        method: &'static str,
+        /// The solver's own words.
+        found: String,
+    },
+    /// A solver stopped before it met its tolerance.
+    #[error(
+        "{method} stopped after {iterations} iterations: residual {residual:.1e} > {tolerance:.1e}"
+    )]
+    NotConverged {
+        /// The solver.
+        method: &'static str,
+        /// Iterations used.
+        iterations: usize,
+        /// Relative residual reached.
+        residual: f64,
+        /// Relative residual asked for.
+        tolerance: f64,
+    },
+    /// The chosen solver does not handle this kind of program.
+    #[error("{method} does not solve {what}; use {instead}")]
+    Unsupported {
+        /// The solver.
+        method: &'static str,
+        /// The kind of program.
+        what: &'static str,
+        /// What to use.
+        instead: &'static str,
+    },
+    /// A data file is missing, truncated or not what it should be.
+    #[error("{path}: expected {expected}, found {found}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it must hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+    /// The operating system refused to read or write a file.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A name was looked up and is not there.
+    #[error("{what}: no {found:?}; there is {expected}")]
+    Unknown {
+        /// The kind of thing.
+        what: &'static str,
+        /// The names there are.
+        expected: String,
+        /// The name asked for.
+        found: String,
+    },
+    /// A tensor operation failed.
+    #[error("tensor: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Shape error from anything printable.
+    pub(crate) fn shape(
+        what: &'static str,
+        expected: impl std::fmt::Debug,
+        found: impl std::fmt::Debug,
+    ) -> Self {
+        Self::Shape { what, expected: format!("{expected:?}"), found: format!("{found:?}") }
+    }
+}
+
+/// So that a failed selection can travel through candle's own `Result`, for example out of a user's
+/// `Module::forward`.
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(inner) => inner,
+            other => candle_core::Error::wrap(other),
+        }
+    }
+}

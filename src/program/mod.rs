@@ -1,0 +1,527 @@
+//! The selection program, its solvers and its derivative, in `f64` on nalgebra.
+//!
+//! A batch has `n` incoming points; `m` exemplars are remembered from before. The `n x (n + m)` cost
+//! matrix `D` says how badly column `j` stands in for incoming point `i`; the incoming columns come
+//! first. The program is
+//!
+//! ```text
+//! minimise    <D, Z> + R_eps(Z) + <c, t>               over Z (n x (n + m)) and t (one a group)
+//! subject to  Z >= 0,  Z 1 = r                         every incoming point is represented
+//!             || Z_{:,g} ||_p <= t_g                   for every group g of incoming columns
+//!             G t <= h                                 budgets; by default sum(t) <= kappa
+//!
+//! R_eps(Z) = eps/2 ||Z||_F^2  (quadratic)    eps sum Z log Z  (entropic)    0  (none)
+//! ```
+//!
+//! `Z` is the *assignment*; the *weight* of a group (by default: of an incoming point) is
+//! `s_g = ||Z_{:,g}||_p`. Remembered columns cost no budget.
+//!
+//! # Choosing the norm
+//! `p = inf` (default) and `p = 2` couple the rows: near-duplicates share one representative. With
+//! `p = 1` the constraint collapses to "total mass on incoming columns at most kappa", and two
+//! near-duplicates far from memory are both taken; it is the program of the HOST-CP paper's code.
+//!
+//! # Choosing eps
+//! A linear program's solution is a vertex and its cost derivative is zero almost everywhere. `eps`
+//! smooths it: tie it to the costs (0.1 of their median is a good start) and look at
+//! [`Diagnostics::live_rows`]: a row passes gradient to its costs only if two or more columns share it.
+//!
+//! # References
+//! - E. Elhamifar, M. C. De Paolis Kaluza, *Online Summarization via Submodular and Convex
+//!   Optimization*, CVPR 2017: the program with incoming and remembered columns.
+//! - S. Das, A. Singh, S. Chatterjee, S. Bhattacharya, S. Bhattacharya, *Finding High-Value Training
+//!   Data Subset through Differentiable Convex Programming*, ECML-PKDD 2021, arXiv 2104.13794: its use
+//!   as a layer.
+//! - A. Agrawal et al., *Differentiable Convex Optimization Layers*, NeurIPS 2019; B. Amos,
+//!   J. Z. Kolter, *OptNet*, ICML 2017: implicit differentiation of the KKT conditions.
+//!
+//! # Differences from the papers
+//! The regulariser, p = inf as the default, groups, several budget rows and column costs are added.
+
+mod adjoint;
+mod dual;
+mod prox;
+mod reference;
+mod selection;
+mod structured;
+mod vertex;
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::{Error, Result};
+
+pub use selection::{Diagnostics, Gradients, Selection, Upstream, Verdict};
+
+/// The norm that turns a column of the assignment into a weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Norm {
+    /// Sum: total mass. No diversity within a batch.
+    One,
+    /// Euclidean.
+    Two,
+    /// Largest entry: weights lie in `[0, r_max]`.
+    #[default]
+    Infinity,
+}
+
+impl Norm {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "1",
+            Self::Two => "2",
+            Self::Infinity => "inf",
+        }
+    }
+
+    /// `||values||_p` for non-negative values.
+    fn of(self, values: impl Iterator<Item = f64>) -> f64 {
+        match self {
+            Self::One => values.sum(),
+            Self::Two => values.map(|v| v * v).sum::<f64>().sqrt(),
+            Self::Infinity => values.fold(0.0, f64::max),
+        }
+    }
+}
+
+/// The smoothing term `R_eps`; the number is `eps > 0`, in the units of the costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Regulariser {
+    /// No smoothing: a linear (p = 1, inf) or second-order cone (p = 2) program.
+    None,
+    /// `eps/2 ||Z||_F^2`: sparse assignments, piecewise smooth.
+    Quadratic(f64),
+    /// `eps sum Z log Z`: dense assignments, smooth.
+    Entropic(f64),
+}
+
+impl Regulariser {
+    /// `eps`, zero for [`Regulariser::None`].
+    pub fn eps(self) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Quadratic(eps) | Self::Entropic(eps) => eps,
+        }
+    }
+
+    /// `phi(z)` of `R_eps = eps sum phi(z)`.
+    fn value(self, z: f64) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Quadratic(_) => 0.5 * z * z,
+            Self::Entropic(_) if z > 0.0 => z * z.ln(),
+            Self::Entropic(_) => 0.0,
+        }
+    }
+
+    /// `phi'(z)` for a live entry.
+    fn slope(self, z: f64) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Quadratic(_) => z,
+            Self::Entropic(_) => 1.0 + z.ln(),
+        }
+    }
+}
+
+/// How much weight the incoming points may carry.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Budget {
+    /// `sum(t) <= fraction * n`.
+    Fraction(f64),
+    /// `sum(t) <= kappa`.
+    Absolute(f64),
+    /// One or more rows of `G t <= h`: quotas a class, costs a point, sizes of groups.
+    Rows(Vec<BudgetRow>),
+}
+
+/// One budget: `sum_g coefficients_g * t_g <= limit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetRow {
+    /// One coefficient `>= 0` a group (by default: an incoming point).
+    pub coefficients: Vec<f64>,
+    /// The limit `h > 0`.
+    pub limit: f64,
+}
+
+/// Who solves the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Structured where it applies (eps > 0), reference otherwise or if structured does not converge;
+    /// the [`Verdict`] says which ran and why.
+    #[default]
+    Auto,
+    /// Clarabel, a general interior-point solver, followed by an active-set refinement when eps > 0.
+    /// Slow, trusted.
+    Reference,
+    /// Semismooth Newton on the dual; needs eps > 0. Fast.
+    Structured,
+}
+
+impl Method {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Reference => "reference",
+            Self::Structured => "structured",
+        }
+    }
+}
+
+/// When a solve counts as finished, and how much it may try.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SolveOptions {
+    /// Who solves.
+    pub method: Method,
+    /// Largest relative KKT residual of the structured solver and of the refinement: row masses
+    /// relative to the largest mass, budgets relative to their limit. The costs are scaled to order
+    /// one before, so stationarity holds to rounding.
+    pub tolerance: f64,
+    /// Largest number of Newton steps over all stages of the structured solver.
+    pub max_iterations: usize,
+    /// Clarabel's feasibility, absolute and relative gap tolerance.
+    pub reference_tolerance: f64,
+    /// Clarabel's iteration limit.
+    pub reference_max_iterations: usize,
+}
+
+impl Default for SolveOptions {
+    fn default() -> Self {
+        Self {
+            method: Method::Auto,
+            tolerance: 1e-10,
+            max_iterations: 300,
+            reference_tolerance: 1e-9,
+            reference_max_iterations: 200,
+        }
+    }
+}
+
+impl From<Method> for SolveOptions {
+    fn from(method: Method) -> Self {
+        Self { method, ..Self::default() }
+    }
+}
+
+/// What a program may have besides costs and budget. Start from `ProgramOptions::default()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgramOptions {
+    /// The norm of the weights.
+    pub norm: Norm,
+    /// The smoothing term.
+    pub regulariser: Regulariser,
+    /// `c`, one entry `>= 0` a group: a price for each unit of weight. Default: zero.
+    pub column_costs: Option<Vec<f64>>,
+    /// `r`, one entry `> 0` an incoming point. Default: one.
+    pub row_masses: Option<Vec<f64>>,
+    /// The group of each incoming column, numbered `0..q` without gaps; groups are weighted as a
+    /// whole. Default: a group a column.
+    pub groups: Option<Vec<usize>>,
+}
+
+impl Default for ProgramOptions {
+    /// p = inf, quadratic with eps = 0.1, no column costs, unit masses, a group a column.
+    fn default() -> Self {
+        Self {
+            norm: Norm::Infinity,
+            regulariser: Regulariser::Quadratic(0.1),
+            column_costs: None,
+            row_masses: None,
+            groups: None,
+        }
+    }
+}
+
+/// A checked selection program; see the [module](self) for the formula.
+///
+/// # Example
+/// Two near-duplicates and one point apart, nothing remembered, budget for two points. The pair is
+/// represented once; which of the two is a tie, so their weights share it.
+/// ```
+/// use gleaner::program::{Budget, Method, ProgramOptions, SelectionProgram};
+/// use nalgebra::dmatrix;
+///
+/// let costs = dmatrix![
+///     0.0, 0.1, 4.0;
+///     0.1, 0.0, 4.0;
+///     4.0, 4.0, 0.0
+/// ];
+/// let program = SelectionProgram::new(costs, Budget::Absolute(2.0), ProgramOptions::default())?;
+/// let selection = program.solve(Method::Auto)?;
+/// let w = selection.weights();
+/// assert!((w[0] + w[1] - 1.0).abs() < 1e-6 && (w[2] - 1.0).abs() < 1e-6);
+/// assert!(selection.verdict().gap < 1e-8);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SelectionProgram {
+    costs: DMatrix<f64>,
+    norm: Norm,
+    regulariser: Regulariser,
+    column_costs: DVector<f64>,
+    row_masses: DVector<f64>,
+    /// Columns of each group.
+    groups: Vec<Vec<usize>>,
+    /// `G`, budgets x groups.
+    coefficients: DMatrix<f64>,
+    /// `h`.
+    limits: DVector<f64>,
+}
+
+impl SelectionProgram {
+    /// Checks everything once; a program that exists is well-formed.
+    ///
+    /// `costs` is `n x (n + m)`: row `i` an incoming point, the first `n` columns the incoming points,
+    /// the last `m` (zero or more) the remembered ones.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty matrix, fewer columns than rows, or an option of the wrong length;
+    /// [`Error::NotFinite`] for NaN or infinity; [`Error::OutOfRange`] for `eps <= 0` in a regulariser,
+    /// a budget `<= 0`, a fraction above 1, negative column costs or coefficients, masses `<= 0`;
+    /// [`Error::Infeasible`] where a closed form shows that no assignment meets a budget (only without
+    /// remembered columns; the message names the smallest budget).
+    pub fn new(costs: DMatrix<f64>, budget: Budget, options: ProgramOptions) -> Result<Self> {
+        let (n, width) = costs.shape();
+        if n == 0 || width < n {
+            return Err(Error::Shape {
+                what: "costs",
+                expected: "n rows and n + m columns, n >= 1, m >= 0".into(),
+                found: format!("{n} x {width}"),
+            });
+        }
+        finite("costs", &costs)?;
+        if !matches!(options.regulariser, Regulariser::None) {
+            positive("eps", options.regulariser.eps())?;
+        }
+        let groups = groups_of(options.groups, n)?;
+        let q = groups.len();
+        let column_costs = vector("column costs", options.column_costs, q, 0.0)?;
+        for &cost in &column_costs {
+            if cost < 0.0 {
+                return Err(Error::OutOfRange { what: "column cost", rule: ">= 0", found: cost });
+            }
+        }
+        let row_masses = vector("row masses", options.row_masses, n, 1.0)?;
+        row_masses.iter().try_for_each(|&mass| positive("row mass", mass))?;
+        let (coefficients, limits) = budget_rows(budget, n, q)?;
+        let program = Self {
+            costs,
+            norm: options.norm,
+            regulariser: options.regulariser,
+            column_costs: column_costs.into(),
+            row_masses: row_masses.into(),
+            groups,
+            coefficients,
+            limits,
+        };
+        program.check_feasible()?;
+        Ok(program)
+    }
+
+    /// Number of incoming points `n`.
+    pub fn incoming(&self) -> usize {
+        self.costs.nrows()
+    }
+
+    /// Number of remembered exemplars `m`.
+    pub fn remembered(&self) -> usize {
+        self.costs.ncols() - self.costs.nrows()
+    }
+
+    /// Number of groups, and so of weights (`n` unless groups were given).
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The `n x (n + m)` costs.
+    pub fn costs(&self) -> &DMatrix<f64> {
+        &self.costs
+    }
+
+    /// The norm of the weights.
+    pub fn norm(&self) -> Norm {
+        self.norm
+    }
+
+    /// The smoothing term.
+    pub fn regulariser(&self) -> Regulariser {
+        self.regulariser
+    }
+
+    /// `h`, one limit a budget row.
+    pub fn limits(&self) -> &DVector<f64> {
+        &self.limits
+    }
+
+    /// `r`, one mass an incoming point.
+    pub fn row_masses(&self) -> &DVector<f64> {
+        &self.row_masses
+    }
+
+    /// `c`, one cost a group.
+    pub fn column_costs(&self) -> &DVector<f64> {
+        &self.column_costs
+    }
+
+    /// Solves the program.
+    ///
+    /// # Cost
+    /// Structured: `O(n (n + m) + n^3)` a Newton step, about ten steps. Reference: a sparse interior
+    /// point over `n (n + m)` variables, some hundred times slower.
+    ///
+    /// # Errors
+    /// [`Error::NotConverged`] with the residual reached; [`Error::InfeasibleProgram`] if several
+    /// budget rows exclude each other; [`Error::Unsupported`] for `Method::Structured` without a
+    /// regulariser.
+    pub fn solve(&self, options: impl Into<SolveOptions>) -> Result<Selection> {
+        let options = options.into();
+        let smooth = self.regulariser != Regulariser::None;
+        match options.method {
+            Method::Reference => reference::solve(self, &options),
+            Method::Structured if smooth => structured::solve(self, &options),
+            Method::Structured => Err(Error::Unsupported {
+                method: Method::Structured.name(),
+                what: "programs without a regulariser",
+                instead: "Method::Reference or Method::Auto",
+            }),
+            Method::Auto if smooth => structured::solve(self, &options).or_else(|error| {
+                let mut selection = reference::solve(self, &options)?;
+                selection.record_fallback(error.to_string());
+                Ok(selection)
+            }),
+            Method::Auto => reference::solve(self, &options),
+        }
+    }
+
+    /// `<D, Z> + R_eps(Z) + <c, s>` at any assignment.
+    pub(crate) fn objective(&self, assignment: &DMatrix<f64>, weights: &DVector<f64>) -> f64 {
+        let smooth: f64 = match self.regulariser {
+            Regulariser::None => 0.0,
+            r => assignment.iter().map(|&z| r.value(z)).sum::<f64>() * r.eps(),
+        };
+        self.costs.dot(assignment) + smooth + self.column_costs.dot(weights)
+    }
+
+    /// `||Z_{:,g}||_p` for every group.
+    fn weights_of(&self, assignment: &DMatrix<f64>) -> DVector<f64> {
+        DVector::from_iterator(
+            self.groups.len(),
+            self.groups.iter().map(|columns| {
+                self.norm
+                    .of(columns.iter().flat_map(|&j| assignment.column(j).into_iter().copied()))
+            }),
+        )
+    }
+
+    /// Without memory, `sum_g a_g ||Z_g||_p >= ||r||_p * min_g a_g / |g|^(1 - 1/p)` by the triangle
+    /// inequality, with equality for one group that takes everything evenly.
+    fn check_feasible(&self) -> Result<()> {
+        if self.remembered() > 0 {
+            return Ok(());
+        }
+        let mass = self.norm.of(self.row_masses.iter().copied());
+        for (row, &limit) in self.coefficients.row_iter().zip(&self.limits) {
+            let share = |(a, columns): (&f64, &Vec<usize>)| {
+                let size = columns.len() as f64;
+                a / match self.norm {
+                    Norm::One => 1.0,
+                    Norm::Two => size.sqrt(),
+                    Norm::Infinity => size,
+                }
+            };
+            let smallest =
+                mass * row.iter().zip(&self.groups).map(share).fold(f64::INFINITY, f64::min);
+            // A budget computed as the bound itself must pass despite rounding.
+            if limit < smallest * (1.0 - 1e-12) {
+                return Err(Error::Infeasible { norm: self.norm.name(), budget: limit, smallest });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn positive(what: &'static str, found: f64) -> Result<()> {
+    if found > 0.0 && found.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::OutOfRange { what, rule: "> 0 and finite", found })
+    }
+}
+
+fn finite(what: &'static str, matrix: &DMatrix<f64>) -> Result<()> {
+    match matrix.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(k) => {
+            let (row, column) = (k % matrix.nrows(), k / matrix.nrows());
+            Err(Error::NotFinite { what, row, column, found: matrix[(row, column)] })
+        }
+    }
+}
+
+/// An optional vector: of the right length and finite, or filled with its default.
+fn vector(
+    what: &'static str,
+    given: Option<Vec<f64>>,
+    len: usize,
+    default: f64,
+) -> Result<Vec<f64>> {
+    let Some(values) = given else { return Ok(vec![default; len]) };
+    if values.len() != len {
+        return Err(Error::shape(what, len, values.len()));
+    }
+    finite(what, &DMatrix::from_column_slice(len, 1, &values))?;
+    Ok(values)
+}
+
+fn groups_of(given: Option<Vec<usize>>, n: usize) -> Result<Vec<Vec<usize>>> {
+    let Some(labels) = given else { return Ok((0..n).map(|j| vec![j]).collect()) };
+    if labels.len() != n {
+        return Err(Error::shape("groups", n, labels.len()));
+    }
+    let count = labels.iter().max().map_or(0, |&g| g.saturating_add(1)).min(n + 1);
+    let mut groups = vec![Vec::new(); count];
+    for (j, &g) in labels.iter().enumerate() {
+        let group = groups.get_mut(g).ok_or(Error::OutOfRange {
+            what: "group number",
+            rule: "in 0..q without gaps",
+            found: g as f64,
+        })?;
+        group.push(j);
+    }
+    match groups.iter().position(Vec::is_empty) {
+        None => Ok(groups),
+        Some(missing) => Err(Error::Shape {
+            what: "groups",
+            expected: "every number in 0..q used".into(),
+            found: format!("no column in group {missing}"),
+        }),
+    }
+}
+
+fn budget_rows(budget: Budget, n: usize, q: usize) -> Result<(DMatrix<f64>, DVector<f64>)> {
+    let total = |limit| vec![BudgetRow { coefficients: vec![1.0; q], limit }];
+    let rows = match budget {
+        Budget::Fraction(fraction) => {
+            positive("budget fraction", fraction)?;
+            if fraction > 1.0 {
+                let rule = "at most 1";
+                return Err(Error::OutOfRange { what: "budget fraction", rule, found: fraction });
+            }
+            total(fraction * n as f64)
+        }
+        Budget::Absolute(kappa) => total(kappa),
+        Budget::Rows(rows) => rows,
+    };
+    if rows.is_empty() {
+        return Err(Error::shape("budget rows", "at least one", 0));
+    }
+    for row in &rows {
+        positive("budget", row.limit)?;
+        let coefficients = vector("budget coefficients", Some(row.coefficients.clone()), q, 0.0)?;
+        if let Some(&found) = coefficients.iter().find(|&&a| a < 0.0) {
+            return Err(Error::OutOfRange { what: "budget coefficient", rule: ">= 0", found });
+        }
+    }
+    let coefficients = DMatrix::from_fn(rows.len(), q, |b, g| rows[b].coefficients[g]);
+    Ok((coefficients, DVector::from_iterator(rows.len(), rows.iter().map(|row| row.limit))))
+}

@@ -1,0 +1,280 @@
+//! A solved program: assignment, weights, verdict, and its pullback.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::dual::{Margins, Point, Scaled};
+use super::{Method, SelectionProgram, adjoint, vertex};
+use crate::error::{Error, Result};
+
+/// How a solve ended. A solve that did not finish is an error, so every verdict describes a solution.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Objective at the returned assignment.
+    pub primal: f64,
+    /// Lower bound on the optimal objective.
+    pub dual: f64,
+    /// `|primal - dual| / max(1, |primal|)`, both in units of the mean cost.
+    pub gap: f64,
+    /// Largest relative violation of the row masses and budgets.
+    pub residual: f64,
+    /// Newton steps, or interior-point iterations.
+    pub iterations: usize,
+    /// The solver whose answer this is; never [`Method::Auto`].
+    pub method: Method,
+    /// Why [`Method::Auto`] turned from structured to reference, if it did.
+    pub fallback: Option<String>,
+    /// For the reference solver: how far the active-set refinement moved the assignment from
+    /// clarabel's own answer (largest entry); `None` if there was no refinement.
+    pub refinement: Option<f64>,
+}
+
+/// What a user should know before trusting a gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Diagnostics {
+    /// Rows shared by two or more columns: only these pass gradient to their costs.
+    pub live_rows: usize,
+    /// Conditions (entry zero or not, at the cap or below it, group live or not, budget tight or
+    /// slack) that hold by less than 1e-7 of the mean cost. If any, the derivative is one-sided and an
+    /// element of the generalised derivative is returned.
+    pub weakly_active: usize,
+    /// The smallest such distance, in units of the mean cost.
+    pub margin: f64,
+    /// `||M y - b|| / ||b||` of the adjoint solve; zero before a pullback.
+    pub backward_residual: f64,
+    /// Smallest over largest pivot of the adjoint matrix; one before a pullback. Near zero the
+    /// multipliers are not unique (rows that hang together by one cap, a budget just feasible): the
+    /// gradient of the costs is still exact, that of row masses is one of several one-sided ones.
+    pub conditioning: f64,
+}
+
+/// An upstream gradient: what the loss says about the answer. Missing parts count as zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Upstream<'a> {
+    /// `dL/dZ`, `n x (n + m)`.
+    pub assignment: Option<&'a DMatrix<f64>>,
+    /// `dL/ds`, one entry a group.
+    pub weights: Option<&'a DVector<f64>>,
+}
+
+/// The gradient of a loss with respect to every parameter of the program.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Gradients {
+    /// `dL/dD`, `n x (n + m)`.
+    pub costs: DMatrix<f64>,
+    /// `dL/dc`, one entry a group.
+    pub column_costs: DVector<f64>,
+    /// `dL/dr`, one entry an incoming point.
+    pub row_masses: DVector<f64>,
+    /// `dL/dh`, one entry a budget row.
+    pub budgets: DVector<f64>,
+    /// `dL/deps`; zero without a regulariser.
+    pub eps: f64,
+    /// How far to trust the above.
+    pub diagnostics: Diagnostics,
+}
+
+/// What the pullback differentiates.
+#[derive(Clone, Debug)]
+pub(super) enum Face {
+    /// A smoothed program: the dual point in the solver's units.
+    Smooth(Box<Point>),
+    /// A program without a regulariser: the solution sits on a face of the feasible set.
+    Vertex,
+}
+
+/// The solution of a [`SelectionProgram`]. It owns what its derivative needs.
+///
+/// # Example
+/// More budget, less cost: the derivative of the objective's row cost with respect to the budget is
+/// minus the budget's multiplier.
+/// ```
+/// use gleaner::program::{Budget, Method, ProgramOptions, SelectionProgram, Upstream};
+/// use nalgebra::{DMatrix, DVector};
+///
+/// let points = [0.0_f64, 0.3, 1.0, 1.6];
+/// let costs = DMatrix::from_fn(4, 4, |i, j| (points[i] - points[j]).abs());
+/// let program = SelectionProgram::new(costs, Budget::Absolute(2.0), ProgramOptions::default())?;
+/// let selection = program.solve(Method::Auto)?;
+///
+/// let every_weight = DVector::from_element(4, 1.0);
+/// let gradients = selection.pullback(Upstream { weights: Some(&every_weight), assignment: None })?;
+/// // The weights sum to the budget, so their sum rises one for one with it.
+/// assert!((gradients.budgets[0] - 1.0).abs() < 1e-9);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Selection {
+    program: SelectionProgram,
+    assignment: DMatrix<f64>,
+    weights: DVector<f64>,
+    row_multipliers: DVector<f64>,
+    budget_multipliers: DVector<f64>,
+    verdict: Verdict,
+    pub(super) face: Face,
+}
+
+impl Selection {
+    /// From a converged dual point.
+    pub(super) fn from_dual(
+        program: &SelectionProgram,
+        scaled: &Scaled,
+        point: Point,
+        method: Method,
+        iterations: usize,
+    ) -> Self {
+        let assignment = point.assignment(program);
+        let weights = program.weights_of(&assignment);
+        let (row_multipliers, budget_multipliers) = scaled.unscale(&point);
+        let primal = program.objective(&assignment, &weights);
+        let dual = point.value * scaled.scale + scaled.row_shift.dot(&program.row_masses);
+        let verdict = Verdict {
+            primal,
+            dual,
+            gap: relative_gap(primal, dual, scaled.scale),
+            residual: point.residual(program),
+            iterations,
+            method,
+            fallback: None,
+            refinement: None,
+        };
+        Self {
+            program: program.clone(),
+            assignment,
+            weights,
+            row_multipliers,
+            budget_multipliers,
+            verdict,
+            face: Face::Smooth(Box::new(point)),
+        }
+    }
+
+    /// From primal and dual values of a program without a regulariser.
+    pub(super) fn from_vertex(
+        program: &SelectionProgram,
+        assignment: DMatrix<f64>,
+        row_multipliers: DVector<f64>,
+        budget_multipliers: DVector<f64>,
+        verdict: Verdict,
+    ) -> Self {
+        Self {
+            weights: program.weights_of(&assignment),
+            program: program.clone(),
+            assignment,
+            row_multipliers,
+            budget_multipliers,
+            verdict,
+            face: Face::Vertex,
+        }
+    }
+
+    pub(super) fn record_fallback(&mut self, reason: String) {
+        self.verdict.fallback = Some(reason);
+    }
+
+    pub(super) fn record_refinement(&mut self, moved: f64) {
+        self.verdict.refinement = Some(moved);
+    }
+
+    /// The program that was solved.
+    pub fn program(&self) -> &SelectionProgram {
+        &self.program
+    }
+
+    /// `Z`, `n x (n + m)`; rows sum to the row masses.
+    pub fn assignment(&self) -> &DMatrix<f64> {
+        &self.assignment
+    }
+
+    /// `s`, one weight a group (by default: an incoming point).
+    pub fn weights(&self) -> &DVector<f64> {
+        &self.weights
+    }
+
+    /// `nu`: the price of one unit of row mass.
+    pub fn row_multipliers(&self) -> &DVector<f64> {
+        &self.row_multipliers
+    }
+
+    /// `lambda >= 0`: by how much the optimal cost falls for one more unit of each budget.
+    pub fn budget_multipliers(&self) -> &DVector<f64> {
+        &self.budget_multipliers
+    }
+
+    /// How the solve ended.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Live rows, weak activity and margin of the solution. `O(n (n + m))`.
+    pub fn diagnostics(&self) -> Diagnostics {
+        let live_rows = self
+            .assignment
+            .row_iter()
+            .filter(|row| row.iter().filter(|&&z| z > vertex::LIVE).count() >= 2);
+        let live_rows = live_rows.count();
+        let margins = match &self.face {
+            Face::Smooth(point) => {
+                Margins::of(&Scaled::new(&self.program), point, Diagnostics::WEAK)
+            }
+            Face::Vertex => vertex::margins(self, Diagnostics::WEAK),
+        };
+        Diagnostics {
+            live_rows,
+            weakly_active: margins.weak,
+            margin: margins.smallest,
+            backward_residual: 0.0,
+            conditioning: 1.0,
+        }
+    }
+
+    /// The gradient of a loss with respect to every parameter of the program, by implicit
+    /// differentiation of the KKT conditions at the solution.
+    ///
+    /// With a regulariser the result is exact wherever the solution is strictly complementary, and an
+    /// element of the generalised derivative elsewhere (see [`Diagnostics::weakly_active`]). Without
+    /// one the solution moves with row masses and budgets but, almost everywhere, not with the costs
+    /// (p = 1, inf): their gradient is then zero, exactly.
+    ///
+    /// # Cost
+    /// One factorisation: `O(n^3 + n (n + m))`; without a regulariser a dense singular value
+    /// decomposition of the size of the support.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::NotFinite`] for a bad upstream gradient. Never NaN.
+    pub fn pullback(&self, upstream: Upstream) -> Result<Gradients> {
+        if let Some(matrix) = upstream.assignment {
+            if matrix.shape() != self.assignment.shape() {
+                let (expected, found) = (self.assignment.shape(), matrix.shape());
+                return Err(Error::shape("upstream gradient of the assignment", expected, found));
+            }
+            super::finite("upstream gradient of the assignment", matrix)?;
+        }
+        if let Some(vector) = upstream.weights {
+            if vector.len() != self.weights.len() {
+                let (expected, found) = (self.weights.len(), vector.len());
+                return Err(Error::shape("upstream gradient of the weights", expected, found));
+            }
+            super::finite(
+                "upstream gradient of the weights",
+                &DMatrix::from_column_slice(vector.len(), 1, vector.as_slice()),
+            )?;
+        }
+        match &self.face {
+            Face::Smooth(point) => adjoint::pullback(self, point, upstream),
+            Face::Vertex => vertex::pullback(self, upstream),
+        }
+    }
+}
+
+impl Diagnostics {
+    /// Below this distance (in units of the mean cost) a condition counts as weakly active: a change
+    /// of the parameters by rounding of an `f32` could flip it.
+    pub const WEAK: f64 = 1e-7;
+}
+
+pub(super) fn relative_gap(primal: f64, dual: f64, scale: f64) -> f64 {
+    (primal - dual).abs() / scale.max(primal.abs())
+}

@@ -1,0 +1,222 @@
+//! The pullback against central differences, for every parameter.
+
+mod common;
+
+use common::{Recipe, cases, norms, recipe, smoothed};
+use gleaner::program::{
+    Budget, Gradients, Method, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
+    SolveOptions, Upstream,
+};
+use nalgebra::{DMatrix, DVector, dmatrix};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+
+/// Step of the central differences. With the five-point stencil the truncation error is of the order
+/// (step/eps)^4 <= 1e-12 and the rounding error 1e-13/(eps step) <= 1e-6 at eps = 0.01, typically 1e-9.
+const STEP: f64 = 1e-5;
+/// Allowed difference, relative to the largest gradient entry of the kind (or to 0.1, where a whole kind
+/// vanishes: the upstream gradient is of order one).
+const TOLERANCE: f64 = 1e-6;
+
+struct Loss {
+    assignment: DMatrix<f64>,
+    weights: DVector<f64>,
+}
+
+impl Loss {
+    fn random(selection: &Selection, seed: u64) -> Self {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
+        let (n, w) = selection.assignment().shape();
+        Self {
+            assignment: DMatrix::from_fn(n, w, |_, _| rng.random_range(-1.0..1.0)),
+            weights: DVector::from_fn(selection.weights().len(), |_, _| {
+                rng.random_range(-1.0..1.0)
+            }),
+        }
+    }
+
+    fn of(&self, selection: &Selection) -> f64 {
+        self.assignment.dot(selection.assignment()) + self.weights.dot(selection.weights())
+    }
+
+    fn upstream(&self) -> Upstream<'_> {
+        Upstream { assignment: Some(&self.assignment), weights: Some(&self.weights) }
+    }
+}
+
+fn tight_options(method: Method) -> SolveOptions {
+    SolveOptions { method, tolerance: 1e-13, ..Default::default() }
+}
+
+/// Five-point central difference of the loss along one parameter.
+fn difference(
+    recipe: &Recipe,
+    loss: &Loss,
+    method: Method,
+    step: f64,
+    vary: impl Fn(&mut Recipe, f64),
+) -> f64 {
+    let at = |h: f64| {
+        let mut recipe = recipe.clone();
+        vary(&mut recipe, h);
+        loss.of(&recipe.program().solve(tight_options(method)).expect("solves"))
+    };
+    (8.0 * (at(step) - at(-step)) - (at(2.0 * step) - at(-2.0 * step))) / (12.0 * step)
+}
+
+fn scaled_error(exact: &[f64], differences: &[f64]) -> f64 {
+    let size = exact.iter().chain(differences).fold(0.1f64, |a, b| a.max(b.abs()));
+    exact.iter().zip(differences).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+}
+
+/// The largest scaled error of each kind of parameter.
+fn errors(
+    recipe: &Recipe,
+    loss: &Loss,
+    gradients: &Gradients,
+    method: Method,
+) -> Vec<(&'static str, f64)> {
+    let (n, w) = recipe.costs.shape();
+    let groups = gradients.column_costs.len();
+    let central =
+        |step, vary: &dyn Fn(&mut Recipe, f64)| difference(recipe, loss, method, step, vary);
+    let costs: Vec<f64> =
+        (0..n * w).map(|k| central(STEP, &|r: &mut Recipe, h| r.costs[k] += h)).collect();
+    let masses: Vec<f64> = (0..n)
+        .map(|i| {
+            central(STEP, &|r: &mut Recipe, h| {
+                r.options.row_masses.get_or_insert_with(|| vec![1.0; n])[i] += h;
+            })
+        })
+        .collect();
+    let rows = gradients.budgets.len();
+    let budgets: Vec<f64> = (0..rows)
+        .map(|b| {
+            central(STEP, &|r: &mut Recipe, h| match &mut r.budget {
+                Budget::Absolute(kappa) => *kappa += h,
+                Budget::Rows(rows) => rows[b].limit += h,
+                other => panic!("{other:?}"),
+            })
+        })
+        .collect();
+    let mut found = vec![
+        ("costs", scaled_error(gradients.costs.as_slice(), &costs)),
+        ("row masses", scaled_error(gradients.row_masses.as_slice(), &masses)),
+        ("budgets", scaled_error(gradients.budgets.as_slice(), &budgets)),
+    ];
+    // A zero column cost can only rise; its derivative is tested where it has room both ways.
+    if recipe.options.column_costs.is_some() {
+        let prices: Vec<f64> = (0..groups)
+            .map(|g| {
+                central(STEP, &|r: &mut Recipe, h| {
+                    r.options.column_costs.as_mut().expect("given")[g] += h;
+                })
+            })
+            .collect();
+        found.push(("column costs", scaled_error(gradients.column_costs.as_slice(), &prices)));
+    }
+    let eps = recipe.options.regulariser.eps();
+    if eps > 0.0 {
+        let along = central(10.0 * STEP * eps, &|r: &mut Recipe, h| {
+            r.options.regulariser = match r.options.regulariser {
+                Regulariser::Quadratic(eps) => Regulariser::Quadratic(eps + h),
+                Regulariser::Entropic(eps) => Regulariser::Entropic(eps + h),
+                Regulariser::None => Regulariser::None,
+            };
+        });
+        found.push(("eps", scaled_error(&[gradients.eps], &[along])));
+    }
+    found
+}
+
+fn check(recipe: &Recipe, seed: u64, method: Method) -> std::result::Result<(), TestCaseError> {
+    let selection = recipe.program().solve(tight_options(method)).expect("solves");
+    let loss = Loss::random(&selection, seed);
+    let gradients = selection.pullback(loss.upstream()).expect("pulls back");
+    // Differences straddle a kink where a condition holds by less than a few steps: not defined there.
+    prop_assume!(gradients.diagnostics.margin > 40.0 * STEP);
+    prop_assume!(gradients.diagnostics.conditioning > 1e-9);
+    prop_assert!(gradients.diagnostics.backward_residual < 1e-9);
+    for (name, error) in errors(recipe, &loss, &gradients, method) {
+        prop_assert!(error < TOLERANCE, "{name}: {error:.2e}\n{:?}", gradients.diagnostics);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn structured(seed in any::<u64>(), n in 1usize..8, m in 0usize..5, norm in norms(), smooth in smoothed()) {
+        check(&recipe(seed, n, m, norm, smooth), seed, Method::Structured)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn reference(seed in any::<u64>(), n in 1usize..5, m in 0usize..4, norm in norms(), smooth in smoothed()) {
+        check(&recipe(seed, n, m, norm, smooth), seed, Method::Reference)?;
+    }
+}
+
+/// A linear program: its vertex does not move with the costs, and moves linearly with budget and masses.
+#[test]
+fn a_vertex_moves_with_the_budget_only() {
+    let costs = dmatrix![
+        0.0, 1.1, 2.0, 1.3;
+        1.1, 0.0, 1.7, 0.6;
+        2.0, 1.7, 0.0, 2.9
+    ];
+    for (norm, kappa) in [(Norm::One, 1.4), (Norm::Infinity, 1.4)] {
+        let options = ProgramOptions { norm, regulariser: Regulariser::None, ..Default::default() };
+        let recipe = Recipe { costs: costs.clone(), budget: Budget::Absolute(kappa), options };
+        let selection = recipe.program().solve(Method::Auto).unwrap();
+        let weights = DVector::from_vec(vec![1.0, 2.0, 3.0]);
+        let upstream = Upstream { weights: Some(&weights), assignment: None };
+        let gradients = selection.pullback(upstream).unwrap();
+        assert!(gradients.costs.amax() < 1e-12, "{norm:?}: {}", gradients.costs);
+        let at = |h: f64| {
+            let mut recipe = recipe.clone();
+            recipe.budget = Budget::Absolute(kappa + h);
+            weights.dot(recipe.program().solve(Method::Auto).unwrap().weights())
+        };
+        let central = (at(1e-3) - at(-1e-3)) / 2e-3;
+        // Clarabel's solution is good to about 1e-8, so the difference to 1e-5.
+        assert!((gradients.budgets[0] - central).abs() < 1e-4, "{norm:?} {central} {gradients:?}");
+    }
+}
+
+/// Exact ties: the derivative is one-sided, but defined, finite and reported.
+#[test]
+fn ties_are_reported_and_finite() {
+    for norm in [Norm::One, Norm::Two, Norm::Infinity] {
+        let costs = DMatrix::from_fn(4, 6, |i, j| if i == j { 0.0 } else { 1.0 });
+        let budget = Budget::Absolute(2.0);
+        let options = ProgramOptions { norm, ..Default::default() };
+        let program = SelectionProgram::new(costs, budget, options).unwrap();
+        let selection = program.solve(Method::Auto).unwrap();
+        let upstream = DMatrix::from_fn(4, 6, |i, j| (i * 6 + j) as f64);
+        let gradients =
+            selection.pullback(Upstream { assignment: Some(&upstream), weights: None }).unwrap();
+        assert!(gradients.costs.iter().all(|g| g.is_finite()));
+        assert!(gradients.eps.is_finite() && gradients.budgets[0].is_finite());
+        assert!(gradients.diagnostics.margin.is_finite());
+    }
+}
+
+#[test]
+fn bad_upstream_gradients_are_refused() {
+    let program =
+        SelectionProgram::new(DMatrix::zeros(2, 3), Budget::Absolute(1.0), Default::default())
+            .unwrap();
+    let selection = program.solve(Method::Auto).unwrap();
+    let wrong = DMatrix::zeros(3, 2);
+    let error =
+        selection.pullback(Upstream { assignment: Some(&wrong), weights: None }).unwrap_err();
+    assert!(error.to_string().contains("expected (2, 3), found (3, 2)"), "{error}");
+    let nan = DVector::from_vec(vec![0.0, f64::NAN]);
+    let error = selection.pullback(Upstream { weights: Some(&nan), assignment: None }).unwrap_err();
+    assert!(error.to_string().contains("must be finite"), "{error}");
+}
