@@ -3,11 +3,20 @@
 #![deny(rustdoc::broken_intra_doc_links)]
 #![forbid(unsafe_code)]
 
+pub mod bridge;
 pub mod datasets;
+pub mod distance;
 pub mod error;
+pub mod layer;
+pub mod memory;
 pub mod metrics;
 pub mod program;
 #[cfg(feature = "report")]
 pub mod report;
 
+pub use distance::Distance;
 pub use error::{Error, Result};
+pub use layer::{
+    BatchOutput, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer, Smoothing, Status,
+};
+pub use memory::{Eviction, ExemplarMemory};

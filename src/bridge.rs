@@ -1,0 +1,59 @@
+//! Between candle tensors (row-major, any device, any float type) and nalgebra (column-major, `f64`).
+//! Both directions, nothing else: a square matrix that goes across any other way comes out transposed,
+//! and a symmetric cost hides it.
+
+use candle_core::{DType, Device, Tensor};
+use nalgebra::{DMatrix, DVector};
+
+use crate::error::Result;
+
+/// A 2-d tensor as a matrix of the same shape.
+///
+/// # Errors
+/// [`crate::Error::Tensor`] if the tensor is not 2-d.
+pub fn to_matrix(tensor: &Tensor) -> Result<DMatrix<f64>> {
+    let (rows, columns) = tensor.dims2()?;
+    Ok(DMatrix::from_row_slice(rows, columns, &to_vec(tensor)?))
+}
+
+/// Any tensor's entries in row-major order.
+///
+/// # Errors
+/// [`crate::Error::Tensor`] if the entries cannot be read.
+pub fn to_vec(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?)
+}
+
+/// A matrix as a 2-d tensor with the type and device of `like`.
+///
+/// # Errors
+/// [`crate::Error::Tensor`] if the device refuses.
+pub fn to_tensor(matrix: &DMatrix<f64>, like: &Tensor) -> Result<Tensor> {
+    let by_rows = matrix.transpose().as_slice().to_vec();
+    let tensor = Tensor::from_vec(by_rows, matrix.shape(), &Device::Cpu)?;
+    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?)
+}
+
+/// A vector as a 1-d tensor with the type and device of `like`.
+///
+/// # Errors
+/// [`crate::Error::Tensor`] if the device refuses.
+pub fn vector_to_tensor(vector: &DVector<f64>, like: &Tensor) -> Result<Tensor> {
+    let tensor = Tensor::from_slice(vector.as_slice(), vector.len(), &Device::Cpu)?;
+    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_that_is_not_square_goes_round() {
+        let matrix = DMatrix::from_row_slice(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let like = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+        let tensor = to_tensor(&matrix, &like).unwrap();
+        assert_eq!(tensor.to_vec2::<f32>().unwrap(), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+        assert_eq!(to_matrix(&tensor).unwrap(), matrix);
+        assert_eq!(to_vec(&tensor.t().unwrap()).unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+}

@@ -1,0 +1,382 @@
+//! The selection program as a candle operation: costs in, assignment and weights out, differentiable.
+
+use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Tensor};
+use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
+
+use crate::bridge::to_vec;
+use crate::error::{Error, Result};
+use crate::program::{
+    Budget, Diagnostics, Gradients, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
+    SolveOptions, Upstream, Verdict,
+};
+
+/// A length in the units of the costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scale {
+    /// As it is.
+    Absolute(f64),
+    /// Times the median cost of each program; the median counts as a constant in the gradient.
+    OfMedianCost(f64),
+}
+
+/// The smoothing term of the layer's programs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Smoothing {
+    /// None: a vertex solution, whose cost gradient is zero almost everywhere.
+    None,
+    /// `eps/2 ||Z||^2`.
+    Quadratic(Scale),
+    /// `eps sum Z log Z`.
+    Entropic(Scale),
+}
+
+/// What a [`SelectionLayer`] solves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerOptions {
+    /// The norm of the weights.
+    pub norm: Norm,
+    /// The smoothing term.
+    pub smoothing: Smoothing,
+    /// The budget, unless a call brings its own.
+    pub budget: Budget,
+    /// Solver and tolerances.
+    pub solve: SolveOptions,
+}
+
+impl Default for LayerOptions {
+    /// p = inf, quadratic with 0.1 of the median cost, budget one fifth.
+    fn default() -> Self {
+        Self {
+            norm: Norm::Infinity,
+            smoothing: Smoothing::Quadratic(Scale::OfMedianCost(0.1)),
+            budget: Budget::Fraction(0.2),
+            solve: SolveOptions::default(),
+        }
+    }
+}
+
+/// Differentiable inputs besides the costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LayerInputs<'a> {
+    /// Column costs `c >= 0`, `n` (or `batch x n`); default zero.
+    pub column_costs: Option<&'a Tensor>,
+    /// The budget `kappa`, a scalar (or `batch`); default: the layer's.
+    pub budget: Option<&'a Tensor>,
+}
+
+/// How one program of a call ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The solver's verdict.
+    pub verdict: Verdict,
+    /// Live rows, weak activity, margin.
+    pub diagnostics: Diagnostics,
+    /// `lambda`, one a budget row.
+    pub budget_multipliers: Vec<f64>,
+}
+
+/// The answer of [`SelectionLayer::forward`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LayerOutput {
+    /// `Z`, `n x (n + m)`.
+    pub assignment: Tensor,
+    /// `s`, `n`.
+    pub weights: Tensor,
+    /// How the solve ended.
+    pub status: Status,
+}
+
+/// The answer of [`SelectionLayer::forward_batch`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchOutput {
+    /// `Z`, `batch x n x (n + m)`; zero for a program that failed.
+    pub assignment: Tensor,
+    /// `s`, `batch x n`; zero for a program that failed.
+    pub weights: Tensor,
+    /// One a program; a failed one passes no gradient and leaves the others alone.
+    pub statuses: Vec<Result<Status>>,
+}
+
+/// The selection program ([`crate::program`]) as an operation inside candle code.
+///
+/// Costs may be `f32` or `f64` on any device; the program is solved in `f64` on the CPU, and the answer
+/// comes back in the type and on the device of the costs. Gradients flow to costs, column costs and
+/// budget through [`Selection::pullback`].
+///
+/// # Example
+/// Raising the budget lowers the representation cost, at the rate of the budget's multiplier.
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use gleaner::{Distance, LayerInputs, LayerOptions, SelectionLayer};
+///
+/// let points = Tensor::new(&[[0.0f64, 0.0], [0.1, 0.0], [1.0, 1.0], [0.9, 1.2]], &Device::Cpu)?;
+/// let costs = Distance::SquaredEuclidean.between(&points, &points)?;
+/// let budget = Var::new(1.5f64, &Device::Cpu)?;
+/// let layer = SelectionLayer::new(LayerOptions::default());
+///
+/// let inputs = LayerInputs { budget: Some(&budget), ..Default::default() };
+/// let selected = layer.forward(&costs, inputs)?;
+/// let gradient = selected.weights.sum_all()?.backward()?;
+/// let slope = gradient.get(&budget).unwrap().to_scalar::<f64>()?;
+/// assert!((slope - 1.0).abs() < 1e-9); // the weights add up to the budget
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SelectionLayer {
+    options: LayerOptions,
+}
+
+impl SelectionLayer {
+    /// A layer; its options are checked with each program, since what is feasible depends on its size.
+    pub fn new(options: LayerOptions) -> Self {
+        Self { options }
+    }
+
+    /// What the layer solves.
+    pub fn options(&self) -> &LayerOptions {
+        &self.options
+    }
+
+    /// Solves one program with the costs `n x (n + m)`.
+    ///
+    /// # Errors
+    /// As [`SelectionProgram::new`] and [`SelectionProgram::solve`]; [`Error::Shape`] for inputs of the
+    /// wrong shape.
+    pub fn forward(&self, costs: &Tensor, inputs: LayerInputs) -> Result<LayerOutput> {
+        let (n, width) = costs.dims2()?;
+        let mut batch = self.forward_batch(&costs.unsqueeze(0)?, inputs)?;
+        let status = batch.statuses.pop().ok_or_else(|| Error::shape("statuses", 1, 0))??;
+        Ok(LayerOutput {
+            assignment: batch.assignment.reshape((n, width))?,
+            weights: batch.weights.reshape(n)?,
+            status,
+        })
+    }
+
+    /// Solves a batch of independent programs, in parallel; the number of threads never changes the
+    /// answer. Column costs and budgets may be shared by all programs or given one a program.
+    ///
+    /// # Errors
+    /// Only for tensors of the wrong shape: a program that is refused or fails has its own status.
+    pub fn forward_batch(&self, costs: &Tensor, inputs: LayerInputs) -> Result<BatchOutput> {
+        let (count, n, width) = costs.dims3()?;
+        let on_cpu = |tensor: &Tensor| -> Result<Tensor> {
+            Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
+        };
+        let constant = |value: f64, shape: &[usize]| Tensor::full(value, shape, &Device::Cpu);
+        let column_costs = match inputs.column_costs {
+            Some(given) => spread(&on_cpu(given)?, &[count, n], "column costs")?,
+            None => constant(0.0, &[count, n])?,
+        };
+        let budgets = match inputs.budget {
+            Some(given) => spread(&on_cpu(given)?, &[count], "budget")?,
+            None => constant(f64::NAN, &[count])?,
+        };
+        let costs_on_cpu = on_cpu(costs)?;
+        let items = Items {
+            costs: to_vec(&costs_on_cpu)?,
+            column_costs: to_vec(&column_costs)?,
+            budgets: inputs.budget.is_some().then(|| to_vec(&budgets)).transpose()?,
+            n,
+            width,
+        };
+        let solved: Vec<Result<Selection>> = (0..count)
+            .into_par_iter()
+            .map(|k| items.program(k, &self.options)?.solve(self.options.solve))
+            .collect();
+        let (op, statuses) = SelectionOp::new(solved, n, width);
+        let flat = costs_on_cpu.apply_op3(&column_costs, &budgets, op)?;
+        let back = |part: Tensor| -> Result<Tensor> {
+            Ok(part.to_dtype(costs.dtype())?.to_device(costs.device())?)
+        };
+        Ok(BatchOutput {
+            assignment: back(flat.narrow(1, 0, n * width)?.reshape((count, n, width))?)?,
+            weights: back(flat.narrow(1, n * width, n)?)?,
+            statuses,
+        })
+    }
+}
+
+/// A shared input repeated for every program, or one already given a program each.
+fn spread(given: &Tensor, shape: &[usize], what: &'static str) -> Result<Tensor> {
+    let shared = &shape[1..];
+    if given.dims() == shape {
+        Ok(given.clone())
+    } else if given.dims() == shared {
+        Ok(given.unsqueeze(0)?.broadcast_as(shape)?.contiguous()?)
+    } else {
+        Err(Error::Shape {
+            what,
+            expected: format!("{shape:?} or {shared:?}"),
+            found: format!("{:?}", given.dims()),
+        })
+    }
+}
+
+/// The numbers of a batch, row-major.
+struct Items {
+    costs: Vec<f64>,
+    column_costs: Vec<f64>,
+    budgets: Option<Vec<f64>>,
+    n: usize,
+    width: usize,
+}
+
+impl Items {
+    fn program(&self, k: usize, options: &LayerOptions) -> Result<SelectionProgram> {
+        let (n, size) = (self.n, self.n * self.width);
+        let costs = DMatrix::from_row_slice(n, self.width, &self.costs[k * size..(k + 1) * size]);
+        let budget = match &self.budgets {
+            Some(budgets) => Budget::Absolute(budgets[k]),
+            None => options.budget.clone(),
+        };
+        let eps = |scale| match scale {
+            Scale::Absolute(eps) => eps,
+            Scale::OfMedianCost(share) => share * typical(&costs),
+        };
+        let regulariser = match options.smoothing {
+            Smoothing::None => Regulariser::None,
+            Smoothing::Quadratic(scale) => Regulariser::Quadratic(eps(scale)),
+            Smoothing::Entropic(scale) => Regulariser::Entropic(eps(scale)),
+        };
+        let program_options = ProgramOptions {
+            norm: options.norm,
+            regulariser,
+            column_costs: Some(self.column_costs[k * n..(k + 1) * n].to_vec()),
+            row_masses: None,
+            groups: None,
+        };
+        SelectionProgram::new(costs, budget, program_options)
+    }
+}
+
+/// The median cost; the mean where more than half the costs are zero, one where all are.
+fn typical(costs: &DMatrix<f64>) -> f64 {
+    let mut sorted = costs.as_slice().to_vec();
+    if sorted.is_empty() {
+        return 1.0;
+    }
+    let middle = sorted.len() / 2;
+    let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
+    let (median, mean) = (*median, costs.mean());
+    if median > 0.0 {
+        median
+    } else if mean > 0.0 {
+        mean
+    } else {
+        1.0
+    }
+}
+
+/// One call's answers and what their derivative needs. A fresh object a call: candle keeps it from
+/// forward to backward.
+struct SelectionOp {
+    selections: Vec<Option<Selection>>,
+    n: usize,
+    width: usize,
+}
+
+impl SelectionOp {
+    fn new(solved: Vec<Result<Selection>>, n: usize, width: usize) -> (Self, Vec<Result<Status>>) {
+        let (selections, statuses) = solved
+            .into_iter()
+            .map(|result| match result {
+                Ok(selection) => {
+                    let status = Status {
+                        verdict: selection.verdict().clone(),
+                        diagnostics: selection.diagnostics(),
+                        budget_multipliers: selection.budget_multipliers().as_slice().to_vec(),
+                    };
+                    (Some(selection), Ok(status))
+                }
+                Err(error) => (None, Err(error)),
+            })
+            .unzip();
+        (Self { selections, n, width }, statuses)
+    }
+
+    /// Length of one program's row in the flat answer: assignment, then weights.
+    fn stride(&self) -> usize {
+        self.n * self.width + self.n
+    }
+
+    /// Gradients of one program from its row of the flat upstream gradient.
+    fn pull(&self, selection: &Selection, upstream: &[f64]) -> Result<Gradients> {
+        let (assignment, weights) = upstream.split_at(self.n * self.width);
+        let assignment = DMatrix::from_row_slice(self.n, self.width, assignment);
+        let weights = DVector::from_column_slice(weights);
+        selection.pullback(Upstream { assignment: Some(&assignment), weights: Some(&weights) })
+    }
+}
+
+impl CustomOp3 for SelectionOp {
+    fn name(&self) -> &'static str {
+        "selection"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let mut flat = Vec::with_capacity(self.selections.len() * self.stride());
+        for selection in &self.selections {
+            match selection {
+                Some(selection) => {
+                    flat.extend_from_slice(selection.assignment().transpose().as_slice());
+                    flat.extend_from_slice(selection.weights().as_slice());
+                }
+                None => flat.resize(flat.len() + self.stride(), 0.0),
+            }
+        }
+        Ok((CpuStorage::F64(flat), Shape::from((self.selections.len(), self.stride()))))
+    }
+
+    fn bwd(
+        &self,
+        costs: &Tensor,
+        column_costs: &Tensor,
+        budgets: &Tensor,
+        _: &Tensor,
+        upstream: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let upstream = to_vec(upstream)?;
+        let pulled: Vec<Option<Gradients>> = self
+            .selections
+            .par_iter()
+            .zip(upstream.par_chunks(self.stride()))
+            .map(|(selection, upstream)| {
+                selection.as_ref().map(|s| self.pull(s, upstream)).transpose()
+            })
+            .collect::<Result<_>>()?;
+        let (mut to_costs, mut to_columns, mut to_budgets) = (Vec::new(), Vec::new(), Vec::new());
+        for gradients in &pulled {
+            match gradients {
+                Some(g) => {
+                    to_costs.extend_from_slice(g.costs.transpose().as_slice());
+                    to_columns.extend_from_slice(g.column_costs.as_slice());
+                    to_budgets.push(g.budgets[0]);
+                }
+                None => {
+                    to_costs.resize(to_costs.len() + self.n * self.width, 0.0);
+                    to_columns.resize(to_columns.len() + self.n, 0.0);
+                    to_budgets.push(0.0);
+                }
+            }
+        }
+        let device = &Device::Cpu;
+        Ok((
+            Some(Tensor::from_vec(to_costs, costs.shape(), device)?),
+            Some(Tensor::from_vec(to_columns, column_costs.shape(), device)?),
+            Some(Tensor::from_vec(to_budgets, budgets.shape(), device)?),
+        ))
+    }
+}
