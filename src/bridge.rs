@@ -24,6 +24,17 @@ pub fn to_vec(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?)
 }
 
+/// The value of a scalar tensor.
+///
+/// # Errors
+/// [`crate::Error::Shape`] if there is more or less than one entry.
+pub fn to_scalar(tensor: &Tensor) -> Result<f64> {
+    match to_vec(tensor)?.as_slice() {
+        [value] => Ok(*value),
+        other => Err(crate::Error::shape("scalar", 1, other.len())),
+    }
+}
+
 /// A matrix as a 2-d tensor with the type and device of `like`.
 ///
 /// # Errors

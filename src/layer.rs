@@ -255,7 +255,7 @@ impl Items {
 }
 
 /// The median cost; the mean where more than half the costs are zero, one where all are.
-fn typical(costs: &DMatrix<f64>) -> f64 {
+pub(crate) fn typical(costs: &DMatrix<f64>) -> f64 {
     let mut sorted = costs.as_slice().to_vec();
     if sorted.is_empty() {
         return 1.0;

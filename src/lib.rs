@@ -7,12 +7,17 @@ pub mod bridge;
 pub mod datasets;
 pub mod distance;
 pub mod error;
+pub mod evaluation;
 pub mod layer;
+pub mod learners;
 pub mod memory;
 pub mod metrics;
+pub mod optimiser;
 pub mod program;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod strategies;
+pub mod trainer;
 
 pub use distance::Distance;
 pub use error::{Error, Result};

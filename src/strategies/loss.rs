@@ -1,0 +1,37 @@
+//! Ranking by the learner's loss.
+
+use rand::RngCore;
+
+use super::{Evidence, Strategy, check_count, top};
+use crate::error::Result;
+
+/// The points with the largest loss: hard examples, and mislabelled ones. `O(N log N)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LargestLoss;
+
+/// The points with the smallest loss: easy examples, rarely mislabelled, rarely new. `O(N log N)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SmallestLoss;
+
+impl Strategy for LargestLoss {
+    fn name(&self) -> &'static str {
+        "largest-loss"
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+        check_count(evidence, count)?;
+        Ok(top(evidence.losses(self.name())?, count))
+    }
+}
+
+impl Strategy for SmallestLoss {
+    fn name(&self) -> &'static str {
+        "smallest-loss"
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+        check_count(evidence, count)?;
+        let negated: Vec<f64> = evidence.losses(self.name())?.iter().map(|loss| -loss).collect();
+        Ok(top(&negated, count))
+    }
+}

@@ -1,0 +1,386 @@
+//! The final pass: with the trained selection model, the subset of the requested size.
+//!
+//! The data streams through the selection program batch by batch; what was chosen so far is remembered
+//! and costs nothing. Instead of a budget a batch, all batches share one *price* for a unit of weight (a
+//! uniform column cost, the budget's multiplier): a batch full of new things may keep many points, one
+//! full of known things none. The price is found by bisection so that the pass keeps the requested
+//! number.
+
+use candle_core::Tensor;
+use nalgebra::DMatrix;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::{Trainer, View, without_diagonal};
+use crate::bridge::{to_matrix, to_vec};
+use crate::datasets::{Dataset, shuffled_batches};
+use crate::distance::Distance;
+use crate::error::{Error, Result};
+use crate::layer::typical;
+use crate::learners::Learner;
+use crate::program::{Budget, Norm, ProgramOptions, Regulariser, SelectionProgram, SolveOptions};
+
+/// How many points to keep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// Exactly this many.
+    Count(usize),
+    /// This share of the data, rounded, at least one.
+    Fraction(f64),
+}
+
+impl Amount {
+    /// The number of points out of `points`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for zero, more points than there are, or a fraction outside (0, 1].
+    pub fn of(self, points: usize) -> Result<usize> {
+        let count = match self {
+            Self::Count(count) => count,
+            Self::Fraction(fraction) => {
+                let inside = fraction > 0.0 && fraction <= 1.0;
+                if !inside {
+                    let rule = "in (0, 1]";
+                    return Err(Error::OutOfRange {
+                        what: "fraction to keep",
+                        rule,
+                        found: fraction,
+                    });
+                }
+                ((fraction * points as f64).round() as usize).max(1)
+            }
+        };
+        if count == 0 || count > points {
+            let rule = "between 1 and the number of points";
+            return Err(Error::OutOfRange { what: "points to keep", rule, found: count as f64 });
+        }
+        Ok(count)
+    }
+}
+
+/// Whether classes share the subset evenly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// As the program has it.
+    #[default]
+    Free,
+    /// Every class (by its given label) gets the same number, as far as it has points.
+    Classes,
+}
+
+/// How the final pass runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChooseOptions {
+    /// Whether classes share the subset evenly.
+    pub balance: Balance,
+    /// Points of a batch. Small batches cover space evenly, large ones follow density.
+    pub batch: usize,
+    /// Smoothing of the pass, in units of the typical cost; small, so that weights are near 0 or 1.
+    pub eps: f64,
+    /// Bisection steps for the price.
+    pub passes: usize,
+}
+
+impl Default for ChooseOptions {
+    fn default() -> Self {
+        Self { balance: Balance::Free, batch: 50, eps: 0.01, passes: 12 }
+    }
+}
+
+/// A chosen subset, indices ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subset {
+    /// Positions in the data, ascending, no repeats.
+    pub indices: Vec<usize>,
+    /// The weight of each in the program that chose it, in `[0, 1]`.
+    pub weights: Vec<f64>,
+}
+
+/// All points as the final pass sees them.
+struct Pool {
+    /// `N x width`.
+    places: Tensor,
+    /// One a point, in the units of the costs.
+    column_costs: Vec<f64>,
+    /// The typical cost.
+    unit: f64,
+    distance: Distance,
+}
+
+impl Pool {
+    fn rows(&self, indices: &[usize]) -> Result<Tensor> {
+        let index: Vec<u32> = indices.iter().map(|&i| i as u32).collect();
+        let index = Tensor::from_vec(index, indices.len(), self.places.device())?;
+        Ok(self.places.index_select(&index, 0)?)
+    }
+
+    /// Costs among some points.
+    fn within(&self, indices: &[usize]) -> Result<DMatrix<f64>> {
+        let rows = self.rows(indices)?;
+        to_matrix(&without_diagonal(&self.distance.between(&rows, &rows)?)?)
+    }
+}
+
+/// A point kept by a pass.
+#[derive(Clone, Copy)]
+struct Kept {
+    index: usize,
+    weight: f64,
+    worth: f64,
+}
+
+impl<L: Learner> Trainer<L> {
+    /// The subset of the requested size, by the trained selection model. Indices are positions in
+    /// `data`; equal trainers and options give equal subsets.
+    ///
+    /// # Cost
+    /// One forward pass of the learner, then `passes` times `N / batch` programs of `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an impossible amount; errors of the program.
+    pub fn choose(
+        &mut self,
+        data: &Dataset,
+        amount: Amount,
+        options: &ChooseOptions,
+    ) -> Result<Subset> {
+        let count = amount.of(data.len())?;
+        let pool = self.pool(data)?;
+        let everyone: Vec<usize> = (0..data.len()).collect();
+        let mut kept = match options.balance {
+            Balance::Free => pool.choose_among(&everyone, count, options)?,
+            Balance::Classes => {
+                let mut kept = Vec::new();
+                for (class, share) in
+                    even_shares(&data.class_counts(), count).into_iter().enumerate()
+                {
+                    let label = class as u32;
+                    let members: Vec<usize> =
+                        everyone.iter().copied().filter(|&i| data.labels()[i] == label).collect();
+                    if share > 0 {
+                        kept.extend(pool.choose_among(&members, share, options)?);
+                    }
+                }
+                kept
+            }
+        };
+        kept.sort_unstable_by_key(|k| k.index);
+        Ok(Subset {
+            indices: kept.iter().map(|k| k.index).collect(),
+            weights: kept.iter().map(|k| k.weight).collect(),
+        })
+    }
+
+    /// The value of every point: what the rest of its batch would save by having it at its column cost,
+    /// `sum_i (nu_i - D_ij)_+ - c_j`, in units of the typical cost. Low values mark points that are
+    /// redundant or harmful: mislabelled points come last. Averaged over `passes` shuffles.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose).
+    pub fn values(&mut self, data: &Dataset, options: &ChooseOptions) -> Result<Vec<f64>> {
+        let pool = self.pool(data)?;
+        let mut values = vec![0.0; data.len()];
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let passes = options.passes.max(1);
+        for _ in 0..passes {
+            let batches = shuffled_batches(data.len(), options.batch.max(2), &mut rng);
+            let share = self.options.layer.budget.clone();
+            let worths: Vec<Result<Vec<f64>>> = batches
+                .par_iter()
+                .map(|batch| {
+                    let costs = pool.within(batch)?;
+                    let prices = batch.iter().map(|&i| pool.column_costs[i]).collect();
+                    let solved = solve(costs, prices, share.clone(), pool.unit * 0.1)?;
+                    Ok(worths(&solved))
+                })
+                .collect();
+            for (batch, worths) in batches.iter().zip(worths) {
+                for (&i, worth) in batch.iter().zip(worths?) {
+                    values[i] += worth / (pool.unit * passes as f64);
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    pub fn debug_evidence(&mut self, data: &Dataset) -> (Vec<Vec<f64>>, ()) {
+        let b = data.batch(&(0..data.len()).collect::<Vec<_>>()).unwrap();
+        let v = self.view(&b, false).unwrap();
+        (v.evidence.to_dtype(candle_core::DType::F64).unwrap().to_vec2().unwrap(), ())
+    }
+
+    fn pool(&mut self, data: &Dataset) -> Result<Pool> {
+        /// Points of one forward pass.
+        const CHUNK: usize = 512;
+        let (mut places, mut column_costs) = (Vec::new(), Vec::new());
+        let everyone: Vec<usize> = (0..data.len()).collect();
+        for chunk in everyone.chunks(CHUNK) {
+            let View { features, evidence } = self.view(&data.batch(chunk)?, false)?;
+            places.push(self.model.embed(&features, &evidence)?.detach());
+            match self.model.column_costs(&evidence)? {
+                Some(costs) => column_costs.extend(to_vec(&costs)?),
+                None => column_costs.resize(column_costs.len() + chunk.len(), 0.0),
+            }
+        }
+        let places = Tensor::cat(&places, 0)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let sample = &shuffled_batches(data.len(), 200, &mut rng)[0];
+        let mut pool = Pool { places, column_costs, unit: 1.0, distance: self.options.distance };
+        pool.unit = typical(&pool.within(sample)?);
+        pool.column_costs.iter_mut().for_each(|c| *c *= pool.unit);
+        Ok(pool)
+    }
+}
+
+impl Pool {
+    fn choose_among(
+        &self,
+        members: &[usize],
+        count: usize,
+        options: &ChooseOptions,
+    ) -> Result<Vec<Kept>> {
+        if count == members.len() {
+            return Ok(members
+                .iter()
+                .map(|&index| Kept { index, weight: 1.0, worth: 0.0 })
+                .collect());
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut order = shuffled_batches(members.len(), members.len(), &mut rng).remove(0);
+        order.sort_by_key(|&k| (self.column_costs[members[k]] / (0.05 * self.unit)) as u64);
+        let order: Vec<usize> = order.into_iter().map(|k| members[k]).collect();
+        let batches: Vec<Vec<usize>> =
+            order.chunks(options.batch.max(1)).map(<[usize]>::to_vec).collect();
+        // Prices in units of the typical cost, on a logarithmic scale: high prices keep few points.
+        let (mut low, mut high) = (-12.0f64, (members.len() as f64).ln() + 2.0);
+        let mut best = self.pass(&batches, 0.0, options)?;
+        for _ in 0..options.passes {
+            if best.len() == count {
+                break;
+            }
+            let middle = 0.5 * (low + high);
+            let kept = self.pass(&batches, middle.exp() * self.unit, options)?;
+            if kept.len() >= count {
+                low = middle;
+                if kept.len() < best.len() || best.len() < count {
+                    best = kept;
+                }
+            } else {
+                high = middle;
+            }
+        }
+        // Surplus goes by least worth; a shortfall (prices of all others too high) is filled by least
+        // column cost.
+        best.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.index.cmp(&b.index)));
+        best.truncate(count);
+        if best.len() < count {
+            let taken: Vec<usize> = best.iter().map(|k| k.index).collect();
+            let mut rest: Vec<usize> =
+                members.iter().copied().filter(|i| !taken.contains(i)).collect();
+            rest.sort_by(|&a, &b| {
+                self.column_costs[a].total_cmp(&self.column_costs[b]).then(a.cmp(&b))
+            });
+            let fill = rest.into_iter().map(|index| Kept { index, weight: 0.0, worth: 0.0 });
+            best.extend(fill.take(count - taken.len()));
+        }
+        Ok(best)
+    }
+
+    /// One pass over all batches at a price.
+    fn pass(
+        &self,
+        batches: &[Vec<usize>],
+        price: f64,
+        options: &ChooseOptions,
+    ) -> Result<Vec<Kept>> {
+        let mut kept: Vec<Kept> = Vec::new();
+        for batch in batches {
+            let rows = self.rows(batch)?;
+            let mut costs = to_matrix(&without_diagonal(&self.distance.between(&rows, &rows)?)?)?;
+            if !kept.is_empty() {
+                let chosen: Vec<usize> = kept.iter().map(|k| k.index).collect();
+                let far = self.distance.between(&rows, &self.rows(&chosen)?)?;
+                let nearest = to_vec(&far.min(1)?)?;
+                costs = costs.insert_column(batch.len(), 0.0);
+                costs.set_column(batch.len(), &nalgebra::DVector::from_vec(nearest));
+            }
+            let prices = batch.iter().map(|&i| self.column_costs[i] + price).collect();
+            let slack = Budget::Absolute(2.0 * batch.len() as f64);
+            let solved = solve(costs, prices, slack, self.unit * options.eps)?;
+            let worths = worths(&solved);
+            for (position, weight) in representatives(solved.assignment(), batch.len()) {
+                kept.push(Kept { index: batch[position], weight, worth: worths[position] });
+            }
+        }
+        Ok(kept)
+    }
+}
+
+fn solve(
+    costs: DMatrix<f64>,
+    prices: Vec<f64>,
+    budget: Budget,
+    eps: f64,
+) -> Result<crate::program::Selection> {
+    let options = ProgramOptions {
+        norm: Norm::Infinity,
+        regulariser: Regulariser::Quadratic(eps),
+        column_costs: Some(prices),
+        ..Default::default()
+    };
+    SelectionProgram::new(costs, budget, options)?
+        .solve(SolveOptions { tolerance: 1e-6, ..Default::default() })
+}
+
+/// `sum_i (nu_i - D_ij)_+ - c_j` of every incoming column.
+fn worths(solved: &crate::program::Selection) -> Vec<f64> {
+    let program = solved.program();
+    (0..program.incoming())
+        .map(|j| {
+            let column = program.costs().column(j);
+            let pairs = solved.row_multipliers().iter().zip(column.iter());
+            pairs.map(|(nu, cost)| (nu - cost).max(0.0)).sum::<f64>() - program.column_costs()[j]
+        })
+        .collect()
+}
+
+/// Rounds an assignment: every row names one representative; incoming ones are kept, each with its
+/// weight. Among columns that carry nearly as much of the row as the best one the busiest is named, so
+/// that duplicates sharing a row do not all drop out or all stay.
+fn representatives(assignment: &DMatrix<f64>, incoming: usize) -> Vec<(usize, f64)> {
+    let load: Vec<f64> = assignment.column_iter().map(|column| column.sum()).collect();
+    let mut named = vec![false; assignment.ncols()];
+    for row in assignment.row_iter() {
+        let most = row.max();
+        let busiest = (0..row.len())
+            .filter(|&j| row[j] >= 0.5 * most)
+            .max_by(|&a, &b| load[a].total_cmp(&load[b]).then(b.cmp(&a)));
+        if let Some(j) = busiest {
+            named[j] = true;
+        }
+    }
+    (0..incoming).filter(|&j| named[j]).map(|j| (j, assignment.column(j).max().min(1.0))).collect()
+}
+
+/// Equal shares of `count`, none above its class's size, the rest dealt out evenly.
+fn even_shares(sizes: &[usize], count: usize) -> Vec<usize> {
+    let mut shares = vec![0; sizes.len()];
+    let mut left = count;
+    while left > 0 {
+        let mut dealt = false;
+        for (share, &size) in shares.iter_mut().zip(sizes) {
+            if left > 0 && *share < size {
+                *share += 1;
+                left -= 1;
+                dealt = true;
+            }
+        }
+        if !dealt {
+            break;
+        }
+    }
+    shares
+}
