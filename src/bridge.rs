@@ -16,6 +16,18 @@ pub fn to_matrix(tensor: &Tensor) -> Result<DMatrix<f64>> {
     Ok(DMatrix::from_row_slice(rows, columns, &to_vec(tensor)?))
 }
 
+/// The two dimensions of a tensor that must be a matrix of floats.
+pub(crate) fn dims2(what: &'static str, tensor: &Tensor) -> Result<(usize, usize)> {
+    match tensor.dims() {
+        &[rows, columns] if tensor.dtype().is_float() => Ok((rows, columns)),
+        dims => Err(crate::Error::Shape {
+            what,
+            expected: "a matrix of floats".into(),
+            found: format!("{dims:?} of {:?}", tensor.dtype()),
+        }),
+    }
+}
+
 /// Any tensor's entries in row-major order.
 ///
 /// # Errors

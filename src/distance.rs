@@ -28,7 +28,7 @@ impl Distance {
     /// `O(n w d)` time, `O(n w)` memory.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the widths differ.
+    /// [`Error::Shape`] unless both are matrices of floats of the same width.
     ///
     /// # Example
     /// ```
@@ -44,44 +44,60 @@ impl Distance {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn between(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        let ((_, width), (_, other)) = (a.dims2()?, b.dims2()?);
-        if width != other {
-            return Err(Error::shape("rows to compare", a.dims(), b.dims()));
+        let (&[_, width], &[_, other]) = (a.dims(), b.dims()) else {
+            return Err(Error::shape(
+                "rows to compare (two matrices)",
+                "n x d",
+                (a.dims(), b.dims()),
+            ));
+        };
+        if width != other || !a.dtype().is_float() {
+            let (a, b) = ((a.dims(), a.dtype()), (b.dims(), b.dtype()));
+            return Err(Error::shape("rows to compare (equal widths, floats)", a, b));
         }
         match self {
             Self::SquaredEuclidean => Ok(squared(a, b)?.0),
             Self::Euclidean => {
-                let (squared, positive) = squared(a, b)?;
-                let safe = positive.where_cond(&squared, &squared.ones_like()?)?;
-                Ok(positive.where_cond(&safe.sqrt()?, &squared.zeros_like()?)?)
+                let (squared, zero) = squared(a, b)?;
+                let safe = zero.where_cond(&squared.ones_like()?, &squared)?;
+                Ok(zero.where_cond(&squared.zeros_like()?, &safe.sqrt()?)?)
             }
             Self::Cosine => {
                 let cosine = unit_rows(a)?.matmul(&unit_rows(b)?.t()?)?;
-                Ok((1.0 - cosine)?)
+                Ok((1.0 - cosine)?.relu()?)
             }
         }
     }
 }
 
-/// Squared distances, zero (with zero gradient) where they drown in rounding; and where they do not.
+/// Squared distances, zero (with zero gradient) where they drown in rounding; and where they do. What is
+/// not a number stays so: a broken point must not look like everybody's perfect stand-in.
 fn squared(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
+    let width = a.dim(1)? as f64;
     let centre = b.detach().mean_keepdim(0)?;
     let (a, b) = (a.broadcast_sub(&centre)?, b.broadcast_sub(&centre)?);
     let a_square = a.sqr()?.sum_keepdim(1)?;
     let b_square = b.sqr()?.sum_keepdim(1)?.t()?;
     let sum = a_square.broadcast_add(&b_square)?;
     let raw = (&sum - (a.matmul(&b.t()?)? * 2.0)?)?;
-    // Four roundings of terms of the size of the sum.
-    let unit = if a.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
-    let positive = raw.detach().gt(&(sum.detach() * (4.0 * unit))?)?;
-    let distances = positive.where_cond(&raw, &raw.zeros_like()?)?;
-    Ok((distances, positive))
+    let unit = match a.dtype() {
+        DType::F64 => f64::EPSILON,
+        DType::BF16 => 2f64.powi(-7),
+        DType::F16 => 2f64.powi(-10),
+        _ => f64::from(f32::EPSILON),
+    };
+    // Roundings of a sum of `width` terms grow like the root of their number.
+    let threshold = (4.0 + 2.0 * width.sqrt()) * unit;
+    let zero = raw.detach().le(&(sum.detach() * threshold)?)?;
+    let distances = zero.where_cond(&raw.zeros_like()?, &raw)?;
+    Ok((distances, zero))
 }
 
-/// Rows scaled to length one; zero rows stay zero.
+/// Rows scaled to length one; zero rows (as far as their squares can tell) stay zero, with zero gradient.
 fn unit_rows(x: &Tensor) -> Result<Tensor> {
     let square = x.sqr()?.sum_keepdim(D::Minus1)?;
-    let positive = square.detach().gt(0.0)?;
-    let length = positive.where_cond(&square, &square.ones_like()?)?.sqrt()?;
-    Ok(x.broadcast_div(&length)?)
+    let zero = square.detach().le(0.0)?;
+    let length = zero.where_cond(&square.ones_like()?, &square)?.sqrt()?;
+    let unit = x.broadcast_div(&length)?;
+    Ok(zero.broadcast_as(x.shape())?.where_cond(&x.zeros_like()?, &unit)?)
 }

@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// No assignment meets the budget.
     #[error(
-        "infeasible: with no remembered columns and {norm} the budget must be at least {smallest}, found {budget}"
+        "infeasible: with no remembered columns and p = {norm} the budget must be at least {smallest}, found {budget}"
     )]
     Infeasible {
         /// The norm of the program.

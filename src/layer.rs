@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Tensor};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use crate::bridge::to_vec;
+use crate::bridge::{dims2, to_vec};
 use crate::error::{Error, Result};
 use crate::program::{
     Budget, Diagnostics, Gradients, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
@@ -147,7 +147,7 @@ impl SelectionLayer {
     /// As [`SelectionProgram::new`] and [`SelectionProgram::solve`]; [`Error::Shape`] for inputs of the
     /// wrong shape.
     pub fn forward(&self, costs: &Tensor, inputs: LayerInputs) -> Result<LayerOutput> {
-        let (n, width) = costs.dims2()?;
+        let (n, width) = dims2("costs", costs)?;
         let mut batch = self.forward_batch(&costs.unsqueeze(0)?, inputs)?;
         let status = batch.statuses.pop().ok_or_else(|| Error::shape("statuses", 1, 0))??;
         Ok(LayerOutput {
@@ -163,7 +163,16 @@ impl SelectionLayer {
     /// # Errors
     /// Only for tensors of the wrong shape: a program that is refused or fails has its own status.
     pub fn forward_batch(&self, costs: &Tensor, inputs: LayerInputs) -> Result<BatchOutput> {
-        let (count, n, width) = costs.dims3()?;
+        let (count, n, width) = match costs.dims() {
+            &[count, n, width] if n > 0 && costs.dtype().is_float() => (count, n, width),
+            dims => {
+                return Err(Error::Shape {
+                    what: "costs",
+                    expected: "batch x n x (n + m) floats, n >= 1".into(),
+                    found: format!("{dims:?} of {:?}", costs.dtype()),
+                });
+            }
+        };
         let on_cpu = |tensor: &Tensor| -> Result<Tensor> {
             Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
         };

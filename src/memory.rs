@@ -4,8 +4,10 @@
 //! today's parameters whenever they are needed, so nothing goes stale.
 
 use candle_core::Tensor;
+use nalgebra::{DMatrix, RowDVector};
 use rand::{Rng, RngCore};
 
+use crate::bridge::{dims2, to_matrix};
 use crate::error::{Error, Result};
 
 /// Which exemplar makes room for another in a full memory.
@@ -93,36 +95,38 @@ impl ExemplarMemory {
     /// # Errors
     /// [`Error::Shape`] if the number or width of rows is off.
     pub fn insert(&mut self, ids: &[usize], rows: &Tensor, rng: &mut dyn RngCore) -> Result<()> {
-        let (count, width) = rows.dims2()?;
+        let (count, width) = dims2("exemplar rows", rows)?;
         if count != ids.len() {
             return Err(Error::shape("exemplar rows", ids.len(), count));
         }
-        if let Some(held) = &self.rows {
-            if held.dim(1)? != width {
+        let all = match &self.rows {
+            Some(held) if held.dim(1)? != width => {
                 return Err(Error::shape("exemplar width", held.dim(1)?, width));
             }
-        }
+            Some(held) => Tensor::cat(&[held, &rows.detach()], 0)?,
+            None => rows.detach(),
+        };
+        // All bookkeeping happens on a copy: a failure below leaves the memory as it was.
+        let mut next = self.clone();
         // Where each slot's row comes from: held rows first, then the offered ones.
         let held = self.ids.len();
         let mut source: Vec<u32> = (0..held as u32).collect();
         for (k, &id) in ids.iter().enumerate() {
             let from = (held + k) as u32;
-            match self.slot_for(id, rng) {
-                Some(slot) if slot < source.len() => (self.ids[slot], source[slot]) = (id, from),
+            match next.slot_for(id, rng) {
+                Some(slot) if slot < source.len() => (next.ids[slot], source[slot]) = (id, from),
                 Some(_) => {
-                    self.ids.push(id);
+                    next.ids.push(id);
                     source.push(from);
                 }
                 None => {}
             }
         }
-        let rows = rows.detach();
-        let all = match &self.rows {
-            Some(held) => Tensor::cat(&[held, &rows], 0)?,
-            None => rows,
-        };
-        let index = Tensor::from_vec(source, self.ids.len(), all.device())?;
-        self.rows = (!self.ids.is_empty()).then(|| all.index_select(&index, 0)).transpose()?;
+        if !next.ids.is_empty() {
+            let index = Tensor::from_vec(source, next.ids.len(), all.device())?;
+            next.rows = Some(all.contiguous()?.index_select(&index, 0)?);
+        }
+        *self = next;
         Ok(())
     }
 
@@ -160,48 +164,63 @@ impl ExemplarMemory {
     /// The costs are computed on their device; ranking takes `O(n len)` for each of the few ranks.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `costs` does not have a column an exemplar.
+    /// [`Error::Shape`] if `costs` has no row or not a column an exemplar, [`Error::NotFinite`] for NaN or
+    /// infinite costs.
     pub fn nearest(&self, costs: &Tensor, k: usize, exclude: &[usize]) -> Result<Vec<usize>> {
-        let (_, width) = costs.dims2()?;
-        if width != self.len() {
-            return Err(Error::shape("columns of costs to exemplars", self.len(), width));
+        let (n, width) = dims2("costs to exemplars", costs)?;
+        if width != self.len() || n == 0 {
+            return Err(Error::shape("costs to exemplars", ("n >= 1", self.len()), (n, width)));
+        }
+        let costs = to_matrix(costs)?;
+        if let Some(p) = costs.iter().position(|cost| !cost.is_finite()) {
+            let (row, column) = (p % n, p / n);
+            let found = costs[(row, column)];
+            return Err(Error::NotFinite { what: "costs to exemplars", row, column, found });
         }
         let allowed: Vec<usize> = (0..width).filter(|&p| !exclude.contains(&self.ids[p])).collect();
         if allowed.len() <= k {
             return Ok(allowed);
         }
-        let costs = crate::bridge::to_matrix(costs)?;
-        let ranks = k.div_ceil(costs.nrows()).max(1).min(allowed.len());
-        let mut chosen = Vec::new();
-        let mut taken = vec![false; width];
-        let mut lists: Vec<Vec<usize>> = costs
-            .row_iter()
-            .map(|row| {
-                let mut order = allowed.clone();
-                let closer = |a: &usize, b: &usize| row[*a].total_cmp(&row[*b]).then(a.cmp(b));
-                // Twice the ranks that are needed at least: shared neighbours use some up.
-                let keep = (2 * ranks + 2).min(order.len());
-                order.select_nth_unstable_by(keep - 1, closer);
-                order.truncate(keep);
-                order.sort_unstable_by(closer);
-                order
-            })
-            .collect();
-        let depth = lists.first().map_or(0, Vec::len);
-        for rank in 0..depth {
-            let mut of_rank: Vec<(f64, usize)> = lists
-                .iter_mut()
-                .enumerate()
-                .map(|(i, list)| (costs[(i, list[rank])], list[rank]))
-                .collect();
-            of_rank.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            for (_, position) in of_rank {
-                if chosen.len() < k && !std::mem::replace(&mut taken[position], true) {
-                    chosen.push(position);
-                }
-            }
+        // Few ranks are needed unless neighbours are shared: look deeper only then.
+        let mut depth = 2 * k.div_ceil(n) + 2;
+        let mut chosen = by_rank(&costs, &allowed, depth, k);
+        while chosen.len() < k {
+            depth *= 2;
+            chosen = by_rank(&costs, &allowed, depth, k);
         }
         chosen.sort_unstable();
         Ok(chosen)
     }
+}
+
+/// Up to `k` of the `allowed` columns: every row's nearest, then every row's second, to `depth`.
+fn by_rank(costs: &DMatrix<f64>, allowed: &[usize], depth: usize, k: usize) -> Vec<usize> {
+    let depth = depth.min(allowed.len());
+    let nearest = |row: RowDVector<f64>| {
+        let mut order = allowed.to_vec();
+        let closer = |a: &usize, b: &usize| row[*a].total_cmp(&row[*b]).then(a.cmp(b));
+        if depth < order.len() {
+            order.select_nth_unstable_by(depth, closer);
+            order.truncate(depth);
+        }
+        order.sort_unstable_by(closer);
+        order
+    };
+    let lists: Vec<Vec<usize>> = costs.row_iter().map(|row| nearest(row.into_owned())).collect();
+    let mut taken = vec![false; costs.ncols()];
+    let mut chosen = Vec::new();
+    for rank in 0..depth {
+        let mut of_rank: Vec<(f64, usize)> = lists
+            .iter()
+            .enumerate()
+            .map(|(i, list)| (costs[(i, list[rank])], list[rank]))
+            .collect();
+        of_rank.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        for (_, position) in of_rank {
+            if chosen.len() < k && !std::mem::replace(&mut taken[position], true) {
+                chosen.push(position);
+            }
+        }
+    }
+    chosen
 }

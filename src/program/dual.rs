@@ -41,7 +41,9 @@ impl<'a> Scaled<'a> {
             column -= &row_shift;
         }
         let mean = costs.sum() / costs.len() as f64;
-        let scale = if mean > 0.0 { mean } else { 1.0 };
+        // All costs of every row equal: what is left to choose a unit from are column costs and eps.
+        let rest = program.column_costs.amax().max(program.regulariser.eps());
+        let scale = [mean, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
         costs /= scale;
         Self {
             program,

@@ -174,12 +174,13 @@ pub struct SolveOptions {
     /// Who solves.
     pub method: Method,
     /// Largest relative KKT residual of the structured solver and of the refinement: row masses
-    /// relative to the largest mass, budgets relative to their limit. The costs are scaled to order
-    /// one before, so stationarity holds to rounding.
+    /// relative to the largest mass, budgets relative to their limit; never below what rounding
+    /// leaves, about 1e-15 times the typical cost over eps. Stationarity holds to rounding.
     pub tolerance: f64,
     /// Largest number of Newton steps over all stages of the structured solver.
     pub max_iterations: usize,
-    /// Clarabel's feasibility, absolute and relative gap tolerance.
+    /// Clarabel's feasibility, absolute and relative gap tolerance; at 1e-9 it gives up on a few in a
+    /// hundred second-order cone programs.
     pub reference_tolerance: f64,
     /// Clarabel's iteration limit.
     pub reference_max_iterations: usize,
@@ -191,7 +192,7 @@ impl Default for SolveOptions {
             method: Method::Auto,
             tolerance: 1e-10,
             max_iterations: 300,
-            reference_tolerance: 1e-9,
+            reference_tolerance: 1e-8,
             reference_max_iterations: 200,
         }
     }
@@ -290,12 +291,15 @@ impl SelectionProgram {
             });
         }
         finite("costs", &costs)?;
+        within_reach("cost", costs.iter())?;
         if !matches!(options.regulariser, Regulariser::None) {
             positive("eps", options.regulariser.eps())?;
+            within_reach("eps", [options.regulariser.eps()].iter())?;
         }
         let groups = groups_of(options.groups, n)?;
         let q = groups.len();
         let column_costs = vector("column costs", options.column_costs, q, 0.0)?;
+        within_reach("column cost", column_costs.iter())?;
         for &cost in &column_costs {
             if cost < 0.0 {
                 return Err(Error::OutOfRange { what: "column cost", rule: ">= 0", found: cost });
@@ -448,6 +452,14 @@ fn positive(what: &'static str, found: f64) -> Result<()> {
     }
 }
 
+/// Sums and squares of what passes stay finite.
+fn within_reach<'a>(what: &'static str, mut values: impl Iterator<Item = &'a f64>) -> Result<()> {
+    match values.find(|value| value.abs() > 1e100) {
+        None => Ok(()),
+        Some(&found) => Err(Error::OutOfRange { what, rule: "at most 1e100 in magnitude", found }),
+    }
+}
+
 fn finite(what: &'static str, matrix: &DMatrix<f64>) -> Result<()> {
     match matrix.iter().position(|x| !x.is_finite()) {
         None => Ok(()),
@@ -513,7 +525,8 @@ fn budget_rows(budget: Budget, n: usize, q: usize) -> Result<(DMatrix<f64>, DVec
         Budget::Rows(rows) => rows,
     };
     if rows.is_empty() {
-        return Err(Error::shape("budget rows", "at least one", 0));
+        let (expected, found) = ("at least one".into(), "none".into());
+        return Err(Error::Shape { what: "budget rows", expected, found });
     }
     for row in &rows {
         positive("budget", row.limit)?;

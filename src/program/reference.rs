@@ -20,7 +20,7 @@ use clarabel::solver::{
 use nalgebra::{DMatrix, DVector};
 
 use super::dual::{Point, Scaled};
-use super::selection::relative_gap;
+use super::selection::{ACCEPTED_GAP, relative_gap};
 use super::{
     Method, Norm, Regulariser, Selection, SelectionProgram, SolveOptions, Verdict, structured,
 };
@@ -44,12 +44,13 @@ pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Resul
             REFINEMENT_STEPS,
             &mut steps,
         );
-        if reached <= options.tolerance {
-            let iterations = answer.iterations;
-            let mut selection =
-                Selection::from_dual(program, &scaled, point, Method::Reference, iterations);
-            selection.record_refinement((selection.assignment() - &answer.assignment).amax());
-            return Ok(selection);
+        if reached <= options.tolerance.max(structured::rounding_floor(&scaled, &point)) {
+            let refined =
+                Selection::from_dual(program, &scaled, point, Method::Reference, answer.iterations);
+            if let Ok(mut selection) = refined {
+                selection.record_refinement((selection.assignment() - &answer.assignment).amax());
+                return Ok(selection);
+            }
         }
     }
     answer.accept(program, &scaled, options)
@@ -75,13 +76,16 @@ impl Answer {
         scaled: &Scaled,
         options: &SolveOptions,
     ) -> Result<Selection> {
-        if !self.solved {
-            return Err(Error::NotConverged {
+        let refuse = |residual| {
+            Err(Error::NotConverged {
                 method: Method::Reference.name(),
                 iterations: self.iterations,
-                residual: self.residual,
+                residual,
                 tolerance: options.reference_tolerance,
-            });
+            })
+        };
+        if !self.solved {
+            return refuse(self.residual);
         }
         let primal = program.objective(&self.assignment, &program.weights_of(&self.assignment));
         let dual = self.dual * scaled.scale + scaled.row_shift.dot(&program.row_masses);
@@ -95,6 +99,10 @@ impl Answer {
             fallback: None,
             refinement: None,
         };
+        let closed = verdict.gap <= ACCEPTED_GAP;
+        if !closed {
+            return refuse(verdict.gap);
+        }
         let nu = self.nu * scaled.scale + &scaled.row_shift;
         let lambda = self.lambda * scaled.scale;
         Ok(Selection::from_vertex(program, self.assignment, nu, lambda, verdict))
@@ -113,9 +121,9 @@ fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
         tol_gap_rel: options.reference_tolerance,
         ..DefaultSettings::default()
     };
-    let refused = |residual| Error::NotConverged {
+    let refused = |residual, iterations| Error::NotConverged {
         method: Method::Reference.name(),
-        iterations: 0,
+        iterations,
         residual,
         tolerance: options.reference_tolerance,
     };
@@ -127,7 +135,7 @@ fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
         &form.cones,
         settings,
     )
-    .map_err(|_| refused(f64::NAN))?;
+    .map_err(|_| refused(f64::NAN, 0))?;
     solver.solve();
     let solution = &solver.solution;
     let (n, width) = scaled.costs.shape();
@@ -140,7 +148,12 @@ fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
             });
         }
         SolverStatus::Solved | SolverStatus::AlmostSolved => {}
-        _ => return Err(refused(solution.r_prim.max(solution.r_dual))),
+        _ => {
+            return Err(refused(
+                solution.r_prim.max(solution.r_dual),
+                solution.iterations as usize,
+            ));
+        }
     }
     Ok(Answer {
         // Interior points are positive up to the tolerance; below it they are zero.

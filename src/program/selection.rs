@@ -6,6 +6,10 @@ use super::dual::{Margins, Point, Scaled};
 use super::{Method, SelectionProgram, adjoint, vertex};
 use crate::error::{Error, Result};
 
+/// A relative gap above this is no solution, whatever the residuals say: a budget that is only just
+/// feasible has no finite multiplier, and rounding times a huge one is not small.
+pub(super) const ACCEPTED_GAP: f64 = 1e-6;
+
 /// How a solve ended. A solve that did not finish is an error, so every verdict describes a solution.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -117,14 +121,14 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// From a converged dual point.
+    /// From a converged dual point, unless its duality gap is open.
     pub(super) fn from_dual(
         program: &SelectionProgram,
         scaled: &Scaled,
         point: Point,
         method: Method,
         iterations: usize,
-    ) -> Self {
+    ) -> Result<Self> {
         let assignment = point.assignment(program);
         let weights = program.weights_of(&assignment);
         let (row_multipliers, budget_multipliers) = scaled.unscale(&point);
@@ -140,7 +144,16 @@ impl Selection {
             fallback: None,
             refinement: None,
         };
-        Self {
+        let closed = verdict.gap <= ACCEPTED_GAP;
+        if !closed {
+            return Err(Error::NotConverged {
+                method: method.name(),
+                iterations,
+                residual: verdict.gap,
+                tolerance: ACCEPTED_GAP,
+            });
+        }
+        Ok(Self {
             program: program.clone(),
             assignment,
             weights,
@@ -148,7 +161,7 @@ impl Selection {
             budget_multipliers,
             verdict,
             face: Face::Smooth(Box::new(point)),
-        }
+        })
     }
 
     /// From primal and dual values of a program without a regulariser.

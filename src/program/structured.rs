@@ -30,6 +30,8 @@ const VISIBLE: f64 = 1e-12;
 const NEGLIGIBLE: f64 = 1e-13;
 /// Relative to the mean diagonal: keeps a rank-deficient `M` solvable, invisible next to rounding.
 const DAMPING: f64 = 1e-13;
+/// Further damping in proportion to the residual: far from the solution `M` may be nearly singular.
+const CAUTION: f64 = 1e-8;
 
 pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Result<Selection> {
     let scaled = Scaled::new(program);
@@ -39,7 +41,11 @@ pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Resul
     let mut point = Point::at(&scaled, eps, nu, DVector::zeros(program.limits.len()));
     loop {
         let last = eps == scaled.eps;
-        let tolerance = if last { options.tolerance } else { STAGE_TOLERANCE };
+        let tolerance = if last {
+            options.tolerance.max(rounding_floor(&scaled, &point))
+        } else {
+            STAGE_TOLERANCE
+        };
         let limit = options.max_iterations;
         let residual = newton(&scaled, eps, &mut point, tolerance, limit, &mut iterations);
         if last {
@@ -48,17 +54,19 @@ pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Resul
                 let method = Method::Structured.name();
                 return Err(Error::NotConverged { method, iterations, residual, tolerance });
             }
-            return Ok(Selection::from_dual(
-                program,
-                &scaled,
-                point,
-                Method::Structured,
-                iterations,
-            ));
+            return Selection::from_dual(program, &scaled, point, Method::Structured, iterations);
         }
         eps = (eps * SHRINK).max(scaled.eps);
         point = Point::at(&scaled, eps, point.nu, point.lambda);
     }
+}
+
+/// The residual that rounding alone leaves: `nu - D` is exact to the last digit of `nu`, and the
+/// assignment divides it by `eps`.
+pub(super) fn rounding_floor(scaled: &Scaled, point: &Point) -> f64 {
+    let program = scaled.program;
+    let size = program.row_masses.amax().min(program.limits.min());
+    4.0 * f64::EPSILON * point.nu.amax().max(1.0) / (scaled.eps * size)
 }
 
 /// Newton steps from `point` until the residual is at most `tolerance`, the limit is reached or no
@@ -72,16 +80,17 @@ pub(super) fn newton(
     iterations: &mut usize,
 ) -> f64 {
     let mut residual = point.residual(scaled.program);
-    let mut damping = DAMPING;
+    let mut extra = 0.0f64;
     while residual > tolerance && *iterations < limit {
         *iterations += 1;
+        let damping = extra.max(DAMPING + CAUTION * residual.min(1.0));
         match step(scaled, eps, point, residual, damping) {
             Some(next) => {
                 residual = next.residual(scaled.program);
                 *point = next;
-                damping = (damping * 1e-2).max(DAMPING);
+                extra *= 1e-2;
             }
-            None if damping < 1e2 => damping = (damping * 1e4).max(1e-8),
+            None if extra < 1e2 => extra = (extra * 1e4).max(1e-6),
             None => break,
         }
     }
@@ -118,9 +127,9 @@ fn step(scaled: &Scaled, eps: f64, point: &Point, residual: f64, damping: f64) -
     None
 }
 
-/// The Newton direction within `lambda + direction >= 0`: a budget that the free step would take below
-/// zero is sent exactly to zero and the step solved again, so that the whole segment is admissible and
-/// the direction still ascends.
+/// The Newton direction within `lambda + direction >= 0`: the maximiser of the quadratic model over
+/// that set, by an active-set method over the (few) budgets. As the maximiser it improves on standing
+/// still, so it ascends, and the whole segment is admissible.
 fn direction(
     program: &SelectionProgram,
     eps: f64,
@@ -129,30 +138,44 @@ fn direction(
     damping: f64,
 ) -> Option<DVector<f64>> {
     let n = program.incoming();
-    let tight: Vec<bool> = (0..point.lambda.len()).map(|b| point.is_tight(b)).collect();
+    let budgets = point.lambda.len();
+    let tight: Vec<bool> = (0..budgets).map(|b| point.is_tight(b)).collect();
     let mut matrix = point.newton_matrix(program, &tight);
-    matrix.fill_upper_triangle_with_lower_triangle();
     // A row without a live entry has no curvature: let it move by a bounded amount.
     for i in 0..n {
         if matrix[(i, i)] < 1e-8 {
             matrix[(i, i)] += 1e-2;
         }
     }
+    matrix.fill_upper_triangle_with_lower_triangle();
     let mut right = gradient * eps;
-    (0..tight.len()).filter(|&b| !tight[b]).for_each(|b| right[n + b] = 0.0);
-    let mut held = vec![false; tight.len()];
-    loop {
-        let direction = Factor::new(matrix.clone(), damping)?.solve(&right);
+    (0..budgets).filter(|&b| !tight[b]).for_each(|b| right[n + b] = 0.0);
+    let mut held = vec![false; budgets];
+    // Each round holds or releases at least one budget; a cycle can only come from rounding.
+    for _ in 0..=2 * budgets {
+        let direction = if held.contains(&true) {
+            let (mut matrix, mut right) = (matrix.clone(), right.clone());
+            for b in (0..budgets).filter(|&b| held[b]) {
+                hold(&mut matrix, &mut right, n + b, -point.lambda[b]);
+            }
+            Factor::new(matrix, damping)?.solve(&right)
+        } else {
+            Factor::new(matrix.clone(), damping)?.solve(&right)
+        };
         let below = |&b: &usize| tight[b] && !held[b] && point.lambda[b] + direction[n + b] < 0.0;
-        let leaving: Vec<usize> = (0..tight.len()).filter(below).collect();
-        if leaving.is_empty() {
-            return Some(direction);
+        let leaving: Vec<usize> = (0..budgets).filter(below).collect();
+        if !leaving.is_empty() {
+            leaving.into_iter().for_each(|b| held[b] = true);
+            continue;
         }
-        for b in leaving {
-            held[b] = true;
-            hold(&mut matrix, &mut right, n + b, -point.lambda[b]);
+        let slope = |b: usize| right[n + b] - matrix.row(n + b).tr_dot(&direction);
+        let back = (0..budgets).filter(|&b| held[b]).max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
+        match back {
+            Some(b) if slope(b) > 1e-12 * (1.0 + right.amax()) => held[b] = false,
+            _ => return Some(direction),
         }
     }
+    None
 }
 
 /// Fixes one unknown of `matrix x = right` at `value`.

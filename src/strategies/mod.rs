@@ -119,7 +119,8 @@ pub trait Strategy {
 /// Positions of the `count` largest scores, best first; equal scores keep the smaller position first.
 pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a])); // stable
+    // Stable; adding zero makes -0 and 0 the tie they are.
+    order.sort_by(|&a, &b| (scores[b] + 0.0).total_cmp(&(scores[a] + 0.0)));
     order.truncate(count);
     order
 }

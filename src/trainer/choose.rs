@@ -4,7 +4,8 @@
 //! and costs nothing. Instead of a budget a batch, all batches share one *price* for a unit of weight (a
 //! uniform column cost, the budget's multiplier): a batch full of new things may keep many points, one
 //! full of known things none. The price is found by bisection so that the pass keeps the requested
-//! number.
+//! number. Cheap points (by column cost) stream first, so that a suspicious point is kept only where
+//! nothing else represents it.
 
 use candle_core::Tensor;
 use nalgebra::DMatrix;
@@ -20,6 +21,9 @@ use crate::error::{Error, Result};
 use crate::layer::typical;
 use crate::learners::Learner;
 use crate::program::{Budget, Norm, ProgramOptions, Regulariser, SelectionProgram, SolveOptions};
+
+/// Column costs within this (in units of the typical cost) count as equal for the order of the stream.
+const PRICE_LEVEL: f64 = 0.05;
 
 /// How many points to keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,7 +88,7 @@ pub struct ChooseOptions {
 
 impl Default for ChooseOptions {
     fn default() -> Self {
-        Self { balance: Balance::Free, batch: 50, eps: 0.01, passes: 12 }
+        Self { balance: Balance::Free, batch: 25, eps: 0.01, passes: 10 }
     }
 }
 
@@ -106,6 +110,7 @@ struct Pool {
     /// The typical cost.
     unit: f64,
     distance: Distance,
+    seed: u64,
 }
 
 impl Pool {
@@ -172,44 +177,39 @@ impl<L: Learner> Trainer<L> {
         })
     }
 
-    /// The value of every point: what the rest of its batch would save by having it at its column cost,
-    /// `sum_i (nu_i - D_ij)_+ - c_j`, in units of the typical cost. Low values mark points that are
-    /// redundant or harmful: mislabelled points come last. Averaged over `passes` shuffles.
+    /// How much the selection model holds against every point; mislabelled points come first. With a
+    /// unary head its column cost, in units of the typical cost; without one the negative of what the
+    /// point would save its batch, `-sum_i (nu_i - D_ij)_+`, averaged over shuffles.
     ///
     /// # Errors
     /// As [`choose`](Self::choose).
-    pub fn values(&mut self, data: &Dataset, options: &ChooseOptions) -> Result<Vec<f64>> {
+    pub fn suspicion(&mut self, data: &Dataset, options: &ChooseOptions) -> Result<Vec<f64>> {
+        /// Shuffles that are averaged.
+        const SHUFFLES: usize = 3;
         let pool = self.pool(data)?;
-        let mut values = vec![0.0; data.len()];
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let passes = options.passes.max(1);
-        for _ in 0..passes {
+        if self.model.options().heads.prices() {
+            return Ok(pool.column_costs.iter().map(|c| c / pool.unit).collect());
+        }
+        let mut suspicion = vec![0.0; data.len()];
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let budget = self.options.layer.budget.clone();
+        for _ in 0..SHUFFLES {
             let batches = shuffled_batches(data.len(), options.batch.max(2), &mut rng);
-            let share = self.options.layer.budget.clone();
-            let worths: Vec<Result<Vec<f64>>> = batches
+            let per_batch: Vec<Result<Vec<f64>>> = batches
                 .par_iter()
                 .map(|batch| {
-                    let costs = pool.within(batch)?;
-                    let prices = batch.iter().map(|&i| pool.column_costs[i]).collect();
-                    let solved = solve(costs, prices, share.clone(), pool.unit * 0.1)?;
+                    let free = vec![0.0; batch.len()];
+                    let solved = solve(pool.within(batch)?, free, budget.clone(), pool.unit * 0.1)?;
                     Ok(worths(&solved))
                 })
                 .collect();
-            for (batch, worths) in batches.iter().zip(worths) {
+            for (batch, worths) in batches.iter().zip(per_batch) {
                 for (&i, worth) in batch.iter().zip(worths?) {
-                    values[i] += worth / (pool.unit * passes as f64);
+                    suspicion[i] -= worth / (pool.unit * SHUFFLES as f64);
                 }
             }
         }
-        Ok(values)
-    }
-
-    #[doc(hidden)]
-    #[allow(missing_docs)]
-    pub fn debug_evidence(&mut self, data: &Dataset) -> (Vec<Vec<f64>>, ()) {
-        let b = data.batch(&(0..data.len()).collect::<Vec<_>>()).unwrap();
-        let v = self.view(&b, false).unwrap();
-        (v.evidence.to_dtype(candle_core::DType::F64).unwrap().to_vec2().unwrap(), ())
+        Ok(suspicion)
     }
 
     fn pool(&mut self, data: &Dataset) -> Result<Pool> {
@@ -226,9 +226,15 @@ impl<L: Learner> Trainer<L> {
             }
         }
         let places = Tensor::cat(&places, 0)?;
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let sample = &shuffled_batches(data.len(), 200, &mut rng)[0];
-        let mut pool = Pool { places, column_costs, unit: 1.0, distance: self.options.distance };
+        let mut pool = Pool {
+            places,
+            column_costs,
+            unit: 1.0,
+            distance: self.options.distance,
+            seed: self.seed,
+        };
         pool.unit = typical(&pool.within(sample)?);
         pool.column_costs.iter_mut().for_each(|c| *c *= pool.unit);
         Ok(pool)
@@ -248,9 +254,11 @@ impl Pool {
                 .map(|&index| Kept { index, weight: 1.0, worth: 0.0 })
                 .collect());
         }
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut order = shuffled_batches(members.len(), members.len(), &mut rng).remove(0);
-        order.sort_by_key(|&k| (self.column_costs[members[k]] / (0.05 * self.unit)) as u64);
+        // Cheap points first: a suspicious one is kept only if nothing cheaper has come by.
+        let level = |k: &usize| (self.column_costs[members[*k]] / (PRICE_LEVEL * self.unit)) as u64;
+        order.sort_by_key(level);
         let order: Vec<usize> = order.into_iter().map(|k| members[k]).collect();
         let batches: Vec<Vec<usize>> =
             order.chunks(options.batch.max(1)).map(<[usize]>::to_vec).collect();

@@ -39,6 +39,7 @@ use crate::layer::{LayerInputs, LayerOptions, SelectionLayer, Status};
 use crate::learners::Learner;
 use crate::memory::{Eviction, ExemplarMemory};
 use crate::optimiser::{Optimiser, OptimiserOptions};
+use crate::program::Budget;
 
 pub use choose::{Amount, Balance, ChooseOptions, Subset};
 pub use hypergradient::{Hypergradient, hypergradient, weighted_gradient};
@@ -90,7 +91,7 @@ pub struct TrainerOptions {
 impl Default for TrainerOptions {
     fn default() -> Self {
         Self {
-            layer: LayerOptions::default(),
+            layer: LayerOptions { budget: Budget::Fraction(0.3), ..Default::default() },
             distance: Distance::SquaredEuclidean,
             cost_features: CostFeatures::Inputs,
             model: ModelOptions::default(),
@@ -98,7 +99,7 @@ impl Default for TrainerOptions {
             eviction: Eviction::OldestOut,
             remembered: 48,
             threshold: 0.5,
-            warm_up: 100,
+            warm_up: 1000,
             look_ahead: 0.1,
             learner_optimiser: OptimiserOptions::default(),
             learner_rate: 1e-3,
@@ -157,6 +158,7 @@ pub struct Trainer<L> {
     /// Running mean of each point's loss, by its index in the data.
     history: Vec<f64>,
     rng: ChaCha8Rng,
+    seed: u64,
     steps: usize,
 }
 
@@ -224,6 +226,7 @@ impl<L: Learner> Trainer<L> {
             model_optimiser,
             history: Vec::new(),
             rng,
+            seed,
             steps: 0,
         })
     }

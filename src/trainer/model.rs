@@ -52,9 +52,14 @@ impl Default for ModelOptions {
     }
 }
 
-/// `v = f A + e B` and `c = ceiling * sigmoid(e w + b)`: linear in the evidence `e` (`k` numbers a point), so that a hundred
-/// trusted points are enough to learn it. It starts neutral: `A` keeps the distances of the cost
-/// features `f`, `B` and `w` are zero.
+/// `v = f A + e B` and `c = ceiling * sigmoid(<l, w> + b)`: linear in the evidence `e`, so that a
+/// hundred trusted points are enough to learn it. It starts neutral: `A` keeps the distances of the
+/// cost features `f`, `B` and `w` are zero, `b` is fixed by the floor.
+///
+/// The unary head sees only the losses `l` (the last [`PRICED`](Self::PRICED) numbers of the
+/// evidence). A point that is learned well has none, so on clean data all prices stay (nearly) equal
+/// and the selection stays what the pairwise costs make it; labels or residuals would let a hundred
+/// points price whole classes.
 #[derive(Debug)]
 pub struct SelectionModel {
     options: ModelOptions,
@@ -67,11 +72,14 @@ const EMBED_FEATURES: usize = 0;
 const EMBED_EVIDENCE: usize = 1;
 
 impl SelectionModel {
+    /// How many numbers of the evidence, from its end, the unary head sees.
+    pub const PRICED: usize = 2;
+
     /// For points with `features` cost features and `evidence` evidence numbers.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a floor outside (0, 1), a ceiling that is not positive or an embedding
-    /// of width zero.
+    /// [`Error::OutOfRange`] for a floor outside (0, 1), a ceiling that is not positive, an embedding of
+    /// width zero or less than [`PRICED`](Self::PRICED) numbers of evidence.
     pub fn new(
         options: ModelOptions,
         features: usize,
@@ -101,6 +109,14 @@ impl SelectionModel {
         if options.embedding == 0 {
             return Err(Error::OutOfRange { what: "embedding width", rule: "> 0", found: 0.0 });
         }
+        if evidence < Self::PRICED {
+            let found = evidence as f64;
+            return Err(Error::OutOfRange {
+                what: "numbers of evidence",
+                rule: "at least 2",
+                found,
+            });
+        }
         let mut variables = Vec::new();
         let mut add = |name: &str, tensor: Tensor| -> Result<()> {
             variables.push((name.to_string(), Var::from_tensor(&tensor.to_dtype(dtype)?)?));
@@ -112,8 +128,7 @@ impl SelectionModel {
             add("embedding.evidence", Tensor::zeros((evidence, width), DType::F64, device)?)?;
         }
         if options.heads.prices() {
-            let used: usize = std::env::var("USED").map(|v| v.parse().unwrap()).unwrap_or(2);
-            add("unary.evidence", Tensor::zeros((used, 1), DType::F64, device)?)?;
+            add("unary.evidence", Tensor::zeros((Self::PRICED, 1), DType::F64, device)?)?;
         }
         let bias = (options.floor / (1.0 - options.floor)).ln();
         Ok(Self { options, variables, bias })
@@ -150,10 +165,10 @@ impl SelectionModel {
         if !self.options.heads.prices() {
             return Ok(None);
         }
+        // The unary head's only variable sorts behind the embedding's.
         let weights = &self.variables[self.variables.len() - 1].1;
-        let used = weights.dim(0)?;
-        let evidence = evidence.narrow(1, evidence.dim(1)? - used, used)?.contiguous()?;
-        let logits = (evidence.matmul(weights)?.squeeze(1)? + self.bias)?;
+        let losses = evidence.narrow(1, evidence.dim(1)? - Self::PRICED, Self::PRICED)?;
+        let logits = (losses.contiguous()?.matmul(weights)?.squeeze(1)? + self.bias)?;
         Ok(Some((candle_nn::ops::sigmoid(&logits)? * self.options.ceiling)?))
     }
 }
