@@ -16,7 +16,7 @@ use gleaner::evaluation::TrainingOptions;
 use gleaner::learners::{Cnn, CnnOptions};
 use gleaner::trainer::{ChooseOptions, CostFeatures, TrainerOptions};
 use rand::SeedableRng;
-use shared::{Data, DeviceKind, over_seeds, progress, report, with_thread_count};
+use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 
 /// Compares ways of choosing training data on CIFAR-10, clean and with 20 % flipped labels.
 #[derive(Parser)]
@@ -33,7 +33,7 @@ struct Flags {
     /// Where tables and the picture go.
     #[arg(long, default_value = "target/gleaner/cifar10")]
     out: PathBuf,
-    /// 4,400 training images (400 of them validation), 2,000 test images, a narrow network.
+    /// 4,200 training images (200 of them validation), 1,000 test images, a narrow network.
     #[arg(long)]
     quick: bool,
     /// Where tensors live; full size is meant for a GPU.
@@ -53,13 +53,13 @@ struct Size {
 }
 
 const QUICK: Size = Size {
-    train: Some(4_400),
-    test: Some(2_000),
-    validation: 400,
+    train: Some(4_200),
+    test: Some(1_000),
+    validation: 200,
     widths: [8, 16, 32],
-    steps: 300,
-    warm_up: 300,
-    trainer_steps: 500,
+    steps: 200,
+    warm_up: 200,
+    trainer_steps: 300,
 };
 
 const FULL: Size = Size {
@@ -74,7 +74,7 @@ const FULL: Size = Size {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    with_thread_count(flags.seeds)?;
+    with_thread_count(2 * flags.seeds)?;
     let device = flags.device.open()?;
     let size = if flags.quick { QUICK } else { FULL };
     let limits = CifarOptions { train: size.train, test: size.test, ..Default::default() };
@@ -109,24 +109,20 @@ fn main() -> Result<()> {
         )
     };
     let noises = [0.2, 0.0];
-    let bar = progress(noises.len(), flags.seeds, options.ways.len())?;
-    let mut levels = Vec::new();
-    for noise in noises {
-        let data = |seed: u64| -> Result<Data> {
-            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-            let labels = cifar.train.labels();
-            let (validation, train) = stratified_split(labels, size.validation, &mut rng)?;
-            let clean = cifar.train.subset(&train)?;
-            let (labels, flipped) = flip_labels(clean.labels(), clean.classes(), noise, &mut rng)?;
-            Ok(Data {
-                train: clean.with_labels(labels)?.to_device(&device)?,
-                validation: cifar.train.subset(&validation)?.to_device(&device)?,
-                test: cifar.test.to_device(&device)?,
-                flipped,
-            })
-        };
-        levels.push(over_seeds(flags.seed, flags.seeds, noise, &bar, &options, learner, data)?);
-    }
-    bar.finish_and_clear();
+    let data = |noise: f64, seed: u64| -> Result<Data> {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let labels = cifar.train.labels();
+        let (validation, train) = stratified_split(labels, size.validation, &mut rng)?;
+        let clean = cifar.train.subset(&train)?;
+        let (labels, flipped) = flip_labels(clean.labels(), clean.classes(), noise, &mut rng)?;
+        Ok(Data {
+            train: clean.with_labels(labels)?.to_device(&device)?,
+            validation: cifar.train.subset(&validation)?.to_device(&device)?,
+            test: cifar.test.to_device(&device)?,
+            flipped,
+        })
+    };
+    let levels =
+        over_seeds(flags.seed..flags.seed + flags.seeds, &noises, &options, learner, data)?;
     report(&flags.out, "CIFAR-10", &options.fractions, &levels)
 }

@@ -16,7 +16,7 @@ use gleaner::evaluation::TrainingOptions;
 use gleaner::learners::{Mlp, MlpOptions};
 use gleaner::trainer::{ChooseOptions, TrainerOptions};
 use rand::SeedableRng;
-use shared::{Data, DeviceKind, over_seeds, progress, report, with_thread_count};
+use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 
 /// Compares ways of choosing training data on clusters with Zipf sizes, where rare clusters matter.
 #[derive(Parser)]
@@ -40,7 +40,7 @@ struct Flags {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    with_thread_count(flags.seeds)?;
+    with_thread_count(2 * flags.seeds)?;
     let device = flags.device.open()?;
     let seeds = if flags.quick { flags.seeds.min(2) } else { flags.seeds };
     let shape = if flags.quick {
@@ -77,21 +77,16 @@ fn main() -> Result<()> {
         Mlp::new(&MlpOptions { inputs, hidden: vec![64, 64], classes }, seed, DType::F32, &device)
     };
     let noises = [0.2, 0.0];
-    let bar = progress(noises.len(), seeds, options.ways.len())?;
-    let mut levels = Vec::new();
-    for noise in noises {
-        let data = |seed: u64| -> Result<Data> {
-            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-            let made = clusters(&ClusterOptions { label_noise: noise, ..shape }, &mut rng)?;
-            Ok(Data {
-                train: made.train.to_device(&device)?,
-                validation: made.validation.to_device(&device)?,
-                test: made.test.to_device(&device)?,
-                flipped: made.flipped,
-            })
-        };
-        levels.push(over_seeds(flags.seed, seeds, noise, &bar, &options, learner, data)?);
-    }
-    bar.finish_and_clear();
+    let data = |noise: f64, seed: u64| -> Result<Data> {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let made = clusters(&ClusterOptions { label_noise: noise, ..shape }, &mut rng)?;
+        Ok(Data {
+            train: made.train.to_device(&device)?,
+            validation: made.validation.to_device(&device)?,
+            test: made.test.to_device(&device)?,
+            flipped: made.flipped,
+        })
+    };
+    let levels = over_seeds(flags.seed..flags.seed + seeds, &noises, &options, learner, data)?;
     report(&flags.out, "Synthetic clusters", &options.fractions, &levels)
 }

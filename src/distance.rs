@@ -51,9 +51,12 @@ impl Distance {
                 (a.dims(), b.dims()),
             ));
         };
-        if width != other || !a.dtype().is_float() {
-            let (a, b) = ((a.dims(), a.dtype()), (b.dims(), b.dtype()));
-            return Err(Error::shape("rows to compare (equal widths, floats)", a, b));
+        if width != other {
+            return Err(Error::shape("rows to compare", a.dims(), b.dims()));
+        }
+        if !a.dtype().is_float() || a.dtype() != b.dtype() {
+            let found = (a.dtype(), b.dtype());
+            return Err(Error::shape("type of rows to compare", "one float type", found));
         }
         match self {
             Self::SquaredEuclidean => Ok(squared(a, b)?.0),
@@ -88,7 +91,8 @@ fn squared(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
     };
     // Roundings of a sum of `width` terms grow like the root of their number.
     let threshold = (4.0 + 2.0 * width.sqrt()) * unit;
-    let zero = raw.detach().le(&(sum.detach() * threshold)?)?;
+    let finite = sum.detach().lt(f64::INFINITY)?;
+    let zero = (raw.detach().le(&(sum.detach() * threshold)?)? * finite)?;
     let distances = zero.where_cond(&raw.zeros_like()?, &raw)?;
     Ok((distances, zero))
 }

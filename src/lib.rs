@@ -77,3 +77,8 @@ pub use learners::Learner;
 pub use memory::{Eviction, ExemplarMemory};
 pub use program::{Selection, SelectionProgram};
 pub use trainer::{Trainer, TrainerOptions};
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

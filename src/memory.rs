@@ -164,12 +164,15 @@ impl ExemplarMemory {
     /// The costs are computed on their device; ranking takes `O(n len)` for each of the few ranks.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `costs` has no row or not a column an exemplar, [`Error::NotFinite`] for NaN or
+    /// [`Error::Shape`] if `costs` does not have a column an exemplar, [`Error::NotFinite`] for NaN or
     /// infinite costs.
     pub fn nearest(&self, costs: &Tensor, k: usize, exclude: &[usize]) -> Result<Vec<usize>> {
         let (n, width) = dims2("costs to exemplars", costs)?;
-        if width != self.len() || n == 0 {
-            return Err(Error::shape("costs to exemplars", ("n >= 1", self.len()), (n, width)));
+        if width != self.len() {
+            return Err(Error::shape("columns of costs to exemplars", self.len(), width));
+        }
+        if n == 0 {
+            return Ok(Vec::new());
         }
         let costs = to_matrix(costs)?;
         if let Some(p) = costs.iter().position(|cost| !cost.is_finite()) {

@@ -1,8 +1,7 @@
 //! What the comparison examples share: seeds in parallel under one progress bar, tables, CSV, pictures.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, anyhow};
 use candle_core::Device;
@@ -30,18 +29,18 @@ impl DeviceKind {
     }
 }
 
-/// Starts the program again with a thread count that suits one seed a core, unless the caller chose one.
+/// Starts the program again with a thread count that suits one job a core, unless the caller chose one.
 ///
 /// candle 0.11 looks the number of cores up anew (in /proc/cpuinfo) for every matrix product unless
 /// RAYON_NUM_THREADS is set, which takes longer than a small product itself. It must be set from outside:
 /// changing the environment of a running program is not safe.
-pub fn with_thread_count(seeds: u64) -> Result<()> {
+pub fn with_thread_count(jobs: u64) -> Result<()> {
     const NAME: &str = "RAYON_NUM_THREADS";
     if std::env::var_os(NAME).is_some() {
         return Ok(());
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let each = (cores / seeds.clamp(1, cores)).max(1);
+    let each = (cores / jobs.clamp(1, cores)).max(1);
     let mut again = std::process::Command::new(std::env::current_exe()?);
     let status = again.args(std::env::args_os().skip(1)).env(NAME, each.to_string()).status()?;
     std::process::exit(status.code().unwrap_or(1));
@@ -53,26 +52,20 @@ pub struct Level {
     pub seeds: Vec<Comparison>,
 }
 
-/// A bar with one tick a way, seed and level.
-pub fn progress(levels: usize, seeds: u64, ways: usize) -> Result<ProgressBar> {
-    let bar = ProgressBar::new(levels as u64 * seeds * (ways as u64 + 1));
-    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed_precise} {msg}")?);
-    Ok(bar)
-}
-
-/// Runs `one` for every seed, two or more at a time where there are cores for it.
+/// Runs the comparison for every level of noise and every seed, one of them a core at a time.
 pub fn over_seeds<L: Learner>(
-    first: u64,
-    seeds: u64,
-    noise: f64,
-    bar: &ProgressBar,
+    seeds: std::ops::Range<u64>,
+    noises: &[f64],
     options: &ComparisonOptions,
     learner: impl Fn(u64) -> gleaner::Result<L> + Sync,
-    data: impl Fn(u64) -> Result<Data> + Sync,
-) -> Result<Level> {
-    let bar = Mutex::new(bar.clone());
-    let one = |seed: u64| -> Result<Comparison> {
-        let data = data(seed)?;
+    data: impl Fn(f64, u64) -> Result<Data> + Sync,
+) -> Result<Vec<Level>> {
+    let jobs: Vec<(usize, u64)> =
+        (0..noises.len()).flat_map(|level| seeds.clone().map(move |seed| (level, seed))).collect();
+    let bar = ProgressBar::new((jobs.len() * (options.ways.len() + 1)) as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed_precise} {msg}")?);
+    let one = |(level, seed): (usize, u64)| -> Result<Comparison> {
+        let data = data(noises[level], seed)?;
         let task = Task {
             train: &data.train,
             validation: &data.validation,
@@ -80,38 +73,38 @@ pub fn over_seeds<L: Learner>(
             flipped: &data.flipped,
         };
         let mut watch = |what: &str| {
-            if let Ok(bar) = bar.lock() {
-                bar.set_message(format!("seed {seed}, noise {noise}: {what}"));
-                bar.inc(1);
-            }
+            bar.set_message(format!("noise {}, seed {seed}: {what}", noises[level]));
+            bar.inc(1);
         };
         Ok(compare(&task, &|s| learner(s), options, seed, &mut watch)?)
     };
-    // A seed a core, each on a pool of one thread: the seeds are the parallelism, and threads that wait
-    // for each other's small pieces of work would cost as much as the work.
-    let next = AtomicU64::new(first);
-    let worker = || -> Result<Vec<(u64, Comparison)>> {
+    // Jobs are the parallelism, each on a pool of one thread: threads that wait for each other's small
+    // pieces of work would cost as much as the work.
+    let next = AtomicUsize::new(0);
+    let worker = || -> Result<Vec<(usize, Comparison)>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let mut found = Vec::new();
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + seeds {
-                return Ok(found);
-            }
-            found.push((seed, pool.install(|| one(seed))?));
+            let k = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&job) = jobs.get(k) else { return Ok(found) };
+            found.push((k, pool.install(|| one(job))?));
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(seeds);
-    let mut found = std::thread::scope(|scope| -> Result<Vec<(u64, Comparison)>> {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(jobs.len());
+    let mut found = std::thread::scope(|scope| -> Result<Vec<(usize, Comparison)>> {
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
         let mut found = Vec::new();
         for thread in threads {
-            found.extend(thread.join().map_err(|_| anyhow!("a seed's thread panicked"))??);
+            found.extend(thread.join().map_err(|_| anyhow!("a worker panicked"))??);
         }
         Ok(found)
     })?;
-    found.sort_by_key(|(seed, _)| *seed);
-    Ok(Level { noise, seeds: found.into_iter().map(|(_, comparison)| comparison).collect() })
+    bar.finish_and_clear();
+    found.sort_by_key(|(k, _)| *k);
+    let mut levels: Vec<Level> =
+        noises.iter().map(|&noise| Level { noise, seeds: Vec::new() }).collect();
+    found.into_iter().for_each(|(k, comparison)| levels[jobs[k].0].seeds.push(comparison));
+    Ok(levels)
 }
 
 /// One seed's data.

@@ -351,15 +351,15 @@ fn group_margins(
     note: &mut impl FnMut(f64),
 ) {
     let values = || {
-        let column = |&j: &usize| point.nu.iter().zip(scaled.costs.column(j).into_iter());
-        columns.iter().flat_map(column).map(|(nu, cost)| nu - cost)
+        let entries = columns.iter().flat_map(|&j| (0..point.nu.len()).map(move |i| (i, j)));
+        entries.map(|(i, j)| point.nu[i] - scaled.costs[(i, j)])
     };
     let norm = scaled.program.norm;
     if norm == Norm::One {
         return values().for_each(|v| note(v - tau));
     }
     let lowest = if scaled.entropic() { f64::NEG_INFINITY } else { 0.0 };
-    let mut entries: Vec<Entry> =
+    let entries: Vec<Entry> =
         values().filter(|v| *v > lowest).enumerate().map(|(i, v)| Entry::new(i, 0, v)).collect();
     let positive = entries.iter().map(|e| e.value);
     if !scaled.entropic() {
@@ -375,7 +375,7 @@ fn group_margins(
         values().for_each(&mut *note);
     }
     if norm == Norm::Infinity && tau > 0.0 {
-        let level = prox::level(&mut entries, tau, lowest);
+        let level = prox::level(&entries, tau, lowest);
         entries.iter().for_each(|e| note(e.value - level));
     }
 }

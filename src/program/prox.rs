@@ -161,11 +161,12 @@ fn water_level(entries: &[Entry], tau: f64, lowest: f64) -> Option<f64> {
             return Some(level);
         }
         let next = level + (above - tau) / count as f64;
-        // The negated comparison also ends the loop on NaN.
-        if !(next > level) {
+        // Anything but a rise (NaN included) ends the loop.
+        if next > level {
+            level = next;
+        } else {
             return Some(level);
         }
-        level = next;
     }
 }
 

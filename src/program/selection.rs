@@ -100,7 +100,7 @@ pub(super) enum Face {
 ///
 /// let points = [0.0_f64, 0.3, 1.0, 1.6];
 /// let costs = DMatrix::from_fn(4, 4, |i, j| (points[i] - points[j]).abs());
-/// let program = SelectionProgram::new(costs, Budget::Absolute(2.0), ProgramOptions::default())?;
+/// let program = SelectionProgram::new(costs, Budget::Absolute(2.2), ProgramOptions::default())?;
 /// let selection = program.solve(Method::Auto)?;
 ///
 /// let every_weight = DVector::from_element(4, 1.0);

@@ -279,8 +279,8 @@ impl<L: Learner> Trainer<L> {
     /// One step on one batch.
     ///
     /// # Errors
-    /// [`crate::Error::NotConverged`] and the program's other errors, [`crate::Error::Tensor`]; the learner and the
-    /// selection model are then as before.
+    /// [`crate::Error::NotConverged`] and the program's other errors, [`crate::Error::Tensor`]; unless an update
+    /// itself is refused (a gradient that is not finite), learner and selection model are then as before.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
         let mut clock = Clock::start();
         let mut seconds = StageSeconds::default();
@@ -296,11 +296,11 @@ impl<L: Learner> Trainer<L> {
             remembered: self.memory.len(),
             seconds,
         };
-        let gradient = if self.steps < self.options.warm_up {
+        if self.steps < self.options.warm_up {
             let (loss, gradient) = weighted_gradient(&self.learner, batch, &report.weights)?;
             report.training_loss = loss;
             seconds.hypergradient = clock.lap();
-            gradient
+            self.learner_optimiser.step(&gradient)?;
         } else {
             let solved = self.solve(batch, &view)?;
             report.weights = to_vec(&solved.weights)?;
@@ -309,13 +309,16 @@ impl<L: Learner> Trainer<L> {
             seconds.hypergradient = clock.lap();
             report.training_loss = found.training_loss;
             report.validation_loss = Some(found.validation_loss);
-            report.model_gradient = self.update_model(&solved.weights, &found)?;
+            let (upward, size) = self.model_direction(&solved.weights, &found)?;
+            report.model_gradient = size;
             report.status = Some(solved.status);
+            self.learner_optimiser.step(&found.gradient)?;
+            if let Some(upward) = upward {
+                self.model_optimiser.step(&upward)?;
+            }
             self.remember(batch, &view, &report.weights)?;
             report.remembered = self.memory.len();
-            found.gradient
-        };
-        self.learner_optimiser.step(&gradient)?;
+        }
         seconds.update = clock.lap();
         report.seconds = seconds;
         self.steps += 1;
@@ -352,11 +355,18 @@ impl<L: Learner> Trainer<L> {
             .collect())
     }
 
-    fn update_model(&mut self, weights: &Tensor, found: &Hypergradient) -> Result<f64> {
+    /// The gradient step 5 follows, and its norm. The weights' gradients are first scaled to mean
+    /// absolute one, so that the steps do not fade with the validation loss; `None` if there is no
+    /// signal at all.
+    fn model_direction(
+        &self,
+        weights: &Tensor,
+        found: &Hypergradient,
+    ) -> Result<(Option<Vec<Option<Tensor>>>, f64)> {
         let upstream = &found.by_weight;
         let typical = upstream.iter().map(|g| g.abs()).sum::<f64>() / upstream.len() as f64;
         if typical == 0.0 {
-            return Ok(0.0);
+            return Ok((None, 0.0));
         }
         let scaled: Vec<f64> = upstream.iter().map(|g| g / typical).collect();
         let gradient = self.through(weights, &scaled)?;
@@ -364,8 +374,7 @@ impl<L: Learner> Trainer<L> {
         for part in gradient.iter().flatten() {
             square += to_scalar(&part.sqr()?.sum_all()?)?;
         }
-        self.model_optimiser.step(&gradient)?;
-        Ok(square.sqrt())
+        Ok((Some(gradient), square.sqrt()))
     }
 
     fn remember(&mut self, batch: &Batch, view: &View, weights: &[f64]) -> Result<()> {
