@@ -45,6 +45,9 @@ pub use choose::{Amount, Balance, ChooseOptions, Subset};
 pub use hypergradient::{Hypergradient, hypergradient, weighted_gradient};
 pub use model::{Heads, ModelOptions, SelectionModel};
 
+/// A batch whose weights sum to less is represented by memory: there is nothing to learn from it.
+const NOTHING_NEW: f64 = 1e-6;
+
 /// What pairwise costs are computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CostFeatures {
@@ -115,7 +118,8 @@ impl Default for TrainerOptions {
 pub struct StepReport {
     /// Number of this step, from zero.
     pub step: usize,
-    /// Weighted training loss before the step.
+    /// Weighted training loss before the step; zero, and nothing was learned, if memory represents the
+    /// batch entirely.
     pub training_loss: f64,
     /// Validation loss after the look-ahead; `None` during the warm-up.
     pub validation_loss: Option<f64>,
@@ -279,8 +283,9 @@ impl<L: Learner> Trainer<L> {
     /// One step on one batch.
     ///
     /// # Errors
-    /// [`crate::Error::NotConverged`] and the program's other errors, [`crate::Error::Tensor`]; unless an update
-    /// itself is refused (a gradient that is not finite), learner and selection model are then as before.
+    /// [`crate::Error::NotConverged`] and the program's other errors, [`crate::Error::Tensor`]. Unless an
+    /// update itself is refused (a gradient that is not finite), learner and selection model are then as
+    /// before.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
         let mut clock = Clock::start();
         let mut seconds = StageSeconds::default();
@@ -305,6 +310,12 @@ impl<L: Learner> Trainer<L> {
             let solved = self.solve(batch, &view)?;
             report.weights = to_vec(&solved.weights)?;
             seconds.selection = clock.lap();
+            if report.weights.iter().sum::<f64>() <= NOTHING_NEW {
+                report.status = Some(solved.status);
+                report.seconds = seconds;
+                self.steps += 1;
+                return Ok(report);
+            }
             let found = self.look_ahead(batch, &report.weights)?;
             seconds.hypergradient = clock.lap();
             report.training_loss = found.training_loss;
