@@ -377,5 +377,10 @@ fn group_margins(
     if norm == Norm::Infinity && tau > 0.0 {
         let level = prox::level(&entries, tau, lowest);
         entries.iter().for_each(|e| note(e.value - level));
+    } else if norm == Norm::Infinity {
+        // Without a threshold the weight is the largest entry: a tie for it is a kink.
+        let mut values: Vec<f64> = entries.iter().map(|e| e.value).collect();
+        values.sort_unstable_by(|a, b| b.total_cmp(a));
+        values.windows(2).take(1).for_each(|two| note(two[0] - two[1]));
     }
 }

@@ -47,9 +47,10 @@ pub struct Diagnostics {
     pub margin: f64,
     /// `||M y - b|| / ||b||` of the adjoint solve; zero before a pullback.
     pub backward_residual: f64,
-    /// Smallest over largest pivot of the adjoint matrix; one before a pullback. Near zero the
-    /// multipliers are not unique (rows that hang together by one cap, a budget just feasible): the
-    /// gradient of the costs is still exact, that of row masses is one of several one-sided ones.
+    /// Smallest over largest pivot of the adjoint matrix; one before a pullback. Near zero (common with
+    /// p = inf, where rows hang together by one cap) the row multipliers are not unique: the gradients of
+    /// costs, column costs and budgets are still exact, that of row masses is one of several one-sided
+    /// ones.
     pub conditioning: f64,
 }
 
@@ -92,8 +93,7 @@ pub(super) enum Face {
 /// The solution of a [`SelectionProgram`]. It owns what its derivative needs.
 ///
 /// # Example
-/// More budget, less cost: the derivative of the objective's row cost with respect to the budget is
-/// minus the budget's multiplier.
+/// How the weights answer to the budget: here it is tight, so their sum rises one for one with it.
 /// ```
 /// use gleaner::program::{Budget, Method, ProgramOptions, SelectionProgram, Upstream};
 /// use nalgebra::{DMatrix, DVector};
