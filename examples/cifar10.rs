@@ -28,7 +28,7 @@ struct Flags {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Number of seeds.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Where tables and the picture go.
     #[arg(long, default_value = "target/gleaner/cifar10")]
