@@ -13,128 +13,192 @@
 //!
 //! (the last since `eps phi'(Z)` stands beside `D` in the stationarity of every live entry).
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DVector;
 
-use super::dual::{Factor, Point, symmetric_product};
+use super::dual::{Point, Scaled, zeros};
 use super::prox::{Block, Entry};
 use super::selection::{Gradients, Selection, Upstream};
+use super::system::{DAMPING, System};
 use crate::error::{Error, Result};
 
 /// Rounds of iterative refinement: each gains the digits that the damping cost.
-const REFINEMENTS: usize = 3;
-/// Relative damping of `M`, which is singular where rows hang together by caps alone.
-const DAMPING: f64 = 1e-12;
+const REFINEMENTS: usize = 12;
+/// A relative residual that refinement need not improve on.
+const EXACT: f64 = 1e-14;
+/// The forward pass's last factor serves if it leaves at most this.
+const REUSED: f64 = 1e-12;
 
 pub(super) fn pullback(
     selection: &Selection,
+    scaled: &Scaled,
     point: &Point,
+    last: &System,
     upstream: Upstream,
 ) -> Result<Gradients> {
-    let program = selection.program();
+    let program = &scaled.program;
     let n = program.incoming();
     let tight: Vec<bool> = point.lambda.iter().map(|&l| l > 0.0).collect();
-
-    // Every entry as one of `blocks`; remembered entries are a block of their own without a norm.
-    let held = point.live.last().map_or(0, |live| live.range.end);
-    let z_bar = |e: &Entry| upstream.assignment.map_or(0.0, |g| g[(e.row, e.column)]);
     let s_bar = |group: usize| upstream.weights.map_or(0.0, |g| g[group]);
 
-    let mut right = DVector::zeros(n + tight.len());
-    let mut pulled = vec![0.0; point.entries.len()]; // a, an entry each
-    let mut paid = DVector::zeros(program.group_count()); // b, a group each
-    for live in &point.live {
+    let mut right = vec![0.0; n + tight.len()];
+    let bars: Vec<f64> = match upstream.assignment {
+        Some(bar) => point.entries.iter().map(|e| bar[(e.row(), e.column())]).collect(),
+        None => vec![0.0; point.entries.len()],
+    };
+    let mut pulled = bars; // Zbar, then a, an entry each
+    let mut paid = vec![0.0; point.live.len()]; // b, a live group each
+    for (live, paid) in point.live.iter().zip(&mut paid) {
         let entries = &point.entries[live.range.clone()];
         let bar = s_bar(live.group);
-        let (a, k) = apply(&live.block, entries, z_bar);
-        for ((slot, a), e) in pulled[live.range.clone()].iter_mut().zip(a).zip(entries) {
-            *slot = a - e.border * bar;
+        *paid = apply(&live.block, entries, &mut pulled[live.range.clone()]) - live.block.corner * bar;
+        for (slot, e) in pulled[live.range.clone()].iter_mut().zip(entries) {
+            *slot -= e.border * bar;
         }
-        paid[live.group] = k - live.block.corner * bar;
         for b in (0..tight.len()).filter(|&b| tight[b]) {
-            right[n + b] += program.coefficients[(b, live.group)] * paid[live.group];
+            right[n + b] += program.coefficients[(b, live.group)] * *paid;
         }
     }
-    for (slot, e) in pulled[held..].iter_mut().zip(&point.entries[held..]) {
-        *slot = e.diagonal * z_bar(e);
+    let free = point.free_entries();
+    for (slot, e) in pulled[free.clone()].iter_mut().zip(&point.entries[free.clone()]) {
+        *slot *= e.diagonal;
     }
     for (a, e) in pulled.iter().zip(&point.entries) {
-        right[e.row] += a;
+        right[e.row()] += a;
     }
 
-    let (y, backward_residual, conditioning) =
-        solve(&point.newton_matrix(program, &tight), &right)?;
-    let y_row = |e: &Entry| y[e.row];
-    let y_tau = program.coefficients.tr_mul(&y.rows(n, tight.len()));
+    let solved = Refined::solve(scaled, point, last, &tight, &right)?;
+    let (y, y_prices) = solved.y.split_at(n);
 
     // From here on in the program's own units: 1/eps turns dv into dz.
     let eps = program.regulariser.eps();
-    let mut costs = DMatrix::zeros(n, program.costs.ncols());
+    let mut costs = zeros(n, program.costs.ncols());
     let mut column_costs = DVector::zeros(program.group_count());
-    for live in &point.live {
+    let mut along = Vec::new();
+    for (live, paid) in point.live.iter().zip(&paid) {
         let entries = &point.entries[live.range.clone()];
-        let (jy, ky) = apply(&live.block, entries, y_row);
-        for ((e, a), jy) in entries.iter().zip(&pulled[live.range.clone()]).zip(jy) {
-            costs[(e.row, e.column)] = -(a - jy - e.border * y_tau[live.group]) / eps;
+        let coefficients = program.coefficients.column(live.group);
+        let price: f64 = coefficients.iter().zip(y_prices).map(|(a, y)| a * y).sum();
+        along.clear();
+        along.extend(entries.iter().map(|e| y[e.row()]));
+        let ky = apply(&live.block, entries, &mut along);
+        for ((e, a), jy) in entries.iter().zip(&pulled[live.range.clone()]).zip(&along) {
+            costs[(e.row(), e.column())] = -(a - jy - e.border * price) / eps;
         }
-        column_costs[live.group] =
-            (paid[live.group] - ky - live.block.corner * y_tau[live.group]) / eps;
+        column_costs[live.group] = (paid - ky - live.block.corner * price) / eps;
     }
-    for (e, a) in point.entries[held..].iter().zip(&pulled[held..]) {
-        costs[(e.row, e.column)] = -(a - e.diagonal * y[e.row]) / eps;
+    for (e, a) in point.entries[free.clone()].iter().zip(&pulled[free]) {
+        costs[(e.row(), e.column())] = -(a - e.diagonal * y[e.row()]) / eps;
     }
-    let slope = |e: &Entry| costs[(e.row, e.column)] * program.regulariser.slope(e.value);
+    let slope = |e: &Entry| costs[(e.row(), e.column())] * program.regulariser.slope(e.value);
     let eps = point.entries.iter().map(slope).sum();
     let mut diagnostics = selection.diagnostics();
-    diagnostics.backward_residual = backward_residual;
-    diagnostics.conditioning = conditioning;
+    diagnostics.backward_residual = solved.residual;
+    diagnostics.conditioning = solved.conditioning;
     Ok(Gradients {
         eps,
         costs,
         column_costs,
-        row_masses: y.rows(0, n).into_owned(),
-        budgets: -y.rows(n, tight.len()),
+        row_masses: DVector::from_column_slice(y),
+        budgets: -DVector::from_column_slice(y_prices),
         diagnostics,
     })
 }
 
-/// `J x` (an entry each) and `k'x` for one group, `x` given by entry.
-fn apply(block: &Block, entries: &[Entry], x: impl Fn(&Entry) -> f64) -> (Vec<f64>, f64) {
+/// Replaces `x` by `J x` (an entry each) and returns `k'x` for one group.
+fn apply(block: &Block, entries: &[Entry], x: &mut [f64]) -> f64 {
     let (mut along, mut k) = (0.0, 0.0);
-    for e in entries {
-        along += e.u * x(e);
-        k += e.border * x(e);
+    for (e, x) in entries.iter().zip(&*x) {
+        along += e.u * x;
+        k += e.border * x;
     }
-    let j = entries.iter().map(|e| e.diagonal * x(e) + block.rho * e.u * along).collect();
-    (j, k)
+    along *= block.rho;
+    for (e, x) in entries.iter().zip(x) {
+        *x = e.diagonal * *x + along * e.u;
+    }
+    k
 }
 
-/// Solves `M y = right` with refinement; returns `y`, the relative residual and the ratio of pivots.
-fn solve(matrix: &DMatrix<f64>, right: &DVector<f64>) -> Result<(DVector<f64>, f64, f64)> {
-    let size = right.norm();
-    if size == 0.0 {
-        return Ok((DVector::zeros(right.len()), 0.0, 1.0));
-    }
-    let not_solved = |residual| Error::NotConverged {
-        method: "adjoint",
-        iterations: 0,
-        residual,
-        tolerance: 1.0,
-    };
-    let factor = Factor::new(matrix.clone(), DAMPING).ok_or(not_solved(f64::INFINITY))?;
-    let mut y = factor.solve(right);
-    let mut rest = right - symmetric_product(matrix, &y);
-    for _ in 0..REFINEMENTS {
-        let better = &y + factor.solve(&rest);
-        let left = right - symmetric_product(matrix, &better);
-        if left.norm() >= rest.norm() {
-            break;
+/// The solution of `M y = right`.
+struct Refined {
+    y: Vec<f64>,
+    /// Relative.
+    residual: f64,
+    conditioning: f64,
+}
+
+impl Refined {
+    /// By the forward pass's last factor if its active set is that of the solution, else by a new one.
+    fn solve(
+        scaled: &Scaled,
+        point: &Point,
+        last: &System,
+        tight: &[bool],
+        right: &[f64],
+    ) -> Result<Self> {
+        let program = &scaled.program;
+        let size = norm(right);
+        if size == 0.0 {
+            return Ok(Self { y: vec![0.0; right.len()], residual: 0.0, conditioning: 1.0 });
         }
-        (y, rest) = (better, left);
+        if last.is_for(tight) {
+            let reused = Self::refine(program, point, last, tight, right, size);
+            if reused.residual <= REUSED {
+                return Ok(reused);
+            }
+        }
+        let mut system = System::default();
+        let factored = system.factor(program, point, tight, DAMPING);
+        let refined = if factored {
+            Self::refine(program, point, &system, tight, right, size)
+        } else {
+            Self { y: Vec::new(), residual: f64::INFINITY, conditioning: 0.0 }
+        };
+        if refined.residual.is_finite() {
+            return Ok(refined);
+        }
+        Err(Error::NotConverged {
+            method: "adjoint",
+            iterations: 0,
+            residual: refined.residual,
+            tolerance: 1.0,
+        })
     }
-    let residual = rest.norm() / size;
-    if residual.is_finite() {
-        Ok((y, residual, factor.conditioning()))
-    } else {
-        Err(not_solved(residual))
+
+    fn refine(
+        program: &super::SelectionProgram,
+        point: &Point,
+        system: &System,
+        tight: &[bool],
+        right: &[f64],
+        size: f64,
+    ) -> Self {
+        let mut scratch = Vec::new();
+        let mut y = vec![0.0; right.len()];
+        let mut rest = right.to_vec();
+        let (mut better, mut product) = (y.clone(), y.clone());
+        let mut residual = 1.0;
+        for _ in 0..REFINEMENTS {
+            better.copy_from_slice(&rest);
+            system.solve(&mut better, &mut scratch);
+            better.iter_mut().zip(&y).for_each(|(x, y)| *x += y);
+            point.product(program, tight, &better, &mut product);
+            product.iter_mut().zip(right).for_each(|(p, r)| *p = r - *p);
+            let left = norm(&product) / size;
+            if left.is_nan() || left >= residual {
+                break;
+            }
+            std::mem::swap(&mut y, &mut better);
+            std::mem::swap(&mut rest, &mut product);
+            residual = left;
+            if residual <= EXACT {
+                break;
+            }
+        }
+        let conditioning = system.conditioning(&mut better, &mut scratch);
+        Self { y, residual, conditioning }
     }
+}
+
+fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }

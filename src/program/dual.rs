@@ -14,17 +14,18 @@
 
 use std::ops::Range;
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use nalgebra::{DMatrix, DVector};
 
+use super::candidates::{Candidate, Candidates};
 use super::prox::{self, Block, Entry};
-use super::{Norm, Regulariser, SelectionProgram};
+use super::{Multipliers, Norm, Regulariser, SelectionProgram};
 
-/// A program in the solver's units: costs shifted by their row minima (which only shifts `nu`) and
-/// scaled to order one (which scales `nu`, `lambda`, `eps` and `c`), so that tolerances mean the same
-/// for costs of 1e-6 and 1e6.
-pub(super) struct Scaled<'a> {
-    pub program: &'a SelectionProgram,
-    pub costs: DMatrix<f64>,
+/// A program and the solver's units: costs shifted by their row minima (which only shifts `nu`) and scaled
+/// to order one (which scales `nu`, `lambda`, `eps` and `c`), so that tolerances mean the same for costs of
+/// 1e-6 and 1e6. The cost matrix itself is converted entry by entry where it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Scaled {
+    pub program: SelectionProgram,
     pub column_costs: DVector<f64>,
     /// `eps` in the solver's units.
     pub eps: f64,
@@ -32,27 +33,44 @@ pub(super) struct Scaled<'a> {
     pub row_shift: DVector<f64>,
 }
 
-impl<'a> Scaled<'a> {
-    pub fn new(program: &'a SelectionProgram) -> Self {
-        let mut costs = program.costs.clone();
-        let row_shift =
-            DVector::from_iterator(costs.nrows(), costs.row_iter().map(|row| row.min()));
-        for mut column in costs.column_iter_mut() {
-            column -= &row_shift;
+impl Scaled {
+    pub fn new(program: &SelectionProgram) -> Self {
+        let n = program.incoming();
+        let costs = program.costs.as_slice();
+        let mut row_shift = DVector::repeat(n, f64::INFINITY);
+        for column in costs.chunks_exact(n) {
+            for (least, &cost) in row_shift.iter_mut().zip(column) {
+                *least = if cost < *least { cost } else { *least };
+            }
         }
-        let mean = costs.sum() / costs.len() as f64;
+        let mut sums = vec![0.0; n];
+        for column in costs.chunks_exact(n) {
+            for ((sum, cost), least) in sums.iter_mut().zip(column).zip(&row_shift) {
+                *sum += cost - least;
+            }
+        }
+        let mean = sums.iter().sum::<f64>() / costs.len() as f64;
         // All costs of every row equal: what is left to choose a unit from are column costs and eps.
         let rest = program.column_costs.amax().max(program.regulariser.eps());
         let scale = [mean, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
-        costs /= scale;
         Self {
-            program,
-            costs,
             column_costs: &program.column_costs / scale,
             eps: program.regulariser.eps() / scale,
             scale,
             row_shift,
+            program: program.clone(),
         }
+    }
+
+    /// A cost of `row` in the solver's units.
+    pub fn cost(&self, row: usize, given: f64) -> f64 {
+        (given - self.row_shift[row]) / self.scale
+    }
+
+    /// All costs in the solver's units, column by column.
+    pub fn costs(&self) -> impl Iterator<Item = f64> {
+        let n = self.program.incoming();
+        self.program.costs.iter().enumerate().map(move |(k, &cost)| self.cost(k % n, cost))
     }
 
     pub fn entropic(&self) -> bool {
@@ -64,9 +82,16 @@ impl<'a> Scaled<'a> {
         (&point.nu * self.scale + &self.row_shift, &point.lambda * self.scale)
     }
 
+    /// Multipliers in the solver's units; a negative price of a budget counts as none.
+    pub fn scale_down(&self, given: &Multipliers) -> (DVector<f64>, DVector<f64>) {
+        let nu = (&given.rows - &self.row_shift) / self.scale;
+        (nu, given.budgets.map(|lambda| lambda.max(0.0) / self.scale))
+    }
+
     /// `tau_g = c_g + (G'lambda)_g`.
-    pub fn thresholds(&self, lambda: &DVector<f64>) -> DVector<f64> {
-        &self.column_costs + self.program.coefficients.tr_mul(lambda)
+    pub fn threshold(&self, group: usize, lambda: &DVector<f64>) -> f64 {
+        let prices = self.program.coefficients.column(group);
+        self.column_costs[group] + prices.iter().zip(lambda).map(|(a, l)| a * l).sum::<f64>()
     }
 }
 
@@ -94,52 +119,70 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Evaluates the dual at the smoothing `eps` (which a homotopy varies). `O(n (n + m))`.
-    pub fn at(scaled: &Scaled, eps: f64, nu: DVector<f64>, lambda: DVector<f64>) -> Self {
-        let program = scaled.program;
-        let mut point = Self {
-            value: program.row_masses.dot(&nu) - program.limits.dot(&lambda),
-            row_gap: program.row_masses.clone(),
-            overspend: -&program.limits,
-            entries: Vec::with_capacity(4 * nu.len()),
-            live: Vec::new(),
+    /// Multipliers that are still to be evaluated.
+    pub fn new(nu: DVector<f64>, lambda: DVector<f64>) -> Self {
+        Self {
+            entries: Vec::with_capacity(8 * nu.len()),
+            live: Vec::with_capacity(nu.len()),
+            value: f64::NEG_INFINITY,
+            row_gap: DVector::zeros(nu.len()),
+            overspend: DVector::zeros(lambda.len()),
             nu,
             lambda,
-        };
-        let tau = scaled.thresholds(&point.lambda);
-        for (group, columns) in program.groups.iter().enumerate() {
-            point.add_group(scaled, eps, group, columns, tau[group]);
         }
-        let (start, n) = (point.entries.len(), program.incoming());
-        let keep = if scaled.entropic() { f64::NEG_INFINITY } else { 0.0 };
-        for j in n..n + program.remembered() {
-            point.collect(scaled, j, keep);
-        }
-        let free = if scaled.entropic() { prox::entropic_free } else { prox::quadratic_free };
-        point.entries[start..].iter_mut().for_each(|entry| free(entry, eps));
-        for entry in &point.entries {
-            let z = entry.value;
-            point.row_gap[entry.row] -= z;
-            point.value -= eps * if scaled.entropic() { z } else { 0.5 * z * z };
-        }
-        point
     }
 
-    fn collect(&mut self, scaled: &Scaled, column: usize, keep: f64) {
-        for (row, (&nu, &cost)) in self.nu.iter().zip(&scaled.costs.column(column)).enumerate() {
-            let v = nu - cost;
+    /// Evaluates the dual at the multipliers and the smoothing `eps` (which a homotopy varies), over
+    /// candidates that cover `nu`. Linear in their number; allocates only to grow its lists.
+    pub fn evaluate(&mut self, scaled: &Scaled, candidates: &Candidates, eps: f64) {
+        let program = &scaled.program;
+        self.value = program.row_masses.dot(&self.nu) - program.limits.dot(&self.lambda);
+        self.row_gap.copy_from(&program.row_masses);
+        self.overspend.copy_from(&program.limits);
+        self.overspend.neg_mut();
+        self.entries.clear();
+        self.live.clear();
+        for group in 0..program.groups.len() {
+            let tau = scaled.threshold(group, &self.lambda);
+            self.add_group(scaled, eps, group, candidates.of(group), tau);
+        }
+        let start = self.entries.len();
+        let entropic = scaled.entropic();
+        self.collect(candidates.remembered(), if entropic { f64::NEG_INFINITY } else { 0.0 });
+        let free = if entropic { prox::entropic_free } else { prox::quadratic_free };
+        self.entries[start..].iter_mut().for_each(|entry| free(entry, eps));
+        let mut smooth = 0.0;
+        for entry in &self.entries {
+            let z = entry.value;
+            self.row_gap[entry.row()] -= z;
+            smooth += if entropic { z } else { 0.5 * z * z };
+        }
+        self.value -= eps * smooth;
+    }
+
+    fn collect(&mut self, candidates: &[Candidate], keep: f64) {
+        for candidate in candidates {
+            let v = self.nu[candidate.row as usize] - candidate.cost;
             if v > keep {
-                self.entries.push(Entry::new(row, column, v));
+                self.entries.push(Entry::new(candidate.row, candidate.column, v));
             }
         }
     }
 
-    fn add_group(&mut self, scaled: &Scaled, eps: f64, group: usize, columns: &[usize], tau: f64) {
+    fn add_group(
+        &mut self,
+        scaled: &Scaled,
+        eps: f64,
+        group: usize,
+        candidates: &[Candidate],
+        tau: f64,
+    ) {
         let norm = scaled.program.norm;
         let start = self.entries.len();
-        let keep = if scaled.entropic() { f64::NEG_INFINITY } else { prox::floor(norm, tau) };
-        for &column in columns {
-            self.collect(scaled, column, keep);
+        if scaled.entropic() {
+            self.collect(candidates, f64::NEG_INFINITY);
+        } else {
+            self.collect(candidates, prox::floor(norm, tau));
         }
         let entries = &mut self.entries[start..];
         let block = if scaled.entropic() {
@@ -150,10 +193,16 @@ impl Point {
         match block {
             None => self.entries.truncate(start),
             Some(block) => {
-                self.overspend.axpy(block.norm, &scaled.program.coefficients.column(group), 1.0);
+                let prices = scaled.program.coefficients.column(group);
+                self.overspend.axpy(block.norm, &prices, 1.0);
                 self.live.push(LiveGroup { group, range: start..self.entries.len(), block });
             }
         }
+    }
+
+    /// Entries of remembered columns.
+    pub fn free_entries(&self) -> Range<usize> {
+        self.live.last().map_or(0, |live| live.range.end)..self.entries.len()
     }
 
     /// Relative KKT residual: row masses against the largest mass, budgets against their limits
@@ -176,211 +225,193 @@ impl Point {
 
     /// `Z` as a matrix.
     pub fn assignment(&self, program: &SelectionProgram) -> DMatrix<f64> {
-        let mut z = DMatrix::zeros(program.costs.nrows(), program.costs.ncols());
+        let mut z = zeros(program.costs.nrows(), program.costs.ncols());
         for entry in &self.entries {
-            z[(entry.row, entry.column)] = entry.value;
+            z[(entry.row(), entry.column())] = entry.value;
         }
         z
     }
 
-    /// `M`, over the rows and then the budgets for which `tight` holds; slack budgets are left out by
-    /// an identity row.
-    pub fn newton_matrix(&self, program: &SelectionProgram, tight: &[bool]) -> DMatrix<f64> {
+    /// `s`: the norms of the live groups, zero elsewhere.
+    pub fn weights(&self, program: &SelectionProgram) -> DVector<f64> {
+        let mut weights = DVector::zeros(program.groups.len());
+        self.live.iter().for_each(|live| weights[live.group] = live.block.norm);
+        weights
+    }
+
+    /// `out = M x` over the rows and the tight budgets (others pass through).
+    pub fn product(&self, program: &SelectionProgram, tight: &[bool], x: &[f64], out: &mut [f64]) {
         let n = program.incoming();
-        let size = n + tight.len();
-        let mut m = DMatrix::zeros(size, size);
-        for entry in &self.entries {
-            m[(entry.row, entry.row)] += entry.diagonal;
+        let (rows, prices) = x.split_at(n);
+        out[..n].fill(0.0);
+        for (b, slot) in out[n..].iter_mut().enumerate() {
+            *slot = if tight[b] { 0.0 } else { prices[b] };
         }
         for live in &self.live {
-            self.add_block(&mut m, program, tight, live);
-        }
-        for (b, tight) in tight.iter().enumerate() {
-            if !tight {
-                m[(n + b, n + b)] = 1.0;
+            let entries = &self.entries[live.range.clone()];
+            let coefficients = program.coefficients.column(live.group);
+            let price: f64 =
+                (0..tight.len()).filter(|&b| tight[b]).map(|b| coefficients[b] * prices[b]).sum();
+            let (mut along, mut paid) = (0.0, 0.0);
+            for e in entries {
+                along += e.u * rows[e.row()];
+                paid += e.border * rows[e.row()];
+            }
+            along *= live.block.rho;
+            for e in entries {
+                out[e.row()] += e.diagonal * rows[e.row()] + along * e.u + price * e.border;
+            }
+            paid += price * live.block.corner;
+            for b in (0..tight.len()).filter(|&b| tight[b]) {
+                out[n + b] += coefficients[b] * paid;
             }
         }
-        m
-    }
-
-    /// Adds one group's rank-one term, border and corner (lower triangle).
-    fn add_block(
-        &self,
-        m: &mut DMatrix<f64>,
-        program: &SelectionProgram,
-        tight: &[bool],
-        live: &LiveGroup,
-    ) {
-        let n = program.incoming();
-        let entries = &self.entries[live.range.clone()];
-        let Block { rho, corner, .. } = live.block;
-        if rho != 0.0 {
-            for a in entries.iter().filter(|e| e.u != 0.0) {
-                let mut column = m.column_mut(a.row);
-                let scale = rho * a.u;
-                for b in entries {
-                    column[b.row] += scale * b.u;
-                }
-            }
-        }
-        let coefficients = program.coefficients.column(live.group);
-        for b in (0..tight.len()).filter(|&b| tight[b] && coefficients[b] != 0.0) {
-            for entry in entries {
-                m[(n + b, entry.row)] += coefficients[b] * entry.border;
-            }
-            for other in (0..=b).filter(|&other| tight[other]) {
-                m[(n + b, n + other)] += coefficients[b] * coefficients[other] * corner;
-            }
+        for e in &self.entries[self.free_entries()] {
+            out[e.row()] += e.diagonal * rows[e.row()];
         }
     }
 }
 
-/// Solves with `M + damping`, where `M` is given by its lower triangle and positive semidefinite up to
-/// rounding: the damping grows until the factorisation exists.
-pub(super) struct Factor {
-    cholesky: Cholesky<f64, Dyn>,
+/// Zeros from the allocator: pages that are never written cost nothing.
+pub(super) fn zeros(rows: usize, columns: usize) -> DMatrix<f64> {
+    DMatrix::from_vec(rows, columns, vec![0.0; rows * columns])
 }
 
-impl Factor {
-    /// `None` if no damping up to order one helps (the matrix has entries that are not finite).
-    pub fn new(mut matrix: DMatrix<f64>, damping: f64) -> Option<Self> {
-        let mean = matrix.diagonal().mean().max(f64::MIN_POSITIVE);
-        let mut added = 0.0;
-        let mut wanted = damping * mean;
-        while wanted <= 10.0 * mean {
-            for i in 0..matrix.nrows() {
-                matrix[(i, i)] += wanted - added;
-            }
-            added = wanted;
-            if let Some(cholesky) = Cholesky::new(matrix.clone()) {
-                return Some(Self { cholesky });
-            }
-            wanted = 100.0 * wanted.max(1e-14 * mean);
-        }
-        None
-    }
-
-    /// Smallest over largest pivot: a cheap estimate of the reciprocal condition number.
-    pub fn conditioning(&self) -> f64 {
-        let pivots = self.cholesky.l_dirty().diagonal().map(|l| l * l);
-        pivots.min() / pivots.max()
-    }
-
-    pub fn solve(&self, right: &DVector<f64>) -> DVector<f64> {
-        self.cholesky.solve(right)
-    }
-}
-
-/// `M x` from the lower triangle.
-pub(super) fn symmetric_product(lower: &DMatrix<f64>, x: &DVector<f64>) -> DVector<f64> {
-    let mut y = DVector::zeros(x.len());
-    y.sygemv(1.0, lower, x, 0.0);
-    y
-}
-
-/// Row multipliers that meet every row mass when all columns are free: where the solver starts.
-pub(super) fn unconstrained_rows(scaled: &Scaled, eps: f64) -> DVector<f64> {
+/// Row multipliers that meet every row mass when all columns are free, a lower bound on the optimal ones:
+/// where the solver starts.
+pub(super) fn unconstrained_rows(
+    scaled: &Scaled,
+    candidates: &mut Candidates,
+    eps: f64,
+) -> DVector<f64> {
     let masses = &scaled.program.row_masses;
-    let rows = scaled.costs.row_iter().zip(masses);
     if scaled.entropic() {
         // sum_j exp((nu - D_j)/eps - 1) = r; every row's smallest cost is zero.
-        let nu = rows.map(|(row, mass)| {
-            let sum: f64 = row.iter().map(|cost| (-cost / eps).exp()).sum();
-            eps * (1.0 + mass.ln() - sum.ln())
-        });
+        let mut sums = vec![0.0; masses.len()];
+        for candidate in candidates.iter() {
+            sums[candidate.row as usize] += (-candidate.cost / eps).exp();
+        }
+        let rows = masses.iter().zip(sums);
+        let nu = rows.map(|(mass, sum)| eps * (1.0 + mass.ln() - f64::ln(sum)));
         return DVector::from_iterator(masses.len(), nu);
     }
-    let nu = rows.map(|(row, mass)| {
-        // sum_j (nu - D_j)_+ = eps r: costs in rising order, as in the projection onto a simplex.
-        let mut costs: Vec<f64> = row.iter().copied().collect();
-        costs.sort_unstable_by(f64::total_cmp);
-        let (mut sum, mut nu) = (eps * mass, f64::INFINITY);
-        for (k, cost) in costs.iter().enumerate() {
-            if *cost >= nu {
-                break;
+    // sum_j (nu - D_j)_+ = eps r, falling from eps r, where the cheapest column alone would meet it: each
+    // round drops the columns that the last level rules out, as in the projection onto a simplex.
+    let mut nu = masses * eps;
+    candidates.scan(scaled, nu.as_slice(), 0.0);
+    let mut counts = vec![0u32; nu.len()];
+    loop {
+        let mut sums: Vec<(f64, u32)> = masses.iter().map(|mass| (eps * mass, 0)).collect();
+        for candidate in candidates.iter() {
+            let sum = &mut sums[candidate.row as usize];
+            if candidate.cost < nu[candidate.row as usize] {
+                *sum = (sum.0 + candidate.cost, sum.1 + 1);
             }
-            sum += cost;
-            nu = sum / (k + 1) as f64;
         }
-        nu
-    });
-    DVector::from_iterator(masses.len(), nu)
+        let before = std::mem::replace(&mut counts, sums.iter().map(|sum| sum.1).collect());
+        if before == counts {
+            return nu;
+        }
+        for (nu, (sum, count)) in nu.iter_mut().zip(sums) {
+            *nu = if count > 0 { sum / f64::from(count) } else { *nu };
+        }
+    }
 }
 
 /// Distances from a change of the active set, see [`super::Diagnostics`].
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Margins {
     /// The smallest distance, in the solver's units.
     pub smallest: f64,
     /// How many distances are below the tolerance.
     pub weak: usize,
+    tolerance: f64,
 }
 
 impl Margins {
+    pub fn new(tolerance: f64) -> Self {
+        Self { smallest: f64::INFINITY, weak: 0, tolerance }
+    }
+
+    pub fn note(&mut self, distance: f64) {
+        self.smallest = self.smallest.min(distance.abs());
+        self.weak += usize::from(distance.abs() <= self.tolerance);
+    }
+
     /// Walks over every entry, group and budget. `O(n (n + m))`.
     pub fn of(scaled: &Scaled, point: &Point, tolerance: f64) -> Self {
-        let mut margins = Self { smallest: f64::INFINITY, weak: 0 };
-        let mut note = |distance: f64| {
-            margins.smallest = margins.smallest.min(distance.abs());
-            margins.weak += usize::from(distance.abs() <= tolerance);
-        };
-        let program = scaled.program;
+        let mut margins = Self::new(tolerance);
+        let program = &scaled.program;
         for b in 0..point.lambda.len() {
-            note(point.lambda[b].max(-point.overspend[b]));
+            margins.note(point.lambda[b].max(-point.overspend[b]));
         }
         if scaled.entropic() && program.norm != Norm::Infinity {
             return margins; // every entry is live and smooth
         }
-        let tau = scaled.thresholds(&point.lambda);
+        // Thresholds of the costs as given, so that one subtraction an entry does.
+        let levels = &point.nu * scaled.scale + &scaled.row_shift;
         for (group, columns) in program.groups.iter().enumerate() {
-            group_margins(scaled, point, columns, tau[group], &mut note);
+            let tau = scaled.threshold(group, &point.lambda);
+            margins.of_group(scaled, levels.as_slice(), columns, tau);
         }
         if !scaled.entropic() {
-            for j in program.incoming()..scaled.costs.ncols() {
-                point.nu.iter().zip(&scaled.costs.column(j)).for_each(|(nu, cost)| note(nu - cost));
+            for j in program.incoming()..program.costs.ncols() {
+                margins.of_column(scaled, levels.as_slice(), j, 0.0);
             }
         }
         margins
     }
-}
 
-fn group_margins(
-    scaled: &Scaled,
-    point: &Point,
-    columns: &[usize],
-    tau: f64,
-    note: &mut impl FnMut(f64),
-) {
-    let values = || {
-        let entries = columns.iter().flat_map(|&j| (0..point.nu.len()).map(move |i| (i, j)));
-        entries.map(|(i, j)| point.nu[i] - scaled.costs[(i, j)])
-    };
-    let norm = scaled.program.norm;
-    if norm == Norm::One {
-        return values().for_each(|v| note(v - tau));
-    }
-    let lowest = if scaled.entropic() { f64::NEG_INFINITY } else { 0.0 };
-    let entries: Vec<Entry> =
-        values().filter(|v| *v > lowest).enumerate().map(|(i, v)| Entry::new(i, 0, v)).collect();
-    let positive = entries.iter().map(|e| e.value);
-    if !scaled.entropic() {
-        // The dual norm against tau decides whether the group is live at all.
-        let dual = match norm {
-            Norm::Two => positive.map(|v| v * v).sum::<f64>().sqrt(),
-            _ => positive.sum(),
-        };
-        note(dual - tau);
-        if dual <= tau {
-            return;
+    /// Every `v - tau` of one column.
+    fn of_column(&mut self, scaled: &Scaled, levels: &[f64], column: usize, tau: f64) {
+        let n = levels.len();
+        let costs = &scaled.program.costs.as_slice()[column * n..(column + 1) * n];
+        let (offset, tolerance) = (tau * scaled.scale, self.tolerance * scaled.scale);
+        let (mut least, mut weak) = ([f64::INFINITY; 4], [0u32; 4]);
+        for (levels, costs) in levels.chunks(4).zip(costs.chunks(4)) {
+            let lanes = least.iter_mut().zip(&mut weak).zip(levels.iter().zip(costs));
+            for ((least, weak), (level, cost)) in lanes {
+                let distance = (level - cost - offset).abs();
+                *least = if distance < *least { distance } else { *least };
+                *weak += u32::from(distance <= tolerance);
+            }
         }
-        values().for_each(&mut *note);
+        let least = least.into_iter().fold(f64::INFINITY, f64::min);
+        self.smallest = self.smallest.min(least / scaled.scale);
+        self.weak += weak.into_iter().map(|weak| weak as usize).sum::<usize>();
     }
-    if norm == Norm::Infinity && tau > 0.0 {
-        let level = prox::level(&entries, tau, lowest);
-        entries.iter().for_each(|e| note(e.value - level));
-    } else if norm == Norm::Infinity {
-        // Without a threshold the weight is the largest entry: a tie for it is a kink.
-        let mut values: Vec<f64> = entries.iter().map(|e| e.value).collect();
-        values.sort_unstable_by(|a, b| b.total_cmp(a));
-        values.windows(2).take(1).for_each(|two| note(two[0] - two[1]));
+
+    fn of_group(&mut self, scaled: &Scaled, levels: &[f64], columns: &[usize], tau: f64) {
+        let norm = scaled.program.norm;
+        if norm == Norm::One {
+            return columns.iter().for_each(|&j| self.of_column(scaled, levels, j, tau));
+        }
+        let lowest = if scaled.entropic() { f64::NEG_INFINITY } else { 0.0 };
+        let costs = columns.iter().flat_map(|&j| scaled.program.costs.column(j).into_iter());
+        let values = levels.iter().cycle().zip(costs).map(|(level, cost)| (level - cost) / scaled.scale);
+        let entries: Vec<Entry> =
+            values.filter(|v| *v > lowest).map(|v| Entry::new(0, 0, v)).collect();
+        let positive = entries.iter().map(|e| e.value);
+        if !scaled.entropic() {
+            // The dual norm against tau decides whether the group is live at all.
+            let dual = match norm {
+                Norm::Two => positive.map(|v| v * v).sum::<f64>().sqrt(),
+                _ => positive.sum(),
+            };
+            self.note(dual - tau);
+            if dual <= tau {
+                return;
+            }
+            columns.iter().for_each(|&j| self.of_column(scaled, levels, j, 0.0));
+        }
+        if norm == Norm::Infinity && tau > 0.0 {
+            let level = prox::level(&entries, tau, lowest);
+            entries.iter().for_each(|e| self.note(e.value - level));
+        } else if norm == Norm::Infinity {
+            // Without a threshold the weight is the largest entry: a tie for it is a kink.
+            let mut values: Vec<f64> = entries.iter().map(|e| e.value).collect();
+            values.sort_unstable_by(|a, b| b.total_cmp(a));
+            values.windows(2).take(1).for_each(|two| self.note(two[0] - two[1]));
+        }
     }
 }

@@ -23,8 +23,8 @@ use super::Norm;
 /// One live entry of the assignment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    pub row: usize,
-    pub column: usize,
+    row: u32,
+    column: u32,
     /// `v = nu_row - D` on the way in, the assignment `z` on the way out.
     pub value: f64,
     pub diagonal: f64,
@@ -34,8 +34,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub fn new(row: usize, column: usize, v: f64) -> Self {
+    pub fn new(row: u32, column: u32, v: f64) -> Self {
         Self { row, column, value: v, diagonal: 0.0, u: 0.0, border: 0.0 }
+    }
+
+    pub fn row(&self) -> usize {
+        self.row as usize
+    }
+
+    pub fn column(&self) -> usize {
+        self.column as usize
     }
 }
 
@@ -323,7 +331,7 @@ mod tests {
             .iter()
             .enumerate()
             .filter(|(_, v)| **v > keep)
-            .map(|(i, v)| Entry::new(i, 0, *v))
+            .map(|(i, v)| Entry::new(i as u32, 0, *v))
             .collect();
         let block = if entropy {
             entropic(norm, &mut entries, tau, eps)
@@ -332,7 +340,7 @@ mod tests {
         };
         let mut z = vec![0.0; v.len()];
         if block.is_some() {
-            entries.iter().for_each(|e| z[e.row] = e.value);
+            entries.iter().for_each(|e| z[e.row()] = e.value);
         }
         (z, block, entries)
     }
@@ -353,10 +361,10 @@ mod tests {
                         solve(entropy, norm, &v, tau, eps)
                     };
                     let (plus, minus) = (shifted(step), shifted(-step));
-                    let own = entries.iter().find(|e| e.row == i);
+                    let own = entries.iter().find(|e| e.row() == i);
                     for e in &entries {
-                        let difference = (plus.0[e.row] - minus.0[e.row]) / (2.0 * step);
-                        let diagonal = if e.row == i { e.diagonal } else { 0.0 };
+                        let difference = (plus.0[e.row()] - minus.0[e.row()]) / (2.0 * step);
+                        let diagonal = if e.row() == i { e.diagonal } else { 0.0 };
                         let u_i = own.map_or(0.0, |o| o.u);
                         let exact = (diagonal + block.rho * e.u * u_i) / eps;
                         assert!(
@@ -374,7 +382,7 @@ mod tests {
                 let plus = solve(entropy, norm, &v, tau + step, eps);
                 let minus = solve(entropy, norm, &v, tau - step, eps);
                 for e in &entries {
-                    let difference = (plus.0[e.row] - minus.0[e.row]) / (2.0 * step);
+                    let difference = (plus.0[e.row()] - minus.0[e.row()]) / (2.0 * step);
                     assert!((difference - e.border / eps).abs() < 1e-7, "{norm:?} {entropy} tau");
                 }
                 let corner = -(plus.1.unwrap().norm - minus.1.unwrap().norm) / (2.0 * step);

@@ -19,10 +19,11 @@ use clarabel::solver::{
 };
 use nalgebra::{DMatrix, DVector};
 
-use super::dual::{Point, Scaled};
+use super::dual::Scaled;
 use super::selection::{ACCEPTED_GAP, relative_gap};
+use super::structured::Newton;
 use super::{
-    Method, Norm, Regulariser, Selection, SelectionProgram, SolveOptions, Verdict, structured,
+    Method, Multipliers, Norm, Regulariser, Selection, SelectionProgram, SolveOptions, Verdict,
 };
 use crate::error::{Error, Result};
 
@@ -34,26 +35,24 @@ pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Resul
     let answer = interior_point(&scaled, options)?;
     if program.regulariser != Regulariser::None {
         let (nu, lambda) = (answer.nu.clone(), answer.lambda.clone());
-        let mut point = Point::at(&scaled, scaled.eps, nu, lambda);
-        let mut steps = 0;
-        let reached = structured::newton(
-            &scaled,
-            scaled.eps,
-            &mut point,
-            options.tolerance,
-            REFINEMENT_STEPS,
-            &mut steps,
-        );
-        if reached <= options.tolerance.max(structured::rounding_floor(&scaled, &point)) {
-            let refined =
-                Selection::from_dual(program, &scaled, point, Method::Reference, answer.iterations);
+        let mut newton = Newton::new(&scaled, nu, lambda, scaled.eps);
+        let (residual, tolerance) = newton.finish(options.tolerance, REFINEMENT_STEPS);
+        if residual <= tolerance {
+            let (point, system, _) = newton.into_parts();
+            let refined = Selection::from_dual(
+                scaled.clone(),
+                point,
+                system,
+                Method::Reference,
+                answer.iterations,
+            );
             if let Ok(mut selection) = refined {
                 selection.record_refinement((selection.assignment() - &answer.assignment).amax());
                 return Ok(selection);
             }
         }
     }
-    answer.accept(program, &scaled, options)
+    answer.accept(scaled, options)
 }
 
 /// What clarabel returned, in the solver's units.
@@ -72,10 +71,10 @@ impl Answer {
     /// multipliers (a budget that is only just feasible has none).
     fn accept(
         self,
-        program: &SelectionProgram,
-        scaled: &Scaled,
+        scaled: Scaled,
         options: &SolveOptions,
     ) -> Result<Selection> {
+        let program = &scaled.program;
         let refuse = |residual| {
             Err(Error::NotConverged {
                 method: Method::Reference.name(),
@@ -103,9 +102,9 @@ impl Answer {
         if !closed {
             return refuse(verdict.gap);
         }
-        let nu = self.nu * scaled.scale + &scaled.row_shift;
-        let lambda = self.lambda * scaled.scale;
-        Ok(Selection::from_vertex(program, self.assignment, nu, lambda, verdict))
+        let rows = self.nu * scaled.scale + &scaled.row_shift;
+        let budgets = self.lambda * scaled.scale;
+        Ok(Selection::from_vertex(scaled, self.assignment, Multipliers { rows, budgets }, verdict))
     }
 }
 
@@ -138,7 +137,7 @@ fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
     .map_err(|_| refused(f64::NAN, 0))?;
     solver.solve();
     let solution = &solver.solution;
-    let (n, width) = scaled.costs.shape();
+    let (n, width) = scaled.program.costs.shape();
     let budgets = scaled.program.limits.len();
     match solution.status {
         SolverStatus::PrimalInfeasible | SolverStatus::AlmostPrimalInfeasible => {
@@ -182,11 +181,11 @@ struct Form {
 
 impl Form {
     fn new(scaled: &Scaled) -> Self {
-        let program = scaled.program;
-        let (n, width) = scaled.costs.shape();
+        let program = &scaled.program;
+        let (n, width) = scaled.program.costs.shape();
         let (z_count, q) = (n * width, program.groups.len());
         let entropic = scaled.entropic();
-        let mut linear = scaled.costs.as_slice().to_vec();
+        let mut linear = scaled.costs().collect::<Vec<f64>>();
         linear.extend(scaled.column_costs.iter());
         if entropic {
             linear.extend(std::iter::repeat_n(scaled.eps, z_count));
@@ -273,7 +272,7 @@ impl Form {
         let size = self.variables;
         match scaled.program.regulariser {
             Regulariser::Quadratic(_) => {
-                let on: Vec<usize> = (0..scaled.costs.len()).collect();
+                let on: Vec<usize> = (0..scaled.program.costs.len()).collect();
                 CscMatrix::new_from_triplets(
                     size,
                     size,

@@ -1,8 +1,11 @@
 //! A solved program: assignment, weights, verdict, and its pullback.
 
+use std::sync::OnceLock;
+
 use nalgebra::{DMatrix, DVector};
 
 use super::dual::{Margins, Point, Scaled};
+use super::system::System;
 use super::{Method, SelectionProgram, adjoint, vertex};
 use crate::error::{Error, Result};
 
@@ -81,11 +84,33 @@ pub struct Gradients {
     pub diagnostics: Diagnostics,
 }
 
+/// Multipliers of a solved program: where to start on a similar one, see
+/// [`SelectionProgram::solve_from`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Multipliers {
+    /// `nu`, one an incoming point.
+    pub rows: DVector<f64>,
+    /// `lambda >= 0`, one a budget row.
+    pub budgets: DVector<f64>,
+}
+
+impl Multipliers {
+    pub(super) fn check(&self, program: &SelectionProgram) -> Result<()> {
+        let found = (self.rows.len(), self.budgets.len());
+        let expected = (program.incoming(), program.limits.len());
+        if found != expected {
+            return Err(Error::shape("multipliers (rows, budgets)", expected, found));
+        }
+        super::finite_entries("row multipliers", self.rows.as_slice())?;
+        super::finite_entries("budget multipliers", self.budgets.as_slice())
+    }
+}
+
 /// What the pullback differentiates.
 #[derive(Clone, Debug)]
 pub(super) enum Face {
-    /// A smoothed program: the dual point in the solver's units.
-    Smooth(Box<Point>),
+    /// A smoothed program: the dual point in the solver's units and the last system solved on the way.
+    Smooth(Box<(Point, System)>),
     /// A program without a regulariser: the solution sits on a face of the feasible set.
     Vertex,
 }
@@ -111,28 +136,35 @@ pub(super) enum Face {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Selection {
-    program: SelectionProgram,
-    assignment: DMatrix<f64>,
+    /// The program, and the solver's units.
+    scaled: Scaled,
+    /// Made when asked for: few of its entries are not zero.
+    assignment: OnceLock<DMatrix<f64>>,
     weights: DVector<f64>,
-    row_multipliers: DVector<f64>,
-    budget_multipliers: DVector<f64>,
+    multipliers: Multipliers,
     verdict: Verdict,
+    margins: OnceLock<Margins>,
     pub(super) face: Face,
 }
 
 impl Selection {
     /// From a converged dual point, unless its duality gap is open.
     pub(super) fn from_dual(
-        program: &SelectionProgram,
-        scaled: &Scaled,
+        scaled: Scaled,
         point: Point,
+        system: System,
         method: Method,
         iterations: usize,
     ) -> Result<Self> {
-        let assignment = point.assignment(program);
-        let weights = program.weights_of(&assignment);
-        let (row_multipliers, budget_multipliers) = scaled.unscale(&point);
-        let primal = program.objective(&assignment, &weights);
+        let program = &scaled.program;
+        let weights = point.weights(program);
+        let (rows, budgets) = scaled.unscale(&point);
+        let (mut cost, mut smooth) = (program.column_costs.dot(&weights), 0.0);
+        for entry in &point.entries {
+            cost += program.costs[(entry.row(), entry.column())] * entry.value;
+            smooth += program.regulariser.value(entry.value);
+        }
+        let primal = cost + program.regulariser.eps() * smooth;
         let dual = point.value * scaled.scale + scaled.row_shift.dot(&program.row_masses);
         let verdict = Verdict {
             primal,
@@ -154,31 +186,30 @@ impl Selection {
             });
         }
         Ok(Self {
-            program: program.clone(),
-            assignment,
+            scaled,
+            assignment: OnceLock::new(),
             weights,
-            row_multipliers,
-            budget_multipliers,
+            multipliers: Multipliers { rows, budgets },
             verdict,
-            face: Face::Smooth(Box::new(point)),
+            margins: OnceLock::new(),
+            face: Face::Smooth(Box::new((point, system))),
         })
     }
 
     /// From primal and dual values of a program without a regulariser.
     pub(super) fn from_vertex(
-        program: &SelectionProgram,
+        scaled: Scaled,
         assignment: DMatrix<f64>,
-        row_multipliers: DVector<f64>,
-        budget_multipliers: DVector<f64>,
+        multipliers: Multipliers,
         verdict: Verdict,
     ) -> Self {
         Self {
-            weights: program.weights_of(&assignment),
-            program: program.clone(),
-            assignment,
-            row_multipliers,
-            budget_multipliers,
+            weights: scaled.program.weights_of(&assignment),
+            scaled,
+            assignment: assignment.into(),
+            multipliers,
             verdict,
+            margins: OnceLock::new(),
             face: Face::Vertex,
         }
     }
@@ -193,12 +224,16 @@ impl Selection {
 
     /// The program that was solved.
     pub fn program(&self) -> &SelectionProgram {
-        &self.program
+        &self.scaled.program
     }
 
     /// `Z`, `n x (n + m)`; rows sum to the row masses.
     pub fn assignment(&self) -> &DMatrix<f64> {
-        &self.assignment
+        self.assignment.get_or_init(|| match &self.face {
+            Face::Smooth(face) => face.0.assignment(self.program()),
+            // A vertex is made with its assignment.
+            Face::Vertex => DMatrix::zeros(0, 0),
+        })
     }
 
     /// `s`, one weight a group (by default: an incoming point).
@@ -208,12 +243,17 @@ impl Selection {
 
     /// `nu`: the price of one unit of row mass.
     pub fn row_multipliers(&self) -> &DVector<f64> {
-        &self.row_multipliers
+        &self.multipliers.rows
     }
 
     /// `lambda >= 0`: by how much the optimal cost falls for one more unit of each budget.
     pub fn budget_multipliers(&self) -> &DVector<f64> {
-        &self.budget_multipliers
+        &self.multipliers.budgets
+    }
+
+    /// Both, to start a similar program from.
+    pub fn multipliers(&self) -> &Multipliers {
+        &self.multipliers
     }
 
     /// How the solve ended.
@@ -221,26 +261,36 @@ impl Selection {
         &self.verdict
     }
 
-    /// Live rows, weak activity and margin of the solution. `O(n (n + m))`.
+    /// Live rows, weak activity and margin of the solution. `O(n (n + m))` the first time.
     pub fn diagnostics(&self) -> Diagnostics {
-        let live_rows = self
-            .assignment
-            .row_iter()
-            .filter(|row| row.iter().filter(|&&z| z > vertex::LIVE).count() >= 2);
-        let live_rows = live_rows.count();
-        let margins = match &self.face {
-            Face::Smooth(point) => {
-                Margins::of(&Scaled::new(&self.program), point, Diagnostics::WEAK)
-            }
+        let margins = self.margins.get_or_init(|| match &self.face {
+            Face::Smooth(face) => Margins::of(&self.scaled, &face.0, Diagnostics::WEAK),
             Face::Vertex => vertex::margins(self, Diagnostics::WEAK),
-        };
+        });
         Diagnostics {
-            live_rows,
+            live_rows: self.live_rows(),
             weakly_active: margins.weak,
             margin: margins.smallest,
             backward_residual: 0.0,
             conditioning: 1.0,
         }
+    }
+
+    fn live_rows(&self) -> usize {
+        let mut columns = vec![0u32; self.program().incoming()];
+        match &self.face {
+            Face::Smooth(face) => {
+                let live = face.0.entries.iter().filter(|e| e.value > vertex::LIVE);
+                live.for_each(|e| columns[e.row()] += 1);
+            }
+            Face::Vertex => {
+                for column in self.assignment().column_iter() {
+                    let rows = columns.iter_mut().zip(&column);
+                    rows.for_each(|(count, &z)| *count += u32::from(z > vertex::LIVE));
+                }
+            }
+        }
+        columns.iter().filter(|&&count| count >= 2).count()
     }
 
     /// The gradient of a loss with respect to every parameter of the program, by implicit
@@ -252,15 +302,17 @@ impl Selection {
     /// (p = 1, inf): their gradient is then zero, exactly.
     ///
     /// # Cost
-    /// One factorisation: `O(n^3 + n (n + m))`; without a regulariser a dense singular value
-    /// decomposition of the size of the support.
+    /// A few solves with the forward pass's last factor, or one more factorisation, see
+    /// [`SelectionProgram::solve`]; without a regulariser a dense singular value decomposition of the size
+    /// of the support.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::NotFinite`] for a bad upstream gradient. Never NaN.
     pub fn pullback(&self, upstream: Upstream) -> Result<Gradients> {
         if let Some(matrix) = upstream.assignment {
-            if matrix.shape() != self.assignment.shape() {
-                let (expected, found) = (self.assignment.shape(), matrix.shape());
+            let expected = self.program().costs.shape();
+            if matrix.shape() != expected {
+                let found = matrix.shape();
                 return Err(Error::shape("upstream gradient of the assignment", expected, found));
             }
             super::finite("upstream gradient of the assignment", matrix)?;
@@ -270,13 +322,12 @@ impl Selection {
                 let (expected, found) = (self.weights.len(), vector.len());
                 return Err(Error::shape("upstream gradient of the weights", expected, found));
             }
-            super::finite(
-                "upstream gradient of the weights",
-                &DMatrix::from_column_slice(vector.len(), 1, vector.as_slice()),
-            )?;
+            super::finite_entries("upstream gradient of the weights", vector.as_slice())?;
         }
         match &self.face {
-            Face::Smooth(point) => adjoint::pullback(self, point, upstream),
+            Face::Smooth(face) => {
+                adjoint::pullback(self, &self.scaled, &face.0, &face.1, upstream)
+            }
             Face::Vertex => vertex::pullback(self, upstream),
         }
     }

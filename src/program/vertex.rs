@@ -211,11 +211,8 @@ fn least_squares(matrix: DMatrix<f64>, right: &DVector<f64>) -> (DVector<f64>, f
 /// Distances from a change of the face: positive entries from zero (and from the cap), other entries
 /// by their reduced costs in units of the largest cost.
 pub(super) fn margins(selection: &Selection, tolerance: f64) -> Margins {
-    let mut margins = Margins { smallest: f64::INFINITY, weak: 0 };
-    let mut note = |distance: f64| {
-        margins.smallest = margins.smallest.min(distance.abs());
-        margins.weak += usize::from(distance.abs() <= tolerance.max(LIVE));
-    };
+    let mut margins = Margins::new(tolerance.max(LIVE));
+    let mut note = |distance: f64| margins.note(distance);
     let program = selection.program();
     let (z, nu) = (selection.assignment(), selection.row_multipliers());
     let scale = program.costs.amax().max(f64::MIN_POSITIVE);
@@ -263,7 +260,7 @@ pub(super) fn margins(selection: &Selection, tolerance: f64) -> Margins {
 mod tests {
     use super::*;
     use crate::program::selection::Face as Kind;
-    use crate::program::{Budget, Method, ProgramOptions, SelectionProgram, adjoint};
+    use crate::program::{Budget, Method, ProgramOptions, SelectionProgram};
     use rand::{Rng, SeedableRng};
 
     /// Two independent rules for the same derivative. 1e-8: both solve systems with condition numbers
@@ -293,8 +290,8 @@ mod tests {
                     let bar = DMatrix::from_fn(5, 5 + m, |_, _| rng.random_range(-1.0..1.0));
                     let weights = DVector::from_fn(5, |_, _| rng.random_range(-1.0..1.0));
                     let upstream = Upstream { assignment: Some(&bar), weights: Some(&weights) };
-                    let Kind::Smooth(point) = &selection.face else { panic!("smoothed") };
-                    let a = adjoint::pullback(&selection, point, upstream).unwrap();
+                    assert!(matches!(selection.face, Kind::Smooth(_)));
+                    let a = selection.pullback(upstream).unwrap();
                     let b = pullback(&selection, upstream).unwrap();
                     let close = |x: f64, y: f64| (x - y).abs() <= 1e-8 * (1.0 + x.abs());
                     let name = format!("{norm:?} {regulariser:?} m = {m}");
