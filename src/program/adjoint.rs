@@ -18,15 +18,8 @@ use nalgebra::DVector;
 use super::dual::{Point, Scaled, zeros};
 use super::prox::{Block, Entry};
 use super::selection::{Gradients, Selection, Upstream};
-use super::system::{DAMPING, System};
+use super::system::System;
 use crate::error::{Error, Result};
-
-/// Rounds of iterative refinement: each gains the digits that the damping cost.
-const REFINEMENTS: usize = 12;
-/// A relative residual that refinement need not improve on.
-const EXACT: f64 = 1e-14;
-/// The forward pass's last factor serves if it leaves at most this.
-const REUSED: f64 = 1e-12;
 
 pub(super) fn pullback(
     selection: &Selection,
@@ -52,7 +45,7 @@ pub(super) fn pullback(
         let bar = s_bar(live.group);
         *paid = apply(&live.block, entries, &mut pulled[live.range.clone()]) - live.block.corner * bar;
         for (slot, e) in pulled[live.range.clone()].iter_mut().zip(entries) {
-            *slot -= e.border * bar;
+            *slot += live.block.border * e.u * bar;
         }
         for b in (0..tight.len()).filter(|&b| tight[b]) {
             right[n + b] += program.coefficients[(b, live.group)] * *paid;
@@ -66,7 +59,11 @@ pub(super) fn pullback(
         right[e.row()] += a;
     }
 
-    let solved = Refined::solve(scaled, point, last, &tight, &right)?;
+    let solved = last.solve_exactly(program, point, &tight, &right);
+    if !solved.residual.is_finite() {
+        let (method, residual) = ("adjoint", solved.residual);
+        return Err(Error::NotConverged { method, iterations: 0, residual, tolerance: 1.0 });
+    }
     let (y, y_prices) = solved.y.split_at(n);
 
     // From here on in the program's own units: 1/eps turns dv into dz.
@@ -81,8 +78,9 @@ pub(super) fn pullback(
         along.clear();
         along.extend(entries.iter().map(|e| y[e.row()]));
         let ky = apply(&live.block, entries, &mut along);
+        let lift = live.block.border * price;
         for ((e, a), jy) in entries.iter().zip(&pulled[live.range.clone()]).zip(&along) {
-            costs[(e.row(), e.column())] = -(a - jy - e.border * price) / eps;
+            costs[(e.row(), e.column())] = -(a - jy + lift * e.u) / eps;
         }
         column_costs[live.group] = (paid - ky - live.block.corner * price) / eps;
     }
@@ -106,99 +104,9 @@ pub(super) fn pullback(
 
 /// Replaces `x` by `J x` (an entry each) and returns `k'x` for one group.
 fn apply(block: &Block, entries: &[Entry], x: &mut [f64]) -> f64 {
-    let (mut along, mut k) = (0.0, 0.0);
-    for (e, x) in entries.iter().zip(&*x) {
-        along += e.u * x;
-        k += e.border * x;
-    }
-    along *= block.rho;
+    let along: f64 = entries.iter().zip(&*x).map(|(e, x)| e.u * x).sum();
     for (e, x) in entries.iter().zip(x) {
-        *x = e.diagonal * *x + along * e.u;
+        *x = e.diagonal * *x + block.rho * along * e.u;
     }
-    k
-}
-
-/// The solution of `M y = right`.
-struct Refined {
-    y: Vec<f64>,
-    /// Relative.
-    residual: f64,
-    conditioning: f64,
-}
-
-impl Refined {
-    /// By the forward pass's last factor if its active set is that of the solution, else by a new one.
-    fn solve(
-        scaled: &Scaled,
-        point: &Point,
-        last: &System,
-        tight: &[bool],
-        right: &[f64],
-    ) -> Result<Self> {
-        let program = &scaled.program;
-        let size = norm(right);
-        if size == 0.0 {
-            return Ok(Self { y: vec![0.0; right.len()], residual: 0.0, conditioning: 1.0 });
-        }
-        if last.is_for(tight) {
-            let reused = Self::refine(program, point, last, tight, right, size);
-            if reused.residual <= REUSED {
-                return Ok(reused);
-            }
-        }
-        let mut system = System::default();
-        let factored = system.factor(program, point, tight, DAMPING);
-        let refined = if factored {
-            Self::refine(program, point, &system, tight, right, size)
-        } else {
-            Self { y: Vec::new(), residual: f64::INFINITY, conditioning: 0.0 }
-        };
-        if refined.residual.is_finite() {
-            return Ok(refined);
-        }
-        Err(Error::NotConverged {
-            method: "adjoint",
-            iterations: 0,
-            residual: refined.residual,
-            tolerance: 1.0,
-        })
-    }
-
-    fn refine(
-        program: &super::SelectionProgram,
-        point: &Point,
-        system: &System,
-        tight: &[bool],
-        right: &[f64],
-        size: f64,
-    ) -> Self {
-        let mut scratch = Vec::new();
-        let mut y = vec![0.0; right.len()];
-        let mut rest = right.to_vec();
-        let (mut better, mut product) = (y.clone(), y.clone());
-        let mut residual = 1.0;
-        for _ in 0..REFINEMENTS {
-            better.copy_from_slice(&rest);
-            system.solve(&mut better, &mut scratch);
-            better.iter_mut().zip(&y).for_each(|(x, y)| *x += y);
-            point.product(program, tight, &better, &mut product);
-            product.iter_mut().zip(right).for_each(|(p, r)| *p = r - *p);
-            let left = norm(&product) / size;
-            if left.is_nan() || left >= residual {
-                break;
-            }
-            std::mem::swap(&mut y, &mut better);
-            std::mem::swap(&mut rest, &mut product);
-            residual = left;
-            if residual <= EXACT {
-                break;
-            }
-        }
-        let conditioning = system.conditioning(&mut better, &mut scratch);
-        Self { y, residual, conditioning }
-    }
-}
-
-fn norm(x: &[f64]) -> f64 {
-    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+    -block.border * along
 }

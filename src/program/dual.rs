@@ -17,6 +17,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DVector};
 
 use super::candidates::{Candidate, Candidates};
+use super::conjugate::dot;
 use super::prox::{self, Block, Entry};
 use super::{Multipliers, Norm, Regulariser, SelectionProgram};
 
@@ -35,29 +36,14 @@ pub(super) struct Scaled {
 
 impl Scaled {
     pub fn new(program: &SelectionProgram) -> Self {
-        let n = program.incoming();
-        let costs = program.costs.as_slice();
-        let mut row_shift = DVector::repeat(n, f64::INFINITY);
-        for column in costs.chunks_exact(n) {
-            for (least, &cost) in row_shift.iter_mut().zip(column) {
-                *least = if cost < *least { cost } else { *least };
-            }
-        }
-        let mut sums = vec![0.0; n];
-        for column in costs.chunks_exact(n) {
-            for ((sum, cost), least) in sums.iter_mut().zip(column).zip(&row_shift) {
-                *sum += cost - least;
-            }
-        }
-        let mean = sums.iter().sum::<f64>() / costs.len() as f64;
         // All costs of every row equal: what is left to choose a unit from are column costs and eps.
         let rest = program.column_costs.amax().max(program.regulariser.eps());
-        let scale = [mean, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
+        let scale = [program.excess, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
         Self {
             column_costs: &program.column_costs / scale,
             eps: program.regulariser.eps() / scale,
             scale,
-            row_shift,
+            row_shift: program.row_minima.clone(),
             program: program.clone(),
         }
     }
@@ -200,6 +186,11 @@ impl Point {
         }
     }
 
+    /// The slope of the dual along a direction.
+    pub fn ascent(&self, rows: &[f64], prices: &[f64]) -> f64 {
+        dot(self.row_gap.as_slice(), rows) + dot(self.overspend.as_slice(), prices)
+    }
+
     /// Entries of remembered columns.
     pub fn free_entries(&self) -> Range<usize> {
         self.live.last().map_or(0, |live| live.range.end)..self.entries.len()
@@ -239,32 +230,28 @@ impl Point {
         weights
     }
 
-    /// `out = M x` over the rows and the tight budgets (others pass through).
-    pub fn product(&self, program: &SelectionProgram, tight: &[bool], x: &[f64], out: &mut [f64]) {
+    /// `out = M x` over the rows and the budgets that take part; the others pass through.
+    pub fn product(&self, program: &SelectionProgram, part: &[bool], x: &[f64], out: &mut [f64]) {
         let n = program.incoming();
         let (rows, prices) = x.split_at(n);
-        out[..n].fill(0.0);
-        for (b, slot) in out[n..].iter_mut().enumerate() {
-            *slot = if tight[b] { 0.0 } else { prices[b] };
+        let (out, out_prices) = out.split_at_mut(n);
+        out.fill(0.0);
+        for ((slot, price), part) in out_prices.iter_mut().zip(prices).zip(part) {
+            *slot = if *part { 0.0 } else { *price };
         }
         for live in &self.live {
             let entries = &self.entries[live.range.clone()];
-            let coefficients = program.coefficients.column(live.group);
-            let price: f64 =
-                (0..tight.len()).filter(|&b| tight[b]).map(|b| coefficients[b] * prices[b]).sum();
-            let (mut along, mut paid) = (0.0, 0.0);
+            let Block { rho, border, corner, .. } = live.block;
+            let coefficients = &program.coefficients.as_slice()[live.group * prices.len()..];
+            let taking_part = || part.iter().enumerate().filter(|(_, part)| **part);
+            let price: f64 = taking_part().map(|(b, _)| coefficients[b] * prices[b]).sum();
+            let along: f64 = entries.iter().map(|e| e.u * rows[e.row()]).sum();
+            let lift = rho * along - border * price;
             for e in entries {
-                along += e.u * rows[e.row()];
-                paid += e.border * rows[e.row()];
+                out[e.row()] += e.diagonal * rows[e.row()] + lift * e.u;
             }
-            along *= live.block.rho;
-            for e in entries {
-                out[e.row()] += e.diagonal * rows[e.row()] + along * e.u + price * e.border;
-            }
-            paid += price * live.block.corner;
-            for b in (0..tight.len()).filter(|&b| tight[b]) {
-                out[n + b] += coefficients[b] * paid;
-            }
+            let paid = corner * price - border * along;
+            taking_part().for_each(|(b, _)| out_prices[b] += coefficients[b] * paid);
         }
         for e in &self.entries[self.free_entries()] {
             out[e.row()] += e.diagonal * rows[e.row()];

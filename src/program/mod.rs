@@ -41,6 +41,8 @@
 mod adjoint;
 mod candidates;
 mod cholesky;
+mod conjugate;
+mod direct;
 mod dual;
 mod prox;
 mod reference;
@@ -263,6 +265,10 @@ impl Default for ProgramOptions {
 pub struct SelectionProgram {
     /// Shared by the program and its solutions.
     costs: Arc<DMatrix<f64>>,
+    /// The smallest cost of each row.
+    row_minima: DVector<f64>,
+    /// The mean of what the costs have above the minima of their rows.
+    excess: f64,
     norm: Norm,
     regulariser: Regulariser,
     column_costs: DVector<f64>,
@@ -295,8 +301,7 @@ impl SelectionProgram {
                 found: format!("{n} x {width}"),
             });
         }
-        finite("costs", &costs)?;
-        within_reach("cost", costs.iter())?;
+        let (row_minima, excess) = survey(&costs)?;
         if !matches!(options.regulariser, Regulariser::None) {
             positive("eps", options.regulariser.eps())?;
             within_reach("eps", [options.regulariser.eps()].iter())?;
@@ -315,6 +320,8 @@ impl SelectionProgram {
         let (coefficients, limits) = budget_rows(budget, n, q)?;
         let program = Self {
             costs: Arc::new(costs),
+            row_minima,
+            excess,
             norm: options.norm,
             regulariser: options.regulariser,
             column_costs: column_costs.into(),
@@ -494,9 +501,11 @@ fn positive(what: &'static str, found: f64) -> Result<()> {
     }
 }
 
-/// Sums and squares of what passes stay finite.
+/// Sums and squares of numbers up to this stay finite.
+const LARGEST: f64 = 1e100;
+
 fn within_reach<'a>(what: &'static str, mut values: impl Iterator<Item = &'a f64>) -> Result<()> {
-    match values.find(|value| value.abs() > 1e100) {
+    match values.find(|value| value.abs() > LARGEST) {
         None => Ok(()),
         Some(&found) => Err(Error::OutOfRange { what, rule: "at most 1e100 in magnitude", found }),
     }
@@ -510,6 +519,33 @@ fn finite(what: &'static str, matrix: &DMatrix<f64>) -> Result<()> {
             Err(Error::NotFinite { what, row, column, found: matrix[(row, column)] })
         }
     }
+}
+
+/// Row minima of finite costs, and the mean of what lies above them, in one pass.
+fn survey(costs: &DMatrix<f64>) -> Result<(DVector<f64>, f64)> {
+    let n = costs.nrows();
+    // Deviations from some cost of the row: sums of costs themselves would drown small differences
+    // between large costs.
+    let first = &costs.as_slice()[..n];
+    let (mut least, mut sums, mut largest) = (first.to_vec(), vec![0.0; n], vec![0.0; n]);
+    for column in costs.as_slice().chunks_exact(n) {
+        let rows = least.iter_mut().zip(&mut sums).zip(&mut largest).zip(first.iter().zip(column));
+        for (((least, sum), largest), (first, &cost)) in rows {
+            let size = cost.abs();
+            *least = if cost < *least { cost } else { *least };
+            *largest = if size > *largest { size } else { *largest };
+            *sum += cost - first;
+        }
+    }
+    let sum: f64 = sums.iter().sum();
+    // Comparisons pass NaN by, the sum does not.
+    if !sum.is_finite() || largest.iter().any(|size| *size > LARGEST) {
+        finite("costs", costs)?;
+        within_reach("cost", costs.iter())?;
+    }
+    let below: f64 = first.iter().zip(&least).map(|(first, least)| first - least).sum();
+    let excess = (sum / costs.ncols() as f64 + below) / n as f64;
+    Ok((least.into(), excess))
 }
 
 fn finite_entries(what: &'static str, values: &[f64]) -> Result<()> {

@@ -11,11 +11,11 @@
 //! Its derivative always has the form (all divided by eps)
 //!
 //! ```text
-//! dz/dv   = diag(d) + rho u u'       d||z||/dv   = -k'
-//! dz/dtau = k                        d||z||/dtau = -corner
+//! dz/dv   = diag(d) + rho u u'       d||z||/dv   = border u'
+//! dz/dtau = -border u                d||z||/dtau = -corner
 //! ```
 //!
-//! so one `Block` with `d`, `u`, `k` a number an entry serves every norm, both regularisers, single
+//! so `d` and `u`, a number an entry, and three numbers a group serve every norm, both regularisers, single
 //! columns and whole groups, the forward Newton matrix and the adjoint.
 
 use super::Norm;
@@ -29,13 +29,11 @@ pub(super) struct Entry {
     pub value: f64,
     pub diagonal: f64,
     pub u: f64,
-    /// `dz/dtau`.
-    pub border: f64,
 }
 
 impl Entry {
     pub fn new(row: u32, column: u32, v: f64) -> Self {
-        Self { row, column, value: v, diagonal: 0.0, u: 0.0, border: 0.0 }
+        Self { row, column, value: v, diagonal: 0.0, u: 0.0 }
     }
 
     pub fn row(&self) -> usize {
@@ -53,6 +51,7 @@ pub(super) struct Block {
     /// `||z||_p`, the group's weight.
     pub norm: f64,
     pub rho: f64,
+    pub border: f64,
     pub corner: f64,
 }
 
@@ -87,10 +86,10 @@ pub(super) fn quadratic(norm: Norm, entries: &mut [Entry], tau: f64, eps: f64) -
             for e in entries.iter_mut() {
                 e.value = (e.value - tau) / eps;
                 e.diagonal = 1.0;
-                e.border = -1.0;
+                e.u = 1.0;
                 sum += e.value;
             }
-            Some(Block { norm: sum, rho: 0.0, corner: entries.len() as f64 })
+            Some(Block { norm: sum, rho: 0.0, border: 1.0, corner: entries.len() as f64 })
         }
         Norm::Two => {
             let radius = entries.iter().map(|e| e.value * e.value).sum::<f64>().sqrt();
@@ -103,9 +102,9 @@ pub(super) fn quadratic(norm: Norm, entries: &mut [Entry], tau: f64, eps: f64) -
                 e.value *= shrink / eps;
                 e.diagonal = shrink;
                 e.u = direction;
-                e.border = -direction;
             }
-            Some(Block { norm: (radius - tau) / eps, rho: tau / radius, corner: 1.0 })
+            let norm = (radius - tau) / eps;
+            Some(Block { norm, rho: tau / radius, border: 1.0, corner: 1.0 })
         }
         Norm::Infinity => {
             let level = water_level(entries, tau, 0.0)?;
@@ -127,10 +126,10 @@ pub(super) fn entropic(norm: Norm, entries: &mut [Entry], tau: f64, eps: f64) ->
             for e in entries.iter_mut() {
                 e.value = ((e.value - tau) / eps - 1.0).exp();
                 e.diagonal = e.value;
-                e.border = -e.value;
+                e.u = e.value;
                 sum += e.value;
             }
-            Some(Block { norm: sum, rho: 0.0, corner: sum })
+            Some(Block { norm: sum, rho: 0.0, border: 1.0, corner: sum })
         }
         Norm::Two => Some(entropic_two(entries, tau, eps)),
         Norm::Infinity => {
@@ -212,11 +211,8 @@ fn cap(entries: &mut [Entry], level: f64, free: impl Fn(f64) -> (f64, f64)) -> C
 impl Capped {
     fn finish(self, entries: &mut [Entry], theta: f64, curvature: f64) -> Option<Block> {
         let share = curvature / self.count as f64;
-        for e in entries.iter_mut().filter(|e| e.u > 0.0) {
-            e.value = theta;
-            e.border = -share;
-        }
-        Some(Block { norm: theta, rho: share, corner: share })
+        entries.iter_mut().filter(|e| e.u > 0.0).for_each(|e| e.value = theta);
+        Some(Block { norm: theta, rho: share, border: share, corner: share })
     }
 }
 
@@ -265,7 +261,7 @@ fn entropic_two(entries: &mut [Entry], tau: f64, eps: f64) -> Block {
 /// Inverse of the local Hessian `diag(1/z + c/r) - (c/r^3) z z'`, `c = tau/eps`, by Sherman-Morrison.
 fn entropic_two_block(entries: &mut [Entry], radius: f64, c: f64) -> Block {
     if radius == 0.0 {
-        return Block { norm: 0.0, rho: 0.0, corner: 0.0 };
+        return Block { norm: 0.0, rho: 0.0, border: 0.0, corner: 0.0 };
     }
     // rest = 1 - (c/r) pull, summed without the cancellation.
     let (mut pull, mut rest) = (0.0, 0.0);
@@ -278,11 +274,8 @@ fn entropic_two_block(entries: &mut [Entry], radius: f64, c: f64) -> Block {
     }
     let rho = (c / radius) / rest;
     // H^{-1} (z/r) = u + rho u (u'z/r) = u (1 + rho pull)
-    let scale = 1.0 + rho * pull;
-    for e in entries.iter_mut() {
-        e.border = -scale * e.u;
-    }
-    Block { norm: radius, rho, corner: scale * pull }
+    let border = 1.0 + rho * pull;
+    Block { norm: radius, rho, border, corner: border * pull }
 }
 
 /// Wright's omega function: the `y > 0` with `y + log y = x`, by Newton's iteration on a good start.
@@ -373,7 +366,7 @@ mod tests {
                         );
                     }
                     let norms = (plus.1.unwrap().norm - minus.1.unwrap().norm) / (2.0 * step);
-                    let exact = -own.map_or(0.0, |o| o.border) / eps;
+                    let exact = block.border * own.map_or(0.0, |o| o.u) / eps;
                     assert!(
                         (norms - exact).abs() < 1e-7,
                         "{norm:?} {entropy} norm {norms} {exact}"
@@ -383,7 +376,7 @@ mod tests {
                 let minus = solve(entropy, norm, &v, tau - step, eps);
                 for e in &entries {
                     let difference = (plus.0[e.row()] - minus.0[e.row()]) / (2.0 * step);
-                    assert!((difference - e.border / eps).abs() < 1e-7, "{norm:?} {entropy} tau");
+                    assert!((difference + block.border * e.u / eps).abs() < 1e-7, "{norm:?} {entropy} tau");
                 }
                 let corner = -(plus.1.unwrap().norm - minus.1.unwrap().norm) / (2.0 * step);
                 assert!((corner - block.corner / eps).abs() < 1e-7, "{norm:?} {entropy} corner");

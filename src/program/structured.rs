@@ -13,14 +13,14 @@
 use nalgebra::DVector;
 
 use super::candidates::Candidates;
-use super::cholesky;
+use super::direct::DAMPING;
 use super::dual::{Point, Scaled, unconstrained_rows};
-use super::system::{DAMPING, System};
+use super::system::System;
 use super::{Method, Multipliers, Selection, SelectionProgram, SolveOptions};
 use crate::error::{Error, Result};
 
 /// Where the homotopy starts (costs have mean one), unless eps is larger.
-const FIRST_EPS: f64 = 0.1;
+const FIRST_EPS: f64 = 0.05;
 /// By how much a stage shrinks eps.
 const SHRINK: f64 = 0.1;
 /// Tolerance of all stages but the last.
@@ -33,6 +33,12 @@ const VISIBLE: f64 = 1e-12;
 const NEGLIGIBLE: f64 = 1e-13;
 /// Further damping in proportion to the residual: far from the solution `M` may be nearly singular.
 const CAUTION: f64 = 1e-8;
+/// The first bound on the change of a row multiplier in a step (in units of eps where that is larger than
+/// the mean cost).
+const RADIUS: f64 = 0.25;
+/// Slack of a new scan, in terms of how far the point came since the last: early on, scans are cheaper than
+/// long lists; near the solution one list serves to the end.
+const SLACK: f64 = 0.1;
 /// Newton steps granted to a warm start; it takes two or three where it is any good.
 const WARM_STEPS: usize = 25;
 
@@ -78,9 +84,9 @@ pub(super) struct Newton<'a> {
     system: System,
     tight: Vec<bool>,
     direction: Vec<f64>,
-    scratch: Vec<f64>,
-    budgets: BudgetStep,
     iterations: usize,
+    /// Bound on the change of a row multiplier in a step; grows where it binds and the step succeeds.
+    radius: f64,
 }
 
 impl<'a> Newton<'a> {
@@ -117,9 +123,8 @@ impl<'a> Newton<'a> {
             system: System::default(),
             tight: Vec::new(),
             direction: Vec::new(),
-            scratch: Vec::new(),
-            budgets: BudgetStep::default(),
             iterations: 0,
+            radius: RADIUS * eps.max(1.0),
         };
         newton.evaluate_trial();
         std::mem::swap(&mut newton.point, &mut newton.trial);
@@ -174,17 +179,16 @@ impl<'a> Newton<'a> {
 
     /// One damped Newton step with backtracking; `false` if no step length improves the point.
     fn step(&mut self, residual: f64, damping: f64) -> bool {
-        if !self.find_direction(damping) {
+        if !self.find_direction(residual, damping) {
             return false;
         }
         let n = self.scaled.program.incoming();
         let (rows, prices) = self.direction.split_at(n);
-        let ascent = |gap: &DVector<f64>, along: &[f64]| {
-            gap.iter().zip(along).map(|(g, d)| g * d).sum::<f64>()
-        };
-        let promised =
-            ascent(&self.point.row_gap, rows) + ascent(&self.point.overspend, prices);
-        let mut length = 1.0;
+        let promised = self.point.ascent(rows, prices);
+        // Where `M` is nearly singular the direction is long without meaning: the radius bounds it.
+        let longest = rows.iter().fold(0.0f64, |longest, d| longest.max(d.abs()));
+        let full = if longest > self.radius { self.radius / longest } else { 1.0 };
+        let mut length = full;
         for _ in 0..40 {
             self.move_trial(length);
             self.evaluate_trial();
@@ -196,9 +200,15 @@ impl<'a> Newton<'a> {
             };
             if better {
                 std::mem::swap(&mut self.point, &mut self.trial);
+                if length == full && full < 1.0 {
+                    self.radius *= 4.0;
+                }
                 return true;
             }
-            length *= 0.5;
+            // Towards the maximum along the direction, where the secant of the slopes sees it.
+            let (rows, prices) = self.direction.split_at(n);
+            let drop = promised - self.trial.ascent(rows, prices);
+            length *= if drop > 0.0 { (promised / drop).clamp(0.1, 0.5) } else { 0.5 };
         }
         false
     }
@@ -219,7 +229,7 @@ impl<'a> Newton<'a> {
     fn evaluate_trial(&mut self) {
         let nu = self.trial.nu.as_slice();
         if !self.candidates.cover(nu) {
-            let slack = 0.5 * self.candidates.distance(nu);
+            let slack = SLACK * self.candidates.distance(nu);
             self.candidates.scan(self.scaled, nu, slack);
         }
         self.trial.evaluate(self.scaled, &self.candidates, self.eps);
@@ -228,102 +238,18 @@ impl<'a> Newton<'a> {
     /// The Newton direction within `lambda + direction >= 0`: the maximiser of the quadratic model over
     /// that set. As the maximiser it improves on standing still, so it ascends, and the whole segment is
     /// admissible.
-    fn find_direction(&mut self, damping: f64) -> bool {
+    fn find_direction(&mut self, residual: f64, damping: f64) -> bool {
         let point = &self.point;
         let budgets = point.lambda.len();
         self.tight.clear();
         self.tight.extend((0..budgets).map(|b| point.is_tight(b)));
-        if !self.system.factor(&self.scaled.program, point, &self.tight, damping) {
-            return false;
-        }
         self.direction.clear();
         self.direction.extend(point.row_gap.iter().map(|gap| self.eps * gap));
-        self.direction.extend(point.overspend.iter().map(|over| self.eps * over));
-        self.system.eliminate_rows(&mut self.direction, &mut self.scratch);
-        let prices = &mut self.direction[point.nu.len()..];
-        let lambda = point.lambda.as_slice();
-        if !self.budgets.solve(&self.system.schur, prices, lambda, &self.tight) {
-            return false;
-        }
-        self.system.substitute_budgets(&mut self.direction);
-        true
-    }
-}
-
-/// Minimises `x'Sx / 2 - t'x` over `x >= -lambda`, by an active-set method over the (few) budgets.
-#[derive(Default)]
-struct BudgetStep {
-    held: Vec<bool>,
-    matrix: Vec<f64>,
-    x: Vec<f64>,
-}
-
-impl BudgetStep {
-    /// `t` goes in, the minimiser comes out; `false` if rounding makes the method cycle.
-    fn solve(&mut self, schur: &[f64], t: &mut [f64], lambda: &[f64], tight: &[bool]) -> bool {
-        let count = t.len();
-        if count == 1 {
-            t[0] = if tight[0] { (t[0] / schur[0]).max(-lambda[0]) } else { 0.0 };
-            return true;
-        }
-        self.held.clear();
-        self.held.resize(count, false);
-        let size = 1.0 + t.iter().fold(0.0f64, |a, b| a.max(b.abs()));
-        // Each round holds or releases at least one budget; a cycle can only come from rounding.
-        for _ in 0..=2 * count {
-            if !self.minimise_over_free(schur, t, lambda) {
-                return false;
-            }
-            let mut fell = false;
-            for b in (0..count).filter(|&b| tight[b]) {
-                if !self.held[b] && lambda[b] + self.x[b] < 0.0 {
-                    (self.held[b], fell) = (true, true);
-                }
-            }
-            if fell {
-                continue;
-            }
-            let slope = |b: usize| {
-                t[b] - (0..count).map(|k| schur[k * count + b] * self.x[k]).sum::<f64>()
-            };
-            let worst = (0..count)
-                .filter(|&b| self.held[b])
-                .max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
-            match worst {
-                Some(b) if slope(b) > 1e-12 * size => self.held[b] = false,
-                _ => {
-                    t.copy_from_slice(&self.x);
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    /// The minimiser with every held budget at its bound.
-    fn minimise_over_free(&mut self, schur: &[f64], t: &[f64], lambda: &[f64]) -> bool {
-        let count = t.len();
-        self.matrix.clear();
-        self.matrix.extend_from_slice(schur);
-        self.x.clear();
-        self.x.extend_from_slice(t);
-        for b in (0..count).filter(|&b| self.held[b]) {
-            for k in 0..count {
-                self.x[k] += lambda[b] * schur[b * count + k];
-            }
-        }
-        for b in (0..count).filter(|&b| self.held[b]) {
-            for k in 0..count {
-                self.matrix[b * count + k] = 0.0;
-                self.matrix[k * count + b] = 0.0;
-            }
-            self.matrix[b * count + b] = 1.0;
-            self.x[b] = -lambda[b];
-        }
-        let positive = cholesky::factor(&mut self.matrix, count);
-        if positive {
-            cholesky::solve(&self.matrix, count, &mut self.x);
-        }
-        positive
+        let overspend = point.overspend.iter().zip(&self.tight);
+        self.direction.extend(overspend.map(|(over, tight)| if *tight { self.eps * over } else { 0.0 }));
+        // The closer, the more accurate: keeps the convergence fast without exactness from the start.
+        let accuracy = (0.1 * residual).clamp(1e-11, 1e-3);
+        let program = &self.scaled.program;
+        self.system.step(program, point, &self.tight, (damping, accuracy), &mut self.direction)
     }
 }

@@ -1,287 +1,371 @@
-//! The linear system of a Newton step and of the adjoint.
+//! The linear system of a Newton step and of the adjoint, and who solves it.
 //!
-//! With the live groups' rank-one terms as columns of `U` (scaled by `sqrt(rho)`) and the borders of the
-//! tight budgets as columns of `B`, the matrix of [`dual`](super::dual) is
-//!
-//! ```text
-//! M = [ D + U U'   B ]      D diagonal, U n x c sparse, B n x b, C b x b
-//!     [ B'         C ]
-//! ```
-//!
-//! Few groups are live, so the rows are solved for by the Woodbury identity,
-//!
-//! ```text
-//! (D + U U')^-1 = D^-1 - D^-1 U (I + U'D^-1 U)^-1 U'D^-1          O(nnz + c^3 / 6)
-//! ```
-//!
-//! (for p = 1 there is no `U` and nothing to factor), or, with as many live groups as rows, by a dense
-//! factor of `D + U U'`; the budgets by their Schur complement `C - B'(D + U U')^-1 B`. `D` is zero in rows
-//! that hang on caps alone (p = inf): a damping keeps it invertible, and where accuracy matters the caller
-//! refines with the exact product.
+//! With few live groups a factorisation is cheapest ([`direct`](super::direct)), beyond that conjugate
+//! gradients: a product with `M` touches live entries only, and scaled by its diagonal `M` is well
+//! conditioned unless rows hang together by caps alone. Where they stall, the factorisation takes over.
 
 use super::SelectionProgram;
 use super::cholesky;
+use super::conjugate::{self, dot};
+use super::direct::{DAMPING, Direct, IDLE_ROW, uneven};
 use super::dual::Point;
 
-/// Relative to the mean diagonal of `M`. Smaller would drown in the cancellation of the Woodbury identity
-/// where `D` is zero, larger would slow Newton's method down.
-pub(super) const DAMPING: f64 = 1e-10;
-/// A row without a live entry has no curvature: this lets it move by a bounded amount.
-const IDLE_ROW: f64 = 1e-2;
+/// Up to this many live groups with a rank-one term a factorisation is faster.
+const FEW: usize = 96;
+/// Steps of conjugate gradients before they count as stalled.
+const STEPS: usize = 200;
+/// The worst relative residual at which a Newton direction is still worth its line search.
+const USABLE: f64 = 0.1;
+/// A relative residual that the adjoint need not improve on.
+const EXACT: f64 = 1e-14;
+/// What the adjoint accepts from the forward pass's factor, and from conjugate gradients.
+const ACCURATE: f64 = 1e-12;
 
-/// A factored system. Reused from step to step, it allocates only to grow.
+/// Solves with `M` at one point after the other. It allocates only to grow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct System {
-    n: usize,
-    /// Size of the kernel: live groups with a rank-one term, or rows.
-    size: usize,
-    dense: bool,
-    /// The mean diagonal entry of the rows of `M`.
-    mean: f64,
-    /// `1 / (D + damping)`.
-    inverse: Vec<f64>,
-    /// `U` by rows: `entries[start[i]..start[i + 1]]` are `(column, value)`.
-    start: Vec<u32>,
-    entries: Vec<(u32, f64)>,
-    /// Cholesky factor of `I + U'D^-1 U`, or of `D + U U'`.
-    kernel: Vec<f64>,
-    /// Which budgets take part.
-    tight: Vec<bool>,
-    /// `B` and `(D + U U')^-1 B`, column by column, all budgets.
-    border: Vec<f64>,
-    solved: Vec<f64>,
-    /// `C - B'(D + U U')^-1 B` with identity rows for the budgets that take no part.
-    pub schur: Vec<f64>,
-    schur_factor: Vec<f64>,
-    /// Space for a right-hand side of the kernel.
+    direct: Direct,
+    space: conjugate::Space,
+    /// The diagonal of `M`, damped.
+    diagonal: Vec<f64>,
+    /// Conjugate gradients have stalled here before.
+    stalled: bool,
+    budgets: BudgetStep,
+    right: Vec<f64>,
     scratch: Vec<f64>,
 }
 
+fn few(point: &Point) -> bool {
+    point.live.iter().filter(|live| live.block.rho != 0.0).count() <= FEW
+}
+
 impl System {
-    /// Factors the system of `point`; the damping grows until the factors exist. `false` if none helps
-    /// (entries that are not finite).
-    pub fn factor(
+    /// The maximiser of the dual's quadratic model over `lambda + direction >= 0`: `direction` holds the
+    /// scaled gradient on the way in. `accuracy` is relative, for conjugate gradients. `false` if there is
+    /// no such direction (entries that are not finite).
+    pub fn step(
+        &mut self,
+        program: &SelectionProgram,
+        point: &Point,
+        tight: &[bool],
+        (damping, accuracy): (f64, f64),
+        direction: &mut [f64],
+    ) -> bool {
+        if !self.stalled && !few(point) {
+            if self.conjugate_step(program, point, tight, (damping, accuracy), direction) {
+                return true;
+            }
+            self.stalled = true;
+        }
+        if !self.direct.factor(program, point, tight, damping) {
+            return false;
+        }
+        self.direct.eliminate_rows(direction, &mut self.scratch);
+        let prices = &mut direction[point.nu.len()..];
+        if !self.budgets.solve(self.direct.schur(), prices, point.lambda.as_slice(), tight) {
+            return false;
+        }
+        self.direct.substitute_budgets(direction);
+        true
+    }
+
+    /// As [`step`](Self::step), by conjugate gradients, a run for each set of budgets held at zero.
+    fn conjugate_step(
+        &mut self,
+        program: &SelectionProgram,
+        point: &Point,
+        tight: &[bool],
+        (damping, accuracy): (f64, f64),
+        direction: &mut [f64],
+    ) -> bool {
+        let n = program.incoming();
+        let added = self.fill_diagonal(program, point, tight, damping);
+        self.right.clear();
+        self.right.extend_from_slice(direction);
+        let mut part = tight.to_vec();
+        for _ in 0..=2 * tight.len() {
+            // Held budgets move to zero whatever the rows do; what that does to the rows goes to the right.
+            let mut right = self.right.clone();
+            let mut known = vec![0.0; right.len()];
+            for b in (0..part.len()).filter(|&b| !part[b]) {
+                known[n + b] = if tight[b] { -point.lambda[b] } else { 0.0 };
+            }
+            point.product(program, tight, &known, &mut self.scratch_of(right.len()));
+            right.iter_mut().zip(&self.scratch).for_each(|(r, s)| *r -= s);
+            for b in (0..part.len()).filter(|&b| !part[b]) {
+                right[n + b] = 0.0;
+            }
+            direction.fill(0.0);
+            let diagonal = &self.diagonal;
+            let outcome = self.space.solve(
+                &right,
+                direction,
+                (accuracy, STEPS),
+                |x, out| {
+                    point.product(program, &part, x, out);
+                    out.iter_mut().zip(x).for_each(|(out, x)| *out += added * x);
+                },
+                |x, out| divide(x, diagonal, out),
+            );
+            if outcome.residual > USABLE || !outcome.residual.is_finite() {
+                direction.copy_from_slice(&self.right);
+                return false;
+            }
+            direction.iter_mut().zip(&known).for_each(|(x, known)| *x += known);
+            let mut fell = false;
+            for b in 0..part.len() {
+                if part[b] && point.lambda[b] + direction[n + b] < 0.0 {
+                    (part[b], fell) = (false, true);
+                }
+            }
+            if fell {
+                continue;
+            }
+            point.product(program, tight, direction, self.scratch_of(right.len()));
+            let slope = |b: usize| self.right[n + b] - self.scratch[n + b];
+            let worst = (0..part.len())
+                .filter(|&b| tight[b] && !part[b])
+                .max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
+            match worst {
+                Some(b) if slope(b) > accuracy * dot(&self.right, &self.right).sqrt() => {
+                    part[b] = true;
+                }
+                _ => return true,
+            }
+        }
+        direction.copy_from_slice(&self.right);
+        false
+    }
+
+    fn scratch_of(&mut self, len: usize) -> &mut [f64] {
+        self.scratch.clear();
+        self.scratch.resize(len, 0.0);
+        &mut self.scratch
+    }
+
+    /// The diagonal of `M` with its damping, which is returned.
+    fn fill_diagonal(
         &mut self,
         program: &SelectionProgram,
         point: &Point,
         tight: &[bool],
         damping: f64,
-    ) -> bool {
+    ) -> f64 {
         let n = program.incoming();
-        self.n = n;
-        self.tight.clear();
-        self.tight.extend_from_slice(tight);
-        let curved = point.live.iter().filter(|live| live.block.rho != 0.0).count();
-        self.dense = curved >= n;
-        self.size = if self.dense { n } else { curved };
-        self.gather(point);
-        self.mean = self.mean_diagonal(point);
-        let mut wanted = damping.max(DAMPING);
-        while wanted <= 10.0 {
-            let added = wanted * self.mean;
-            if self.factor_rows(point, added) && self.factor_budgets(program, point, added) {
-                return true;
+        self.diagonal.clear();
+        self.diagonal.resize(n + tight.len(), 0.0);
+        for live in &point.live {
+            let coefficients = program.coefficients.column(live.group);
+            for e in &point.entries[live.range.clone()] {
+                self.diagonal[e.row()] += e.diagonal + live.block.rho * e.u * e.u;
             }
-            wanted *= 100.0;
+            for b in (0..tight.len()).filter(|&b| tight[b]) {
+                self.diagonal[n + b] += coefficients[b] * coefficients[b] * live.block.corner;
+            }
+        }
+        for e in &point.entries[point.free_entries()] {
+            self.diagonal[e.row()] += e.diagonal;
+        }
+        let mean = self.diagonal[..n].iter().sum::<f64>() / n as f64;
+        let added = damping * mean.max(f64::MIN_POSITIVE);
+        for d in &mut self.diagonal {
+            *d = if *d > 0.0 { *d + added } else { IDLE_ROW };
+        }
+        added
+    }
+
+    /// Solves `M y = right` as exactly as rounding allows: by the forward pass's last factor where that
+    /// still fits, by conjugate gradients where there is none, else by a new factor.
+    pub fn solve_exactly(
+        &self,
+        program: &SelectionProgram,
+        point: &Point,
+        tight: &[bool],
+        right: &[f64],
+    ) -> Exact {
+        let zero = || Exact { y: vec![0.0; right.len()], residual: 1.0, conditioning: 1.0 };
+        let size = dot(right, right).sqrt();
+        if size == 0.0 {
+            return Exact { residual: 0.0, ..zero() };
+        }
+        let refine = |precondition: &dyn Fn(&[f64], &mut [f64]), steps| {
+            refine(program, point, tight, right, steps, precondition)
+        };
+        let factored = |direct: &Direct, steps| {
+            let scratch = std::cell::RefCell::new(Vec::new());
+            let mut exact = refine(
+                &|x, out| {
+                    out.copy_from_slice(x);
+                    direct.solve(out, &mut scratch.borrow_mut());
+                },
+                steps,
+            );
+            let mut vector = vec![0.0; right.len()];
+            exact.conditioning = direct.conditioning(&mut vector, &mut scratch.borrow_mut());
+            exact
+        };
+        let mut best = zero();
+        if few(point) || self.stalled {
+            if self.direct.is_for(tight) {
+                best = factored(&self.direct, 4);
+            }
+        } else {
+            let mut system = Self::default();
+            system.fill_diagonal(program, point, tight, DAMPING);
+            best = refine(&|x, out| divide(x, &system.diagonal, out), STEPS);
+            best.conditioning = system.probe(program, point, tight);
+        }
+        if best.residual > ACCURATE {
+            let mut direct = Direct::default();
+            if direct.factor(program, point, tight, DAMPING) {
+                let exact = factored(&direct, 12);
+                best = if exact.residual < best.residual { exact } else { best };
+            }
+        }
+        best
+    }
+
+    /// An upper estimate of the smallest eigenvalue of `M` scaled to unit diagonal.
+    fn probe(&self, program: &SelectionProgram, point: &Point, tight: &[bool]) -> f64 {
+        let mut right = vec![0.0; self.diagonal.len()];
+        uneven(&mut right);
+        let mut x = vec![0.0; right.len()];
+        let outcome = conjugate::Space::default().solve(
+            &right,
+            &mut x,
+            (1e-3, 30),
+            |x, out| point.product(program, tight, x, out),
+            |x, out| divide(x, &self.diagonal, out),
+        );
+        outcome.smallest
+    }
+}
+
+fn divide(x: &[f64], diagonal: &[f64], out: &mut [f64]) {
+    out.iter_mut().zip(x).zip(diagonal).for_each(|((out, x), d)| *out = x / d);
+}
+
+/// What [`System::solve_exactly`] found.
+pub(super) struct Exact {
+    pub y: Vec<f64>,
+    /// `||M y - right|| / ||right||`.
+    pub residual: f64,
+    pub conditioning: f64,
+}
+
+/// Conjugate gradients, restarted from the true residual until rounding is all that is left.
+fn refine(
+    program: &SelectionProgram,
+    point: &Point,
+    tight: &[bool],
+    right: &[f64],
+    steps: usize,
+    precondition: &dyn Fn(&[f64], &mut [f64]),
+) -> Exact {
+    let size = dot(right, right).sqrt();
+    let mut exact = Exact { y: vec![0.0; right.len()], residual: 1.0, conditioning: 1.0 };
+    let mut space = conjugate::Space::default();
+    let (mut rest, mut more) = (right.to_vec(), vec![0.0; right.len()]);
+    for _ in 0..4 {
+        more.fill(0.0);
+        let tolerance = 0.3 * EXACT / exact.residual;
+        space.solve(
+            &rest,
+            &mut more,
+            (tolerance, steps),
+            |x, out| point.product(program, tight, x, out),
+            precondition,
+        );
+        more.iter_mut().zip(&exact.y).for_each(|(x, y)| *x += y);
+        point.product(program, tight, &more, &mut rest);
+        rest.iter_mut().zip(right).for_each(|(p, r)| *p = r - *p);
+        let left = dot(&rest, &rest).sqrt() / size;
+        if left.is_nan() || left >= exact.residual {
+            break;
+        }
+        std::mem::swap(&mut exact.y, &mut more);
+        exact.residual = left;
+        if left <= EXACT {
+            break;
+        }
+    }
+    exact
+}
+
+/// Minimises `x'Sx / 2 - t'x` over `x >= -lambda`, by an active-set method over the (few) budgets.
+#[derive(Clone, Debug, Default)]
+struct BudgetStep {
+    held: Vec<bool>,
+    matrix: Vec<f64>,
+    x: Vec<f64>,
+}
+
+impl BudgetStep {
+    /// `t` goes in, the minimiser comes out; `false` if rounding makes the method cycle.
+    fn solve(&mut self, schur: &[f64], t: &mut [f64], lambda: &[f64], tight: &[bool]) -> bool {
+        let count = t.len();
+        if count == 1 {
+            t[0] = if tight[0] { (t[0] / schur[0]).max(-lambda[0]) } else { 0.0 };
+            return true;
+        }
+        self.held.clear();
+        self.held.resize(count, false);
+        let size = 1.0 + t.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+        // Each round holds or releases at least one budget; a cycle can only come from rounding.
+        for _ in 0..=2 * count {
+            if !self.minimise_over_free(schur, t, lambda) {
+                return false;
+            }
+            let mut fell = false;
+            for b in (0..count).filter(|&b| tight[b]) {
+                if !self.held[b] && lambda[b] + self.x[b] < 0.0 {
+                    (self.held[b], fell) = (true, true);
+                }
+            }
+            if fell {
+                continue;
+            }
+            let slope = |b: usize| {
+                t[b] - (0..count).map(|k| schur[k * count + b] * self.x[k]).sum::<f64>()
+            };
+            let worst = (0..count)
+                .filter(|&b| self.held[b])
+                .max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
+            match worst {
+                Some(b) if slope(b) > 1e-12 * size => self.held[b] = false,
+                _ => {
+                    t.copy_from_slice(&self.x);
+                    return true;
+                }
+            }
         }
         false
     }
 
-    /// `U` by rows; the entries of a group that share a row are added up.
-    fn gather(&mut self, point: &Point) {
-        self.start.clear();
-        self.start.resize(self.n + 2, 0);
-        let curved = || point.live.iter().filter(|live| live.block.rho != 0.0);
-        for live in curved() {
-            let entries = &point.entries[live.range.clone()];
-            entries.iter().filter(|e| e.u != 0.0).for_each(|e| self.start[e.row() + 2] += 1);
-        }
-        for i in 2..self.start.len() {
-            self.start[i] += self.start[i - 1];
-        }
-        let total = self.start[self.n + 1] as usize;
-        self.entries.clear();
-        self.entries.resize(total, (0, 0.0));
-        for (column, live) in curved().enumerate() {
-            let root = live.block.rho.sqrt();
-            for e in point.entries[live.range.clone()].iter().filter(|e| e.u != 0.0) {
-                let slot = &mut self.start[e.row() + 1];
-                self.entries[*slot as usize] = (column as u32, root * e.u);
-                *slot += 1;
+    /// The minimiser with every held budget at its bound.
+    fn minimise_over_free(&mut self, schur: &[f64], t: &[f64], lambda: &[f64]) -> bool {
+        let count = t.len();
+        self.matrix.clear();
+        self.matrix.extend_from_slice(schur);
+        self.x.clear();
+        self.x.extend_from_slice(t);
+        for b in (0..count).filter(|&b| self.held[b]) {
+            for k in 0..count {
+                self.x[k] += lambda[b] * schur[b * count + k];
             }
         }
-    }
-
-    fn row(&self, i: usize) -> &[(u32, f64)] {
-        &self.entries[self.start[i] as usize..self.start[i + 1] as usize]
-    }
-
-    fn mean_diagonal(&self, point: &Point) -> f64 {
-        let plain: f64 = point.entries.iter().map(|e| e.diagonal).sum();
-        let curved: f64 = self.entries.iter().map(|(_, u)| u * u).sum();
-        ((plain + curved) / self.n as f64).max(f64::MIN_POSITIVE)
-    }
-
-    fn factor_rows(&mut self, point: &Point, added: f64) -> bool {
-        let n = self.n;
-        self.inverse.clear();
-        self.inverse.resize(n, added);
-        point.entries.iter().for_each(|e| self.inverse[e.row()] += e.diagonal);
-        for i in 0..n {
-            if self.row(i).is_empty() && self.inverse[i] < IDLE_ROW {
-                self.inverse[i] += IDLE_ROW;
+        for b in (0..count).filter(|&b| self.held[b]) {
+            for k in 0..count {
+                self.matrix[b * count + k] = 0.0;
+                self.matrix[k * count + b] = 0.0;
             }
+            self.matrix[b * count + b] = 1.0;
+            self.x[b] = -lambda[b];
         }
-        self.kernel.clear();
-        self.kernel.resize(self.size * self.size, 0.0);
-        if self.dense {
-            self.fill_dense(point);
-        } else {
-            self.inverse.iter_mut().for_each(|d| *d = 1.0 / *d);
-            self.fill_woodbury();
+        let positive = cholesky::factor(&mut self.matrix, count);
+        if positive {
+            cholesky::solve(&self.matrix, count, &mut self.x);
         }
-        cholesky::factor(&mut self.kernel, self.size)
+        positive
     }
-
-    /// Lower triangle of `I + U'D^-1 U`.
-    fn fill_woodbury(&mut self) {
-        let size = self.size;
-        self.kernel.iter_mut().step_by(size + 1).for_each(|x| *x = 1.0);
-        for i in 0..self.n {
-            let row = &self.entries[self.start[i] as usize..self.start[i + 1] as usize];
-            for (k, &(column, u)) in row.iter().enumerate() {
-                let column_of_kernel = &mut self.kernel[column as usize * size..][..size];
-                let scaled = u * self.inverse[i];
-                // A group of several columns may have several entries here: all pairs of those count.
-                let before = row[..k].iter().rev().take_while(|(other, _)| *other == column);
-                before.for_each(|&(_, v)| column_of_kernel[column as usize] += scaled * v);
-                row[k..].iter().for_each(|&(other, v)| column_of_kernel[other as usize] += scaled * v);
-            }
-        }
-    }
-
-    /// Lower triangle of `D + U U'`.
-    fn fill_dense(&mut self, point: &Point) {
-        let n = self.n;
-        for (i, d) in self.inverse.iter().enumerate() {
-            self.kernel[i * n + i] = *d;
-        }
-        for live in point.live.iter().filter(|live| live.block.rho != 0.0) {
-            let entries = &point.entries[live.range.clone()];
-            for a in entries {
-                let column = &mut self.kernel[a.row() * n..(a.row() + 1) * n];
-                let scaled = live.block.rho * a.u;
-                // The upper triangle is written too, and never read.
-                entries.iter().for_each(|b| column[b.row()] += scaled * b.u);
-            }
-        }
-    }
-
-    fn factor_budgets(&mut self, program: &SelectionProgram, point: &Point, added: f64) -> bool {
-        let (n, budgets) = (self.n, self.tight.len());
-        self.border.clear();
-        self.border.resize(n * budgets, 0.0);
-        self.schur.clear();
-        self.schur.resize(budgets * budgets, 0.0);
-        for live in &point.live {
-            let coefficients = program.coefficients.column(live.group);
-            for b in (0..budgets).filter(|&b| self.tight[b] && coefficients[b] != 0.0) {
-                let border = &mut self.border[b * n..(b + 1) * n];
-                for e in &point.entries[live.range.clone()] {
-                    border[e.row()] += coefficients[b] * e.border;
-                }
-                for other in (0..budgets).filter(|&other| self.tight[other]) {
-                    self.schur[other * budgets + b] +=
-                        coefficients[b] * coefficients[other] * live.block.corner;
-                }
-            }
-        }
-        let mut solved = std::mem::take(&mut self.solved);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        solved.clear();
-        solved.extend_from_slice(&self.border);
-        for b in (0..budgets).filter(|&b| self.tight[b]) {
-            self.solve_rows(&mut solved[b * n..(b + 1) * n], &mut scratch);
-        }
-        for b in 0..budgets {
-            for other in 0..budgets {
-                self.schur[b * budgets + other] -=
-                    dot(&solved[b * n..(b + 1) * n], &self.border[other * n..(other + 1) * n]);
-            }
-            self.schur[b * budgets + b] += if self.tight[b] { added } else { 1.0 };
-        }
-        (self.solved, self.scratch) = (solved, scratch);
-        self.schur_factor.clear();
-        self.schur_factor.extend_from_slice(&self.schur);
-        cholesky::factor(&mut self.schur_factor, budgets)
-    }
-
-    /// `x = (D + U U')^-1 x`.
-    fn solve_rows(&self, x: &mut [f64], scratch: &mut Vec<f64>) {
-        if self.dense {
-            return cholesky::solve(&self.kernel, self.size, x);
-        }
-        scratch.clear();
-        scratch.resize(self.size, 0.0);
-        for (i, (x, inverse)) in x.iter_mut().zip(&self.inverse).enumerate() {
-            *x *= inverse;
-            self.row(i).iter().for_each(|&(column, u)| scratch[column as usize] += u * *x);
-        }
-        cholesky::solve(&self.kernel, self.size, scratch);
-        for (i, (x, inverse)) in x.iter_mut().zip(&self.inverse).enumerate() {
-            let pull: f64 = self.row(i).iter().map(|&(column, u)| u * scratch[column as usize]).sum();
-            *x -= inverse * pull;
-        }
-    }
-
-    /// First half of a solve: `x` becomes `(D + U U')^-1 x` over the rows and what is left for the budgets,
-    /// `x_b - B'x_rows`, over the tight ones (zero over the others).
-    pub fn eliminate_rows(&self, x: &mut [f64], scratch: &mut Vec<f64>) {
-        let (rows, prices) = x.split_at_mut(self.n);
-        for (b, price) in prices.iter_mut().enumerate() {
-            let known = dot(rows, &self.solved[b * self.n..(b + 1) * self.n]);
-            *price = if self.tight[b] { *price - known } else { 0.0 };
-        }
-        self.solve_rows(rows, scratch);
-    }
-
-    /// Last half: the rows, given the values of the budgets in `x`.
-    pub fn substitute_budgets(&self, x: &mut [f64]) {
-        let (rows, prices) = x.split_at_mut(self.n);
-        for (b, &price) in prices.iter().enumerate().filter(|(b, _)| self.tight[*b]) {
-            let solved = &self.solved[b * self.n..(b + 1) * self.n];
-            rows.iter_mut().zip(solved).for_each(|(x, s)| *x -= price * s);
-        }
-    }
-
-    /// Whether these are the budgets that take part.
-    pub fn is_for(&self, tight: &[bool]) -> bool {
-        self.n > 0 && self.tight == tight
-    }
-
-    /// Estimates the smallest over the mean eigenvalue of `M`, by inverse iteration (from above: a few
-    /// steps may not find the smallest).
-    pub fn conditioning(&self, x: &mut [f64], scratch: &mut Vec<f64>) -> f64 {
-        // Fixed, uneven, and so not orthogonal to anything in particular.
-        x.iter_mut().enumerate().for_each(|(i, x)| *x = ((i as f64 + 1.0) * 0.618_034).fract() - 0.4);
-        let mut growth = 1.0;
-        for _ in 0..3 {
-            let before = dot(x, x).sqrt();
-            x.iter_mut().for_each(|x| *x /= before);
-            self.solve(x, scratch);
-            growth = dot(x, x).sqrt();
-        }
-        1.0 / (growth * self.mean)
-    }
-
-    /// `x = (M + damping)^-1 x`.
-    pub fn solve(&self, x: &mut [f64], scratch: &mut Vec<f64>) {
-        self.eliminate_rows(x, scratch);
-        cholesky::solve(&self.schur_factor, self.tight.len(), &mut x[self.n..]);
-        self.substitute_budgets(x);
-    }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
