@@ -36,6 +36,9 @@ pub(super) struct Scaled {
 
 impl Scaled {
     pub fn new(program: &SelectionProgram) -> Self {
+        let [incoming, remembered] = &program.nearest;
+        let row_shift = incoming.iter().zip(remembered).map(|(a, b)| a.min(*b));
+        let row_shift = DVector::from_iterator(program.incoming(), row_shift);
         // All costs of every row equal: what is left to choose a unit from are column costs and eps.
         let rest = program.column_costs.amax().max(program.regulariser.eps());
         let scale = [program.excess, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
@@ -43,7 +46,7 @@ impl Scaled {
             column_costs: &program.column_costs / scale,
             eps: program.regulariser.eps() / scale,
             scale,
-            row_shift: program.row_minima.clone(),
+            row_shift,
             program: program.clone(),
         }
     }
@@ -264,37 +267,80 @@ pub(super) fn zeros(rows: usize, columns: usize) -> DMatrix<f64> {
     DMatrix::from_vec(rows, columns, vec![0.0; rows * columns])
 }
 
-/// Row multipliers that meet every row mass when all columns are free, a lower bound on the optimal ones:
-/// where the solver starts.
-pub(super) fn unconstrained_rows(
+/// Where a solve starts from nothing: a guess at the budget's multiplier, and the row multipliers that meet
+/// every row mass when each unit of weight has that price (exact for p = 1).
+///
+/// The guess is the multiplier of the linear program for p = 1: a row gains what its nearest remembered
+/// column costs more than its nearest incoming one, and the budget goes to the rows that gain most.
+/// Without memory, and with several budgets, the guess is zero.
+pub(super) fn first_guess(
     scaled: &Scaled,
     candidates: &mut Candidates,
     eps: f64,
-) -> DVector<f64> {
-    let masses = &scaled.program.row_masses;
+) -> (DVector<f64>, DVector<f64>) {
+    let program = &scaled.program;
+    let mut lambda = DVector::zeros(program.limits.len());
     if scaled.entropic() {
-        // sum_j exp((nu - D_j)/eps - 1) = r; every row's smallest cost is zero.
-        let mut sums = vec![0.0; masses.len()];
-        for candidate in candidates.iter() {
-            sums[candidate.row as usize] += (-candidate.cost / eps).exp();
-        }
-        let rows = masses.iter().zip(sums);
-        let nu = rows.map(|(mass, sum)| eps * (1.0 + mass.ln() - f64::ln(sum)));
-        return DVector::from_iterator(masses.len(), nu);
+        return (entropic_rows(scaled, candidates, eps), lambda);
     }
-    // sum_j (nu - D_j)_+ = eps r, falling from eps r, where the cheapest column alone would meet it: each
-    // round drops the columns that the last level rules out, as in the projection onto a simplex.
-    let mut nu = masses * eps;
+    let [incoming, remembered] = &program.nearest;
+    let price = program.coefficients.mean();
+    if program.remembered() > 0 && lambda.len() == 1 && price > 0.0 {
+        let mut gains: Vec<f64> =
+            remembered.iter().zip(incoming).map(|(far, near)| (far - near) / scaled.scale).collect();
+        gains.sort_unstable_by(|a, b| b.total_cmp(a));
+        let mass = program.row_masses.mean();
+        let served = (program.limits[0] / (price * mass)) as usize;
+        lambda[0] = gains.get(served).map_or(0.0, |gain| gain.max(0.0) / price);
+    }
+    (priced_rows(scaled, candidates, eps, &lambda), lambda)
+}
+
+/// `sum_j exp((nu - D_j)/eps - 1) = r` with all columns free.
+fn entropic_rows(scaled: &Scaled, candidates: &Candidates, eps: f64) -> DVector<f64> {
+    let masses = &scaled.program.row_masses;
+    let mut sums = vec![0.0; masses.len()];
+    for candidate in candidates.iter() {
+        sums[candidate.row as usize] += (-candidate.cost / eps).exp();
+    }
+    // Every row's smallest cost is zero: no sum is below one.
+    let rows = masses.iter().zip(sums);
+    let nu = rows.map(|(mass, sum)| eps * (1.0 + mass.ln() - f64::ln(sum)));
+    DVector::from_iterator(masses.len(), nu)
+}
+
+/// `sum_j (nu - D_j - tau_j)_+ = eps r`, falling from where the cheapest column alone would meet it: each
+/// round drops the columns that the last level rules out, as in the projection onto a simplex.
+fn priced_rows(
+    scaled: &Scaled,
+    candidates: &mut Candidates,
+    eps: f64,
+    lambda: &DVector<f64>,
+) -> DVector<f64> {
+    let program = &scaled.program;
+    let masses = &program.row_masses;
+    let thresholds: Vec<f64> =
+        (0..program.groups.len()).map(|group| scaled.threshold(group, lambda)).collect();
+    let dearest = thresholds.iter().fold(0.0f64, |a, b| a.max(*b));
+    let [incoming, remembered] = &program.nearest;
+    let mut nu = DVector::from_fn(masses.len(), |i, _| {
+        let own = scaled.cost(i, incoming[i]) + dearest;
+        own.min(scaled.cost(i, remembered[i])) + eps * masses[i]
+    });
     candidates.scan(scaled, nu.as_slice(), 0.0);
     let mut counts = vec![0u32; nu.len()];
     loop {
         let mut sums: Vec<(f64, u32)> = masses.iter().map(|mass| (eps * mass, 0)).collect();
-        for candidate in candidates.iter() {
-            let sum = &mut sums[candidate.row as usize];
-            if candidate.cost < nu[candidate.row as usize] {
-                *sum = (sum.0 + candidate.cost, sum.1 + 1);
+        let mut add = |row: u32, cost: f64| {
+            let sum = &mut sums[row as usize];
+            if cost < nu[row as usize] {
+                *sum = (sum.0 + cost, sum.1 + 1);
             }
+        };
+        for (group, tau) in thresholds.iter().enumerate() {
+            candidates.of(group).iter().for_each(|c| add(c.row, c.cost + tau));
         }
+        candidates.remembered().iter().for_each(|c| add(c.row, c.cost));
         let before = std::mem::replace(&mut counts, sums.iter().map(|sum| sum.1).collect());
         if before == counts {
             return nu;

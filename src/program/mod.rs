@@ -265,8 +265,8 @@ impl Default for ProgramOptions {
 pub struct SelectionProgram {
     /// Shared by the program and its solutions.
     costs: Arc<DMatrix<f64>>,
-    /// The smallest cost of each row.
-    row_minima: DVector<f64>,
+    /// The smallest cost of each row among incoming and among remembered columns (infinite without any).
+    nearest: [Vec<f64>; 2],
     /// The mean of what the costs have above the minima of their rows.
     excess: f64,
     norm: Norm,
@@ -301,7 +301,7 @@ impl SelectionProgram {
                 found: format!("{n} x {width}"),
             });
         }
-        let (row_minima, excess) = survey(&costs)?;
+        let (nearest, excess) = survey(&costs)?;
         if !matches!(options.regulariser, Regulariser::None) {
             positive("eps", options.regulariser.eps())?;
             within_reach("eps", [options.regulariser.eps()].iter())?;
@@ -320,7 +320,7 @@ impl SelectionProgram {
         let (coefficients, limits) = budget_rows(budget, n, q)?;
         let program = Self {
             costs: Arc::new(costs),
-            row_minima,
+            nearest,
             excess,
             norm: options.norm,
             regulariser: options.regulariser,
@@ -521,31 +521,39 @@ fn finite(what: &'static str, matrix: &DMatrix<f64>) -> Result<()> {
     }
 }
 
-/// Row minima of finite costs, and the mean of what lies above them, in one pass.
-fn survey(costs: &DMatrix<f64>) -> Result<(DVector<f64>, f64)> {
+/// Row minima of finite costs, among incoming and among remembered columns, and the mean of what lies above
+/// the smaller of the two, in one pass.
+fn survey(costs: &DMatrix<f64>) -> Result<([Vec<f64>; 2], f64)> {
     let n = costs.nrows();
     // Deviations from some cost of the row: sums of costs themselves would drown small differences
     // between large costs.
     let first = &costs.as_slice()[..n];
-    let (mut least, mut sums, mut largest) = (first.to_vec(), vec![0.0; n], vec![0.0; n]);
-    for column in costs.as_slice().chunks_exact(n) {
-        let rows = least.iter_mut().zip(&mut sums).zip(&mut largest).zip(first.iter().zip(column));
-        for (((least, sum), largest), (first, &cost)) in rows {
-            let size = cost.abs();
-            *least = if cost < *least { cost } else { *least };
-            *largest = if size > *largest { size } else { *largest };
-            *sum += cost - first;
+    let (mut sums, mut largest) = (vec![0.0; n], vec![0.0; n]);
+    let mut minima = |columns: &[f64]| {
+        let mut least = vec![f64::INFINITY; n];
+        for column in columns.chunks_exact(n) {
+            let rows = least.iter_mut().zip(&mut sums).zip(&mut largest).zip(first.iter().zip(column));
+            for (((least, sum), largest), (first, &cost)) in rows {
+                let size = cost.abs();
+                *least = if cost < *least { cost } else { *least };
+                *largest = if size > *largest { size } else { *largest };
+                *sum += cost - first;
+            }
         }
-    }
+        least
+    };
+    let (incoming, remembered) = costs.as_slice().split_at(n * n);
+    let nearest = [minima(incoming), minima(remembered)];
     let sum: f64 = sums.iter().sum();
     // Comparisons pass NaN by, the sum does not.
     if !sum.is_finite() || largest.iter().any(|size| *size > LARGEST) {
         finite("costs", costs)?;
         within_reach("cost", costs.iter())?;
     }
-    let below: f64 = first.iter().zip(&least).map(|(first, least)| first - least).sum();
+    let least = nearest[0].iter().zip(&nearest[1]).map(|(a, b)| a.min(*b));
+    let below: f64 = first.iter().zip(least).map(|(first, least)| first - least).sum();
     let excess = (sum / costs.ncols() as f64 + below) / n as f64;
-    Ok((least.into(), excess))
+    Ok((nearest, excess))
 }
 
 fn finite_entries(what: &'static str, values: &[f64]) -> Result<()> {

@@ -14,7 +14,7 @@ use nalgebra::DVector;
 
 use super::candidates::Candidates;
 use super::direct::DAMPING;
-use super::dual::{Point, Scaled, unconstrained_rows};
+use super::dual::{Point, Scaled, first_guess};
 use super::system::System;
 use super::{Method, Multipliers, Selection, SelectionProgram, SolveOptions};
 use crate::error::{Error, Result};
@@ -101,8 +101,7 @@ impl<'a> Newton<'a> {
     fn cold(scaled: &'a Scaled, eps: f64) -> Self {
         let mut candidates =
             if scaled.entropic() { Candidates::all(scaled) } else { Candidates::default() };
-        let nu = unconstrained_rows(scaled, &mut candidates, eps);
-        let lambda = DVector::zeros(scaled.program.limits.len());
+        let (nu, lambda) = first_guess(scaled, &mut candidates, eps);
         Self::start(scaled, candidates, nu, lambda, eps)
     }
 
