@@ -834,12 +834,13 @@ fn budgets_that_exclude_each_other_are_an_error() {
 fn structured_needs_a_regulariser_and_says_so() {
     let mut recipe = sound();
     recipe.options.regulariser = Regulariser::None;
+    recipe.options.norm = Norm::Infinity;
     let error = recipe.program().solve(Method::Structured).unwrap_err();
     assert!(matches!(error, Error::Unsupported { method: "structured", .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "structured does not solve programs without a regulariser; \
-         use Method::Reference or Method::Auto"
+        "structured does not solve programs without a regulariser, but for p = 1 with one uniform \
+         budget; use Method::Reference or Method::Auto"
     );
 }
 

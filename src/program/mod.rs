@@ -44,6 +44,8 @@ mod cholesky;
 mod conjugate;
 mod direct;
 mod dual;
+mod linear;
+mod perturbed;
 mod prox;
 mod reference;
 mod selection;
@@ -154,14 +156,15 @@ pub struct BudgetRow {
 /// Who solves the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Structured where it applies (eps > 0), reference otherwise or if structured does not converge;
-    /// the [`Verdict`] says which ran and why.
+    /// Structured where it applies, reference otherwise or if structured does not converge; the
+    /// [`Verdict`] says which ran and why.
     #[default]
     Auto,
     /// Clarabel, a general interior-point solver, followed by an active-set refinement when eps > 0.
     /// Slow, trusted.
     Reference,
-    /// Semismooth Newton on the dual; needs eps > 0. Fast.
+    /// Fast: semismooth Newton on the dual for eps > 0; without a regulariser one sort for p = 1 with a
+    /// budget that prices all groups alike, nothing for other linear programs.
     Structured,
 }
 
@@ -389,7 +392,7 @@ impl SelectionProgram {
     /// # Errors
     /// [`Error::NotConverged`] with the residual reached; [`Error::InfeasibleProgram`] if several
     /// budget rows exclude each other; [`Error::Unsupported`] for `Method::Structured` without a
-    /// regulariser.
+    /// regulariser, unless p = 1 with one uniform budget.
     pub fn solve(&self, options: impl Into<SolveOptions>) -> Result<Selection> {
         self.solve_with(None, options.into())
     }
@@ -428,22 +431,33 @@ impl SelectionProgram {
     }
 
     fn solve_with(&self, start: Option<&Multipliers>, options: SolveOptions) -> Result<Selection> {
-        let smooth = self.regulariser != Regulariser::None;
-        match options.method {
-            Method::Reference => reference::solve(self, &options),
-            Method::Structured if smooth => structured::solve(self, start, &options),
-            Method::Structured => Err(Error::Unsupported {
+        let structured = match self.regulariser {
+            _ if options.method == Method::Reference => None,
+            Regulariser::None => linear::applies(self).then(|| Ok(linear::solve(self))),
+            _ => Some(structured::solve(self, start, &options)),
+        };
+        match (options.method, structured) {
+            (Method::Reference, _) | (Method::Auto, None) => reference::solve(self, &options),
+            (Method::Structured | Method::Auto, Some(Ok(selection))) => Ok(selection),
+            (Method::Structured, Some(Err(error))) => Err(error),
+            (Method::Structured, None) => Err(Error::Unsupported {
                 method: Method::Structured.name(),
-                what: "programs without a regulariser",
+                what: "programs without a regulariser, but for p = 1 with one uniform budget",
                 instead: "Method::Reference or Method::Auto",
             }),
-            Method::Auto if smooth => structured::solve(self, start, &options).or_else(|error| {
+            (Method::Auto, Some(Err(error))) => {
                 let mut selection = reference::solve(self, &options)?;
                 selection.record_fallback(error.to_string());
                 Ok(selection)
-            }),
-            Method::Auto => reference::solve(self, &options),
+            }
         }
+    }
+
+    /// The same program with other costs and column costs `>= 0`.
+    fn with_costs(&self, costs: DMatrix<f64>, column_costs: DVector<f64>) -> Result<Self> {
+        let (nearest, excess) = survey(&costs)?;
+        within_reach("column cost", column_costs.iter())?;
+        Ok(Self { costs: Arc::new(costs), nearest, excess, column_costs, ..self.clone() })
     }
 
     /// `<D, Z> + R_eps(Z) + <c, s>` at any assignment.
@@ -521,8 +535,8 @@ fn finite(what: &'static str, matrix: &DMatrix<f64>) -> Result<()> {
     }
 }
 
-/// Row minima of finite costs, among incoming and among remembered columns, and the mean of what lies above
-/// the smaller of the two, in one pass.
+/// Checks that costs are finite and within reach; returns the row minima among incoming and among remembered
+/// columns and the mean of what lies above the smaller of the two. One pass.
 fn survey(costs: &DMatrix<f64>) -> Result<([Vec<f64>; 2], f64)> {
     let n = costs.nrows();
     // Deviations from some cost of the row: sums of costs themselves would drown small differences

@@ -6,7 +6,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::dual::{Margins, Point, Scaled};
 use super::system::System;
-use super::{Method, SelectionProgram, adjoint, vertex};
+use super::{Method, SelectionProgram, SolveOptions, adjoint, perturbed, vertex};
 use crate::error::{Error, Result};
 
 /// A relative gap above this is no solution, whatever the residuals say: a budget that is only just
@@ -309,6 +309,67 @@ impl Selection {
     /// # Errors
     /// [`Error::Shape`] or [`Error::NotFinite`] for a bad upstream gradient. Never NaN.
     pub fn pullback(&self, upstream: Upstream) -> Result<Gradients> {
+        self.check(upstream)?;
+        match &self.face {
+            Face::Smooth(face) => {
+                adjoint::pullback(self, &self.scaled, &face.0, &face.1, upstream)
+            }
+            Face::Vertex => vertex::pullback(self, upstream),
+        }
+    }
+
+    /// A gradient by perturbing the program along the loss and solving it again, twice (LPGD): a second
+    /// choice for linear programs and plateaus, where the exact gradient is zero. It is as exact as
+    /// [`pullback`](Self::pullback) in the limit of small sizes; larger ones look further, across the
+    /// changes of the active set that the exact derivative cannot see.
+    ///
+    /// `size` is the largest change of a cost, in units of the mean cost: 0.1 is a good start without a
+    /// regulariser. The backward residual and conditioning in the diagnostics have no meaning here.
+    ///
+    /// # Cost
+    /// Two solves, started from this solution's multipliers.
+    ///
+    /// # Errors
+    /// As [`pullback`](Self::pullback) and [`SelectionProgram::solve`]; [`Error::OutOfRange`] for a size
+    /// that is not positive; [`Error::OutOfRange`] where the upstream gradient pushes a cost out of reach.
+    ///
+    /// # Reference
+    /// A. Paulus, G. Martius, V. Musil, *LPGD: A General Framework for Backpropagation through Embedded
+    /// Optimization Layers*, ICML 2024, arXiv 2407.05920.
+    ///
+    /// # Example
+    /// A linear program whose exact gradient is zero: the perturbed one knows which costs would matter.
+    /// ```
+    /// use gleaner::program::{Budget, Method, Norm, ProgramOptions, Regulariser, SelectionProgram, Upstream};
+    /// use nalgebra::{DVector, dmatrix};
+    ///
+    /// let costs = dmatrix![0.0, 2.0, 1.0; 2.0, 0.0, 1.1];
+    /// let (norm, regulariser) = (Norm::One, Regulariser::None);
+    /// let options = ProgramOptions { norm, regulariser, ..Default::default() };
+    /// let program = SelectionProgram::new(costs, Budget::Absolute(1.0), options)?;
+    /// let selection = program.solve(Method::Auto)?;
+    /// assert_eq!(selection.weights().as_slice(), [0.0, 1.0]); // the second is farther from memory
+    ///
+    /// let wish = DVector::from_vec(vec![-1.0, 1.0]); // the loss would rather have the first
+    /// let upstream = Upstream { weights: Some(&wish), assignment: None };
+    /// assert!(selection.pullback(upstream)?.costs.amax() < 1e-12);
+    /// let gradient = selection.pullback_perturbed(upstream, 0.2, Method::Auto)?.costs;
+    /// assert!(gradient[(0, 0)] > 0.0 && gradient[(0, 2)] < 0.0); // dearer in memory, cheaper by itself
+    /// # Ok::<(), gleaner::Error>(())
+    /// ```
+    pub fn pullback_perturbed(
+        &self,
+        upstream: Upstream,
+        size: f64,
+        options: impl Into<SolveOptions>,
+    ) -> Result<Gradients> {
+        self.check(upstream)?;
+        super::positive("perturbation size", size)?;
+        perturbed::pullback(self, &self.scaled, upstream, size, options.into())
+    }
+
+    /// Shape and finiteness of an upstream gradient.
+    fn check(&self, upstream: Upstream) -> Result<()> {
         if let Some(matrix) = upstream.assignment {
             let expected = self.program().costs.shape();
             if matrix.shape() != expected {
@@ -324,12 +385,7 @@ impl Selection {
             }
             super::finite_entries("upstream gradient of the weights", vector.as_slice())?;
         }
-        match &self.face {
-            Face::Smooth(face) => {
-                adjoint::pullback(self, &self.scaled, &face.0, &face.1, upstream)
-            }
-            Face::Vertex => vertex::pullback(self, upstream),
-        }
+        Ok(())
     }
 }
 

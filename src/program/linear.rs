@@ -1,0 +1,90 @@
+//! The linear program for p = 1 by one sort: no smoothing, one budget with the same coefficient for all.
+//!
+//! With p = 1 a row's mass is spent on its cheapest incoming column, at `a` units of budget each, or on its
+//! cheapest remembered one, which is free. A row gains `remembered - incoming` for each unit of mass; the
+//! budget goes to the rows that gain most, the last of them possibly in part.
+
+use nalgebra::DVector;
+
+use super::dual::{Scaled, zeros};
+use super::selection::relative_gap;
+use super::{Method, Multipliers, Norm, Selection, SelectionProgram, Verdict};
+
+/// Whether [`solve`] applies.
+pub(super) fn applies(program: &SelectionProgram) -> bool {
+    let coefficients = program.coefficients.as_slice();
+    program.norm == Norm::One
+        && program.limits.len() == 1
+        && coefficients[0] > 0.0
+        && coefficients.iter().all(|a| *a == coefficients[0])
+}
+
+/// The cheapest column of a row in a set.
+#[derive(Clone, Copy)]
+struct Cheapest {
+    column: usize,
+    cost: f64,
+}
+
+const NONE: Cheapest = Cheapest { column: usize::MAX, cost: f64::INFINITY };
+
+/// `O(n (n + m) + n log n)`. Ties go to the smaller column and the smaller row.
+pub(super) fn solve(program: &SelectionProgram) -> Selection {
+    let n = program.incoming();
+    let mut incoming = vec![NONE; n];
+    for (group, columns) in program.groups.iter().enumerate() {
+        columns.iter().for_each(|&j| improve(&mut incoming, program, j, program.column_costs[group]));
+    }
+    let mut remembered = vec![NONE; n];
+    (n..program.costs.ncols()).for_each(|j| improve(&mut remembered, program, j, 0.0));
+
+    let gain = |i: usize| remembered[i].cost - incoming[i].cost;
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|&a, &b| gain(b).total_cmp(&gain(a)));
+    let (masses, price) = (&program.row_masses, program.coefficients[0]);
+    let mut left = program.limits[0] / price;
+    let mut assignment = zeros(n, program.costs.ncols());
+    // What one more unit of mass on incoming columns would gain: the budget's multiplier.
+    let mut marginal = 0.0f64;
+    for &i in &order {
+        // Without memory there is nothing else to spend on: that this fits was checked at the door.
+        let forced = gain(i) == f64::INFINITY;
+        let taken = match gain(i) > 0.0 {
+            true if forced => masses[i],
+            true => masses[i].min(left),
+            false => 0.0,
+        };
+        if taken > 0.0 {
+            assignment[(i, incoming[i].column)] = taken;
+        }
+        if taken < masses[i] {
+            assignment[(i, remembered[i].column)] = masses[i] - taken;
+            marginal = marginal.max(gain(i));
+        }
+        left -= taken;
+    }
+    let nu = DVector::from_fn(n, |i, _| remembered[i].cost.min(incoming[i].cost + marginal));
+    let budgets = DVector::from_element(1, marginal / price);
+    let scaled = Scaled::new(program);
+    let primal = program.objective(&assignment, &program.weights_of(&assignment));
+    let dual = masses.dot(&nu) - program.limits[0] * budgets[0];
+    let verdict = Verdict {
+        primal,
+        dual,
+        gap: relative_gap(primal, dual, scaled.scale),
+        residual: 0.0,
+        iterations: 0,
+        method: Method::Structured,
+        fallback: None,
+        refinement: None,
+    };
+    Selection::from_vertex(scaled, assignment, Multipliers { rows: nu, budgets }, verdict)
+}
+
+fn improve(cheapest: &mut [Cheapest], program: &SelectionProgram, column: usize, price: f64) {
+    for (best, cost) in cheapest.iter_mut().zip(&program.costs.column(column)) {
+        if cost + price < best.cost {
+            *best = Cheapest { column, cost: cost + price };
+        }
+    }
+}
