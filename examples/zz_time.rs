@@ -6,25 +6,39 @@ fn program(n: usize, m: usize, norm: Norm, seed: u64, share: f64) -> (DMatrix<f6
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let _ = norm;
     let points = DMatrix::from_fn(16, n + m, |_, _| rng.random::<f64>());
-    let costs = DMatrix::from_fn(n, n + m, |i, j| (points.column(i) - points.column(j)).norm_squared());
+    let costs =
+        DMatrix::from_fn(n, n + m, |i, j| (points.column(i) - points.column(j)).norm_squared());
     let mut sorted = costs.as_slice().to_vec();
     let k = sorted.len() / 2;
     let (_, med, _) = sorted.select_nth_unstable_by(k, f64::total_cmp);
     let eps = share * *med;
     (costs, eps)
 }
-fn med(mut v: Vec<f64>) -> f64 { v.sort_by(f64::total_cmp); v[v.len() / 2] }
+fn med(mut v: Vec<f64>) -> f64 {
+    v.sort_by(f64::total_cmp);
+    v[v.len() / 2]
+}
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let sizes: Vec<(usize, usize)> = args.iter().filter_map(|a| a.split_once('x').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()))).collect();
+    let sizes: Vec<(usize, usize)> = args
+        .iter()
+        .filter_map(|a| a.split_once('x').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())))
+        .collect();
     let share: f64 = std::env::var("SHARE").ok().map_or(0.1, |s| s.parse().unwrap());
     for (n, m) in sizes {
         for norm in [Norm::One, Norm::Two, Norm::Infinity] {
-            if m > 10 * n && norm != Norm::Infinity { continue; }
+            if m > 10 * n && norm != Norm::Infinity {
+                continue;
+            }
             let reps = (2_000_000 / (n * (n + m))).clamp(3, 400);
-            let (mut f, mut b, mut w, mut its, mut wits, mut live) = (vec![], vec![], vec![], 0, 0, 0);
+            let (mut f, mut b, mut w, mut its, mut wits, mut live) =
+                (vec![], vec![], vec![], 0, 0, 0);
             let (costs, eps) = program(n, m, norm, 7, share);
-            let options = ProgramOptions { norm, regulariser: Regulariser::Quadratic(eps), ..Default::default() };
+            let options = ProgramOptions {
+                norm,
+                regulariser: Regulariser::Quadratic(eps),
+                ..Default::default()
+            };
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
             let near = costs.map(|c| c * (1.0 + 1e-3 * rng.random_range(-1.0..1.0)));
             let p = SelectionProgram::new(costs, Budget::Fraction(0.2), options.clone()).unwrap();
@@ -45,7 +59,12 @@ fn main() {
                 wits = s2.verdict().iterations;
                 std::hint::black_box(g);
             }
-            println!("n={n} m={m} {norm:?}: fwd {:.4} ms bwd {:.4} warm {:.4} its {its} warm {wits} live {live}", med(f) * 1e3, med(b) * 1e3, med(w) * 1e3);
+            println!(
+                "n={n} m={m} {norm:?}: fwd {:.4} ms bwd {:.4} warm {:.4} its {its} warm {wits} live {live}",
+                med(f) * 1e3,
+                med(b) * 1e3,
+                med(w) * 1e3
+            );
         }
     }
 }

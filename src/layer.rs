@@ -1,14 +1,14 @@
 //! The selection program as a candle operation: costs in, assignment and weights out, differentiable.
 
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Tensor};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use crate::bridge::{dims2, to_vec};
 use crate::error::{Error, Result};
 use crate::program::{
-    Budget, Diagnostics, Gradients, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
-    SolveOptions, Upstream, Verdict,
+    Budget, BudgetRow, Diagnostics, Gradients, Multipliers, Norm, ProgramOptions, Regulariser,
+    Selection, SelectionProgram, SolveOptions, Upstream, Verdict,
 };
 
 /// A length in the units of the costs.
@@ -56,13 +56,25 @@ impl Default for LayerOptions {
     }
 }
 
-/// Differentiable inputs besides the costs.
+/// What a call may bring besides the costs. Gradients flow to every tensor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LayerInputs<'a> {
-    /// Column costs `c >= 0`, `n` (or `batch x n`); default zero.
+    /// Column costs `c >= 0`, `q` (or `batch x q`), `q = n` without groups; default zero.
     pub column_costs: Option<&'a Tensor>,
-    /// The budget `kappa`, a scalar (or `batch`); default: the layer's.
+    /// Row masses `r > 0`, `n` (or `batch x n`); default one.
+    pub row_masses: Option<&'a Tensor>,
+    /// The budget `kappa`, a scalar (or `batch`); with budget rows their limits, `b` (or `batch x b`).
+    /// Default: the layer's.
     pub budget: Option<&'a Tensor>,
+    /// `eps` in the units of the costs, a scalar (or `batch`); default: by the layer's scale.
+    pub eps: Option<&'a Tensor>,
+    /// Budget rows in place of the layer's budget, for coefficients that belong to the batch: the classes
+    /// of its points, their costs.
+    pub budget_rows: Option<&'a [BudgetRow]>,
+    /// The group of each incoming point, numbered `0..q` without gaps: a group is weighted as a whole.
+    pub groups: Option<&'a [usize]>,
+    /// Where to start each program, say from the [`Status::multipliers`] of the same points a step ago.
+    pub start: Option<&'a [Multipliers]>,
 }
 
 /// How one program of a call ended.
@@ -73,8 +85,8 @@ pub struct Status {
     pub verdict: Verdict,
     /// Live rows, weak activity, margin.
     pub diagnostics: Diagnostics,
-    /// `lambda`, one a budget row.
-    pub budget_multipliers: Vec<f64>,
+    /// Prices of row mass and budget; [`LayerInputs::start`] of a similar program.
+    pub multipliers: Multipliers,
 }
 
 /// The answer of [`SelectionLayer::forward`].
@@ -83,7 +95,7 @@ pub struct Status {
 pub struct LayerOutput {
     /// `Z`, `n x (n + m)`.
     pub assignment: Tensor,
-    /// `s`, `n`.
+    /// `s`, `n` (`q` with groups).
     pub weights: Tensor,
     /// How the solve ended.
     pub status: Status,
@@ -95,7 +107,7 @@ pub struct LayerOutput {
 pub struct BatchOutput {
     /// `Z`, `batch x n x (n + m)`; zero for a program that failed.
     pub assignment: Tensor,
-    /// `s`, `batch x n`; zero for a program that failed.
+    /// `s`, `batch x n` (`q` with groups); zero for a program that failed.
     pub weights: Tensor,
     /// One a program; a failed one passes no gradient and leaves the others alone.
     pub statuses: Vec<Result<Status>>,
@@ -104,8 +116,8 @@ pub struct BatchOutput {
 /// The selection program ([`crate::program`]) as an operation inside candle code.
 ///
 /// Costs may be `f32` or `f64` on any device; the program is solved in `f64` on the CPU, and the answer
-/// comes back in the type and on the device of the costs. Gradients flow to costs, column costs and
-/// budget through [`Selection::pullback`].
+/// comes back in the type and on the device of the costs. Gradients flow to costs, column costs, row masses,
+/// budgets and eps through [`Selection::pullback`].
 ///
 /// # Example
 /// Raising the budget lowers the representation cost, at the rate of the budget's multiplier.
@@ -152,7 +164,7 @@ impl SelectionLayer {
         let status = batch.statuses.pop().ok_or_else(|| Error::shape("statuses", 1, 0))??;
         Ok(LayerOutput {
             assignment: batch.assignment.reshape((n, width))?,
-            weights: batch.weights.reshape(n)?,
+            weights: batch.weights.flatten_all()?,
             status,
         })
     }
@@ -173,38 +185,18 @@ impl SelectionLayer {
                 });
             }
         };
-        let on_cpu = |tensor: &Tensor| -> Result<Tensor> {
-            Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
-        };
-        let constant = |value: f64, shape: &[usize]| Tensor::full(value, shape, &Device::Cpu);
-        let column_costs = match inputs.column_costs {
-            Some(given) => spread(&on_cpu(given)?, &[count, n], "column costs")?,
-            None => constant(0.0, &[count, n])?,
-        };
-        let budgets = match inputs.budget {
-            Some(given) => spread(&on_cpu(given)?, &[count], "budget")?,
-            None => constant(f64::NAN, &[count])?,
-        };
-        let costs_on_cpu = on_cpu(costs)?;
-        let items = Items {
-            costs: to_vec(&costs_on_cpu)?,
-            column_costs: to_vec(&column_costs)?,
-            budgets: inputs.budget.is_some().then(|| to_vec(&budgets)).transpose()?,
-            n,
-            width,
-        };
-        let solved: Vec<Result<Selection>> = (0..count)
-            .into_par_iter()
-            .map(|k| items.program(k, &self.options)?.solve(self.options.solve))
-            .collect();
-        let (op, statuses) = SelectionOp::new(solved, n, width);
-        let flat = costs_on_cpu.apply_op3(&column_costs, &budgets, op)?;
+        let items = Items::gather(costs, (count, n, width), &inputs, &self.options)?;
+        let solved: Vec<Result<Selection>> =
+            (0..count).into_par_iter().map(|k| items.solve(k, &self.options)).collect();
+        let (op, statuses) = SelectionOp::new(solved, &items);
+        let groups = items.q;
+        let flat = items.costs_tensor.apply_op2(&items.parameters_tensor, op)?;
         let back = |part: Tensor| -> Result<Tensor> {
             Ok(part.to_dtype(costs.dtype())?.to_device(costs.device())?)
         };
         Ok(BatchOutput {
             assignment: back(flat.narrow(1, 0, n * width)?.reshape((count, n, width))?)?,
-            weights: back(flat.narrow(1, n * width, n)?)?,
+            weights: back(flat.narrow(1, n * width, groups)?)?,
             statuses,
         })
     }
@@ -226,24 +218,104 @@ fn spread(given: &Tensor, shape: &[usize], what: &'static str) -> Result<Tensor>
     }
 }
 
-/// The numbers of a batch, row-major.
-struct Items {
-    costs: Vec<f64>,
-    column_costs: Vec<f64>,
-    budgets: Option<Vec<f64>>,
+/// The numbers of a batch, row-major, and the tensors that they came from.
+///
+/// candle's custom operations take few inputs: all but the costs are joined to one row of parameters a
+/// program, `[column costs (q), row masses (n), limits (b), eps (1)]`.
+struct Items<'a> {
     n: usize,
     width: usize,
+    q: usize,
+    rows: Option<&'a [BudgetRow]>,
+    inputs: LayerInputs<'a>,
+    costs: Vec<f64>,
+    parameters: Vec<f64>,
+    costs_tensor: Tensor,
+    parameters_tensor: Tensor,
 }
 
-impl Items {
+impl<'a> Items<'a> {
+    fn gather(
+        costs: &Tensor,
+        (count, n, width): (usize, usize, usize),
+        inputs: &LayerInputs<'a>,
+        options: &'a LayerOptions,
+    ) -> Result<Self> {
+        let q = match inputs.groups {
+            Some(groups) => groups.iter().max().map_or(0, |&g| g.saturating_add(1)).min(n),
+            None => n,
+        };
+        let rows = match (inputs.budget_rows, &options.budget) {
+            (Some(rows), _) => Some(rows),
+            (None, Budget::Rows(rows)) => Some(rows.as_slice()),
+            _ => None,
+        };
+        if let Some(start) = inputs.start.filter(|start| start.len() != count) {
+            return Err(Error::shape("starts", count, start.len()));
+        }
+        let on_cpu = |tensor: &Tensor| -> Result<Tensor> {
+            Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
+        };
+        let part = |given: Option<&Tensor>, shape: &[usize], what, default: f64| match given {
+            Some(given) => spread(&on_cpu(given)?, shape, what),
+            None => Ok(Tensor::full(default, shape, &Device::Cpu)?),
+        };
+        // A scalar a program where there is one budget.
+        let budget = match rows {
+            Some(rows) => part(inputs.budget, &[count, rows.len()], "budget", 0.0)?,
+            None => part(inputs.budget, &[count], "budget", 0.0)?.unsqueeze(1)?,
+        };
+        let parameters = [
+            part(inputs.column_costs, &[count, q], "column costs", 0.0)?,
+            part(inputs.row_masses, &[count, n], "row masses", 1.0)?,
+            budget,
+            part(inputs.eps, &[count], "eps", 0.0)?.unsqueeze(1)?,
+        ];
+        let costs_tensor = on_cpu(costs)?;
+        let parameters_tensor = Tensor::cat(&parameters, 1)?;
+        Ok(Self {
+            n,
+            width,
+            q,
+            rows,
+            inputs: *inputs,
+            costs: to_vec(&costs_tensor)?,
+            parameters: to_vec(&parameters_tensor)?,
+            costs_tensor,
+            parameters_tensor,
+        })
+    }
+
+    fn solve(&self, k: usize, options: &LayerOptions) -> Result<Selection> {
+        let program = self.program(k, options)?;
+        match self.inputs.start {
+            Some(start) => program.solve_from(&start[k], options.solve),
+            None => program.solve(options.solve),
+        }
+    }
+
     fn program(&self, k: usize, options: &LayerOptions) -> Result<SelectionProgram> {
         let (n, size) = (self.n, self.n * self.width);
         let costs = DMatrix::from_row_slice(n, self.width, &self.costs[k * size..(k + 1) * size]);
-        let budget = match &self.budgets {
-            Some(budgets) => Budget::Absolute(budgets[k]),
+        let limits = self.rows.map_or(1, <[BudgetRow]>::len);
+        let row = &self.parameters[k * (self.q + n + limits + 1)..][..self.q + n + limits + 1];
+        let (column_costs, row) = row.split_at(self.q);
+        let (row_masses, row) = row.split_at(n);
+        let (limits, eps) = row.split_at(limits);
+        let given = self.inputs.budget.is_some();
+        let budget = match self.rows {
+            Some(rows) => {
+                let rows = rows.iter().zip(limits).map(|(row, &limit)| BudgetRow {
+                    coefficients: row.coefficients.clone(),
+                    limit: if given { limit } else { row.limit },
+                });
+                Budget::Rows(rows.collect())
+            }
+            None if given => Budget::Absolute(limits[0]),
             None => options.budget.clone(),
         };
         let eps = |scale| match scale {
+            _ if self.inputs.eps.is_some() => eps[0],
             Scale::Absolute(eps) => eps,
             Scale::OfMedianCost(share) => share * typical(&costs),
         };
@@ -255,9 +327,9 @@ impl Items {
         let program_options = ProgramOptions {
             norm: options.norm,
             regulariser,
-            column_costs: Some(self.column_costs[k * n..(k + 1) * n].to_vec()),
-            row_masses: None,
-            groups: None,
+            column_costs: Some(column_costs.to_vec()),
+            row_masses: Some(row_masses.to_vec()),
+            groups: self.inputs.groups.map(<[usize]>::to_vec),
         };
         SelectionProgram::new(costs, budget, program_options)
     }
@@ -285,12 +357,15 @@ pub(crate) fn typical(costs: &DMatrix<f64>) -> f64 {
 /// forward to backward.
 struct SelectionOp {
     selections: Vec<Option<Selection>>,
-    n: usize,
+    /// Entries of the assignment, weights and parameters of one program.
+    entries: usize,
+    weights: usize,
+    parameters: usize,
     width: usize,
 }
 
 impl SelectionOp {
-    fn new(solved: Vec<Result<Selection>>, n: usize, width: usize) -> (Self, Vec<Result<Status>>) {
+    fn new(solved: Vec<Result<Selection>>, items: &Items) -> (Self, Vec<Result<Status>>) {
         let (selections, statuses) = solved
             .into_iter()
             .map(|result| match result {
@@ -298,39 +373,39 @@ impl SelectionOp {
                     let status = Status {
                         verdict: selection.verdict().clone(),
                         diagnostics: selection.diagnostics(),
-                        budget_multipliers: selection.budget_multipliers().as_slice().to_vec(),
+                        multipliers: selection.multipliers().clone(),
                     };
                     (Some(selection), Ok(status))
                 }
                 Err(error) => (None, Err(error)),
             })
             .unzip();
-        (Self { selections, n, width }, statuses)
+        let (entries, width) = (items.n * items.width, items.width);
+        let parameters = items.q + items.n + items.rows.map_or(1, <[BudgetRow]>::len) + 1;
+        (Self { selections, entries, weights: items.q, parameters, width }, statuses)
     }
 
     /// Length of one program's row in the flat answer: assignment, then weights.
     fn stride(&self) -> usize {
-        self.n * self.width + self.n
+        self.entries + self.weights
     }
 
     /// Gradients of one program from its row of the flat upstream gradient.
     fn pull(&self, selection: &Selection, upstream: &[f64]) -> Result<Gradients> {
-        let (assignment, weights) = upstream.split_at(self.n * self.width);
-        let assignment = DMatrix::from_row_slice(self.n, self.width, assignment);
+        let (assignment, weights) = upstream.split_at(self.entries);
+        let assignment = DMatrix::from_row_slice(self.entries / self.width, self.width, assignment);
         let weights = DVector::from_column_slice(weights);
         selection.pullback(Upstream { assignment: Some(&assignment), weights: Some(&weights) })
     }
 }
 
-impl CustomOp3 for SelectionOp {
+impl CustomOp2 for SelectionOp {
     fn name(&self) -> &'static str {
         "selection"
     }
 
     fn cpu_fwd(
         &self,
-        _: &CpuStorage,
-        _: &Layout,
         _: &CpuStorage,
         _: &Layout,
         _: &CpuStorage,
@@ -352,11 +427,10 @@ impl CustomOp3 for SelectionOp {
     fn bwd(
         &self,
         costs: &Tensor,
-        column_costs: &Tensor,
-        budgets: &Tensor,
+        parameters: &Tensor,
         _: &Tensor,
         upstream: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let upstream = to_vec(upstream)?;
         let pulled: Vec<Option<Gradients>> = self
             .selections
@@ -366,26 +440,26 @@ impl CustomOp3 for SelectionOp {
                 selection.as_ref().map(|s| self.pull(s, upstream)).transpose()
             })
             .collect::<Result<_>>()?;
-        let (mut to_costs, mut to_columns, mut to_budgets) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut to_costs, mut to_parameters) = (Vec::new(), Vec::new());
         for gradients in &pulled {
             match gradients {
                 Some(g) => {
                     to_costs.extend_from_slice(g.costs.transpose().as_slice());
-                    to_columns.extend_from_slice(g.column_costs.as_slice());
-                    to_budgets.push(g.budgets[0]);
+                    to_parameters.extend_from_slice(g.column_costs.as_slice());
+                    to_parameters.extend_from_slice(g.row_masses.as_slice());
+                    to_parameters.extend_from_slice(g.budgets.as_slice());
+                    to_parameters.push(g.eps);
                 }
                 None => {
-                    to_costs.resize(to_costs.len() + self.n * self.width, 0.0);
-                    to_columns.resize(to_columns.len() + self.n, 0.0);
-                    to_budgets.push(0.0);
+                    to_costs.resize(to_costs.len() + self.entries, 0.0);
+                    to_parameters.resize(to_parameters.len() + self.parameters, 0.0);
                 }
             }
         }
         let device = &Device::Cpu;
         Ok((
             Some(Tensor::from_vec(to_costs, costs.shape(), device)?),
-            Some(Tensor::from_vec(to_columns, column_costs.shape(), device)?),
-            Some(Tensor::from_vec(to_budgets, budgets.shape(), device)?),
+            Some(Tensor::from_vec(to_parameters, parameters.shape(), device)?),
         ))
     }
 }

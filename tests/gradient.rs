@@ -212,7 +212,10 @@ fn a_small_perturbation_gives_the_exact_gradient() {
                     ("eps", &[exact.eps], &[near.eps]),
                 ] {
                     let error = scaled_error(a, b);
-                    assert!(error < 1e-3, "seed {seed} {norm:?} {regulariser:?} {kind} {error:.1e}");
+                    assert!(
+                        error < 1e-3,
+                        "seed {seed} {norm:?} {regulariser:?} {kind} {error:.1e}"
+                    );
                 }
             }
         }
@@ -232,7 +235,8 @@ fn perturbed_gradients_of_linear_programs_lead_downhill() {
             recipe.budget = Budget::Absolute(2.0);
             let selection = recipe.program().solve(Method::Auto).unwrap();
             let loss = Loss::random(&selection, seed);
-            let gradients = selection.pullback_perturbed(loss.upstream(), 0.3, Method::Auto).unwrap();
+            let gradients =
+                selection.pullback_perturbed(loss.upstream(), 0.3, Method::Auto).unwrap();
             let before = loss.of(&selection);
             let mut best = f64::INFINITY;
             for step in [0.03, 0.1, 0.3] {

@@ -114,7 +114,8 @@ impl Scene {
             let to_exemplars = self.distance.between(points, exemplars)?;
             costs = Tensor::cat(&[&costs, &to_exemplars], 1)?;
         }
-        let inputs = LayerInputs { column_costs: Some(prices), budget: Some(budget) };
+        let inputs =
+            LayerInputs { column_costs: Some(prices), budget: Some(budget), ..Default::default() };
         let LayerOutput { assignment, weights, status, .. } = layer.forward(&costs, inputs)?;
         assert_eq!((assignment.dtype(), weights.dtype()), (points.dtype(), points.dtype()));
         Ok((loss(&assignment, &weights, self.seed), status))
@@ -253,7 +254,7 @@ fn a_point_like_an_exemplar_is_not_selected() {
     assert!(assignment[0][2] > 0.99 && assignment[1][1] > 0.99, "{assignment:?}");
     let weights = values(&output.weights);
     assert!(weights[0] < 0.01 && weights[1] > 0.99, "{weights:?}");
-    assert!((output.status.verdict.gap < 1e-9) && output.status.budget_multipliers.len() == 1);
+    assert!((output.status.verdict.gap < 1e-9) && output.status.multipliers.budgets.len() == 1);
 }
 
 /// Costs `batch x n x (n + m)` with column costs and budgets of every program's own.
@@ -278,7 +279,11 @@ impl Programs {
         let output = layer
             .forward_batch(
                 &inputs[0],
-                LayerInputs { column_costs: Some(&inputs[1]), budget: Some(&inputs[2]) },
+                LayerInputs {
+                    column_costs: Some(&inputs[1]),
+                    budget: Some(&inputs[2]),
+                    ..Default::default()
+                },
             )
             .unwrap();
         let (count, _, _) = output.assignment.dims3().unwrap();
@@ -299,7 +304,11 @@ impl Programs {
         let output = layer
             .forward(
                 &inputs[0],
-                LayerInputs { column_costs: Some(&inputs[1]), budget: Some(&inputs[2]) },
+                LayerInputs {
+                    column_costs: Some(&inputs[1]),
+                    budget: Some(&inputs[2]),
+                    ..Default::default()
+                },
             )
             .unwrap();
         let grads = loss(&output.assignment, &output.weights, 40).backward().unwrap();
@@ -410,7 +419,8 @@ fn inputs_may_be_shared_or_one_a_program() {
     let each = var(&prices.broadcast_as((count, 4)).unwrap().contiguous().unwrap());
     let every = var(&budget.broadcast_as(count).unwrap().contiguous().unwrap());
     let run = |prices: &Tensor, budget: &Tensor| {
-        let inputs = LayerInputs { column_costs: Some(prices), budget: Some(budget) };
+        let inputs =
+            LayerInputs { column_costs: Some(prices), budget: Some(budget), ..Default::default() };
         let output = layer.forward_batch(&costs, inputs).unwrap();
         let grads = loss(&output.assignment, &output.weights, 8).backward().unwrap();
         (output, grads)
@@ -442,7 +452,7 @@ fn the_layers_own_budget_serves_where_none_is_given() {
     let first = BudgetRow { coefficients: vec![1.0, 0.0, 0.0, 0.0, 0.0], limit: 0.1 };
     let rows = SelectionLayer::new(with(Budget::Rows(vec![total, first])));
     let output = rows.forward(&costs, LayerInputs::default()).unwrap();
-    assert_eq!(output.status.budget_multipliers.len(), 2);
+    assert_eq!(output.status.multipliers.budgets.len(), 2);
     assert!(values(&output.weights)[0] <= 0.1 + 1e-9);
 }
 
@@ -452,7 +462,11 @@ fn each_input_may_be_the_only_variable() {
     let tensors = [uniform(&[4, 5], 0.0, 2.0, 1), uniform(&[4], 0.0, 0.4, 2), scalar(1.5)];
     let everything = tensors.each_ref().map(var);
     let run = |inputs: [&Tensor; 3]| {
-        let others = LayerInputs { column_costs: Some(inputs[1]), budget: Some(inputs[2]) };
+        let others = LayerInputs {
+            column_costs: Some(inputs[1]),
+            budget: Some(inputs[2]),
+            ..Default::default()
+        };
         let output = quadratic().forward(inputs[0], others).unwrap();
         loss(&output.assignment, &output.weights, 9).backward().unwrap()
     };
@@ -483,11 +497,16 @@ fn wrong_shapes_are_refused() {
         ("budgets for three programs", None, Some(zeros(&[3]))),
         ("a column of budgets", None, Some(zeros(&[2, 1]))),
     ] {
-        let inputs = LayerInputs { column_costs: column_costs.as_ref(), budget: budget.as_ref() };
+        let inputs = LayerInputs {
+            column_costs: column_costs.as_ref(),
+            budget: budget.as_ref(),
+            ..Default::default()
+        };
         let error = layer.forward_batch(&costs, inputs).expect_err(what);
         assert!(matches!(error, Error::Shape { .. }), "{what}: {error}");
     }
-    let inputs = LayerInputs { column_costs: Some(&zeros(&[5])), budget: None };
+    let inputs =
+        LayerInputs { column_costs: Some(&zeros(&[5])), budget: None, ..Default::default() };
     let error = layer.forward_batch(&costs, inputs).unwrap_err();
     assert_eq!(error.to_string(), "column costs: expected [2, 3] or [3], found [5]");
 
@@ -566,7 +585,11 @@ fn inputs_need_not_be_contiguous() {
             (costs, some) =
                 (costs.copy().unwrap().contiguous().unwrap(), some.contiguous().unwrap());
         }
-        let inputs = LayerInputs { column_costs: Some(&some), budget: Some(&scalar(1.3)) };
+        let inputs = LayerInputs {
+            column_costs: Some(&some),
+            budget: Some(&scalar(1.3)),
+            ..Default::default()
+        };
         let output = quadratic().forward_batch(&costs, inputs).unwrap();
         let grads = loss(&output.assignment, &output.weights, 3).backward().unwrap();
         let of = |var: &Var| grads.get(var).unwrap().clone();

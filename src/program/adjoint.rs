@@ -43,7 +43,8 @@ pub(super) fn pullback(
     for (live, paid) in point.live.iter().zip(&mut paid) {
         let entries = &point.entries[live.range.clone()];
         let bar = s_bar(live.group);
-        *paid = apply(&live.block, entries, &mut pulled[live.range.clone()]) - live.block.corner * bar;
+        *paid =
+            apply(&live.block, entries, &mut pulled[live.range.clone()]) - live.block.corner * bar;
         for (slot, e) in pulled[live.range.clone()].iter_mut().zip(entries) {
             *slot += live.block.border * e.u * bar;
         }

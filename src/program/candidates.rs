@@ -73,7 +73,8 @@ impl Candidates {
         let costs = &scaled.program.costs.as_slice()[column * n..(column + 1) * n];
         let mut row = 0;
         for (costs, limits) in costs.chunks(LANES).zip(self.limit.chunks(LANES)) {
-            let any = costs.iter().zip(limits).fold(false, |any, (cost, limit)| any | (cost < limit));
+            let any =
+                costs.iter().zip(limits).fold(false, |any, (cost, limit)| any | (cost < limit));
             if any {
                 for (k, (cost, limit)) in costs.iter().zip(limits).enumerate() {
                     if cost < limit {

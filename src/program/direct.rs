@@ -227,7 +227,8 @@ impl Direct {
         }
         cholesky::solve(&self.kernel, self.size, scratch);
         for (i, (x, inverse)) in x.iter_mut().zip(&self.inverse).enumerate() {
-            let pull: f64 = self.row(i).iter().map(|&(column, u)| u * scratch[column as usize]).sum();
+            let pull: f64 =
+                self.row(i).iter().map(|&(column, u)| u * scratch[column as usize]).sum();
             *x -= inverse * pull;
         }
     }

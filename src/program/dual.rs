@@ -41,7 +41,8 @@ impl Scaled {
         let row_shift = DVector::from_iterator(program.incoming(), row_shift);
         // All costs of every row equal: what is left to choose a unit from are column costs and eps.
         let rest = program.column_costs.amax().max(program.regulariser.eps());
-        let scale = [program.excess, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
+        let scale =
+            [program.excess, rest, 1.0].into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
         Self {
             column_costs: &program.column_costs / scale,
             eps: program.regulariser.eps() / scale,
@@ -286,8 +287,11 @@ pub(super) fn first_guess(
     let [incoming, remembered] = &program.nearest;
     let price = program.coefficients.mean();
     if program.remembered() > 0 && lambda.len() == 1 && price > 0.0 {
-        let mut gains: Vec<f64> =
-            remembered.iter().zip(incoming).map(|(far, near)| (far - near) / scaled.scale).collect();
+        let mut gains: Vec<f64> = remembered
+            .iter()
+            .zip(incoming)
+            .map(|(far, near)| (far - near) / scaled.scale)
+            .collect();
         gains.sort_unstable_by(|a, b| b.total_cmp(a));
         let mass = program.row_masses.mean();
         let served = (program.limits[0] / (price * mass)) as usize;
@@ -421,7 +425,8 @@ impl Margins {
         }
         let lowest = if scaled.entropic() { f64::NEG_INFINITY } else { 0.0 };
         let costs = columns.iter().flat_map(|&j| scaled.program.costs.column(j).into_iter());
-        let values = levels.iter().cycle().zip(costs).map(|(level, cost)| (level - cost) / scaled.scale);
+        let values =
+            levels.iter().cycle().zip(costs).map(|(level, cost)| (level - cost) / scaled.scale);
         let entries: Vec<Entry> =
             values.filter(|v| *v > lowest).map(|v| Entry::new(0, 0, v)).collect();
         let positive = entries.iter().map(|e| e.value);

@@ -33,7 +33,9 @@ pub(super) fn solve(program: &SelectionProgram) -> Selection {
     let n = program.incoming();
     let mut incoming = vec![NONE; n];
     for (group, columns) in program.groups.iter().enumerate() {
-        columns.iter().for_each(|&j| improve(&mut incoming, program, j, program.column_costs[group]));
+        columns
+            .iter()
+            .for_each(|&j| improve(&mut incoming, program, j, program.column_costs[group]));
     }
     let mut remembered = vec![NONE; n];
     (n..program.costs.ncols()).for_each(|j| improve(&mut remembered, program, j, 0.0));

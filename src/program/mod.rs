@@ -546,7 +546,8 @@ fn survey(costs: &DMatrix<f64>) -> Result<([Vec<f64>; 2], f64)> {
     let mut minima = |columns: &[f64]| {
         let mut least = vec![f64::INFINITY; n];
         for column in columns.chunks_exact(n) {
-            let rows = least.iter_mut().zip(&mut sums).zip(&mut largest).zip(first.iter().zip(column));
+            let rows =
+                least.iter_mut().zip(&mut sums).zip(&mut largest).zip(first.iter().zip(column));
             for (((least, sum), largest), (first, &cost)) in rows {
                 let size = cost.abs();
                 *least = if cost < *least { cost } else { *least };

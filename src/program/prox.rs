@@ -376,7 +376,10 @@ mod tests {
                 let minus = solve(entropy, norm, &v, tau - step, eps);
                 for e in &entries {
                     let difference = (plus.0[e.row()] - minus.0[e.row()]) / (2.0 * step);
-                    assert!((difference + block.border * e.u / eps).abs() < 1e-7, "{norm:?} {entropy} tau");
+                    assert!(
+                        (difference + block.border * e.u / eps).abs() < 1e-7,
+                        "{norm:?} {entropy} tau"
+                    );
                 }
                 let corner = -(plus.1.unwrap().norm - minus.1.unwrap().norm) / (2.0 * step);
                 assert!((corner - block.corner / eps).abs() < 1e-7, "{norm:?} {entropy} corner");

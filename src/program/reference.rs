@@ -69,11 +69,7 @@ struct Answer {
 impl Answer {
     /// The interior-point answer as it is: without a regulariser, or where the refinement found no
     /// multipliers (a budget that is only just feasible has none).
-    fn accept(
-        self,
-        scaled: Scaled,
-        options: &SolveOptions,
-    ) -> Result<Selection> {
+    fn accept(self, scaled: Scaled, options: &SolveOptions) -> Result<Selection> {
         let program = &scaled.program;
         let refuse = |residual| {
             Err(Error::NotConverged {

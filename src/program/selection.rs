@@ -311,9 +311,7 @@ impl Selection {
     pub fn pullback(&self, upstream: Upstream) -> Result<Gradients> {
         self.check(upstream)?;
         match &self.face {
-            Face::Smooth(face) => {
-                adjoint::pullback(self, &self.scaled, &face.0, &face.1, upstream)
-            }
+            Face::Smooth(face) => adjoint::pullback(self, &self.scaled, &face.0, &face.1, upstream),
             Face::Vertex => vertex::pullback(self, upstream),
         }
     }

@@ -245,7 +245,8 @@ impl<'a> Newton<'a> {
         self.direction.clear();
         self.direction.extend(point.row_gap.iter().map(|gap| self.eps * gap));
         let overspend = point.overspend.iter().zip(&self.tight);
-        self.direction.extend(overspend.map(|(over, tight)| if *tight { self.eps * over } else { 0.0 }));
+        self.direction
+            .extend(overspend.map(|(over, tight)| if *tight { self.eps * over } else { 0.0 }));
         // The closer, the more accurate: keeps the convergence fast without exactness from the start.
         let accuracy = (0.1 * residual).clamp(1e-11, 1e-3);
         let program = &self.scaled.program;

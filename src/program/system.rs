@@ -325,12 +325,10 @@ impl BudgetStep {
             if fell {
                 continue;
             }
-            let slope = |b: usize| {
-                t[b] - (0..count).map(|k| schur[k * count + b] * self.x[k]).sum::<f64>()
-            };
-            let worst = (0..count)
-                .filter(|&b| self.held[b])
-                .max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
+            let slope =
+                |b: usize| t[b] - (0..count).map(|k| schur[k * count + b] * self.x[k]).sum::<f64>();
+            let worst =
+                (0..count).filter(|&b| self.held[b]).max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
             match worst {
                 Some(b) if slope(b) > 1e-12 * size => self.held[b] = false,
                 _ => {

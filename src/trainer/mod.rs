@@ -411,7 +411,7 @@ impl<L: Learner> Trainer<L> {
         let unit = typical_cost(&costs)?;
         let column_costs =
             self.model.column_costs(&view.evidence)?.map(|c| c * unit).transpose()?;
-        let inputs = LayerInputs { column_costs: column_costs.as_ref(), budget: None };
+        let inputs = LayerInputs { column_costs: column_costs.as_ref(), ..Default::default() };
         let output = self.layer.forward(&costs, inputs)?;
         Ok(Solved { weights: output.weights, status: output.status })
     }
