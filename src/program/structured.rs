@@ -32,7 +32,7 @@ const VISIBLE: f64 = 1e-12;
 /// A budget multiplier below this (costs have mean one) is zero: rounding must not keep a slack budget.
 const NEGLIGIBLE: f64 = 1e-13;
 /// Further damping in proportion to the residual: far from the solution `M` may be nearly singular.
-const CAUTION: f64 = 1e-8;
+const ROUGH: f64 = 1e-8;
 /// The first bound on the change of a row multiplier in a step (in units of eps where that is larger than
 /// the mean cost).
 const RADIUS: f64 = 0.25;
@@ -87,6 +87,8 @@ pub(super) struct Newton<'a> {
     iterations: usize,
     /// Bound on the change of a row multiplier in a step; grows where it binds and the step succeeds.
     radius: f64,
+    /// Damping that short steps have called for.
+    caution: f64,
 }
 
 impl<'a> Newton<'a> {
@@ -124,6 +126,7 @@ impl<'a> Newton<'a> {
             direction: Vec::new(),
             iterations: 0,
             radius: RADIUS * eps.max(1.0),
+            caution: 0.0,
         };
         newton.evaluate_trial();
         std::mem::swap(&mut newton.point, &mut newton.trial);
@@ -160,26 +163,35 @@ impl<'a> Newton<'a> {
     fn run(&mut self, tolerance: f64, limit: usize) -> f64 {
         let program = &self.scaled.program;
         let mut residual = self.point.residual(program);
-        let mut extra = 0.0f64;
         while residual > tolerance && self.iterations < limit {
             self.iterations += 1;
-            let damping = extra.max(DAMPING + CAUTION * residual.min(1.0));
-            if self.step(residual, damping) {
-                residual = self.point.residual(program);
-                extra *= 1e-2;
-            } else if extra < 1e2 {
-                extra = (extra * 1e4).max(1e-6);
-            } else {
-                break;
+            let damping = self.caution.max(DAMPING + ROUGH * residual.min(1.0));
+            match self.step(residual, damping) {
+                Some(length) => {
+                    residual = self.point.residual(program);
+                    self.adapt(length);
+                }
+                None if self.caution < 1e2 => self.caution = (self.caution * 1e2).max(1e-6),
+                None => break,
             }
         }
         residual
     }
 
-    /// One damped Newton step with backtracking; `false` if no step length improves the point.
-    fn step(&mut self, residual: f64, damping: f64) -> bool {
+    /// As a trust region does: short steps say that the quadratic model does not reach far, and call for
+    /// more damping; full ones for less.
+    fn adapt(&mut self, length: f64) {
+        if length < 0.3 {
+            self.caution = (self.caution * 5.0).max(1e-2);
+        } else if length > 0.9 {
+            self.caution = if self.caution > 1e-7 { self.caution * 0.2 } else { 0.0 };
+        }
+    }
+
+    /// One damped Newton step with backtracking; returns its length, `None` if none improves the point.
+    fn step(&mut self, residual: f64, damping: f64) -> Option<f64> {
         if !self.find_direction(residual, damping) {
-            return false;
+            return None;
         }
         let n = self.scaled.program.incoming();
         let (rows, prices) = self.direction.split_at(n);
@@ -202,14 +214,14 @@ impl<'a> Newton<'a> {
                 if length == full && full < 1.0 {
                     self.radius *= 4.0;
                 }
-                return true;
+                return Some(length);
             }
             // Towards the maximum along the direction, where the secant of the slopes sees it.
             let (rows, prices) = self.direction.split_at(n);
             let drop = promised - self.trial.ascent(rows, prices);
             length *= if drop > 0.0 { (promised / drop).clamp(0.1, 0.5) } else { 0.5 };
         }
-        false
+        None
     }
 
     fn move_trial(&mut self, length: f64) {
