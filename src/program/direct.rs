@@ -78,7 +78,8 @@ impl Direct {
         self.gather(point);
         self.mean = self.mean_diagonal(point);
         let mut wanted = damping.max(DAMPING);
-        while wanted <= 10.0 {
+        let largest = 10.0 * wanted.max(1.0);
+        while wanted <= largest {
             let added = wanted * self.mean;
             if self.factor_rows(point, added) && self.factor_budgets(program, point, added) {
                 return true;

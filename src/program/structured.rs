@@ -39,6 +39,8 @@ const RADIUS: f64 = 0.25;
 /// Slack of a new scan, in terms of how far the point came since the last: early on, scans are cheaper than
 /// long lists; near the solution one list serves to the end.
 const SLACK: f64 = 0.1;
+/// Sweeps of row scaling when the homotopy moves on.
+const SWEEPS: usize = 20;
 /// Newton steps granted to a warm start; it takes two or three where it is any good.
 const WARM_STEPS: usize = 25;
 
@@ -136,6 +138,30 @@ impl<'a> Newton<'a> {
     fn set_eps(&mut self, eps: f64) {
         self.eps = eps;
         self.point.evaluate(self.scaled, &self.candidates, eps);
+        if self.scaled.entropic() {
+            self.scale_rows();
+        }
+    }
+
+    /// Brings entropic rows near their masses, as Sinkhorn's iteration does: a smaller eps leaves them off by
+    /// orders of magnitude, where a quadratic model of an exponential is worth nothing.
+    fn scale_rows(&mut self) {
+        /// Largest factor of a sweep, as a logarithm; also what a row that has underflowed gets.
+        const LARGEST: f64 = 30.0;
+        for _ in 0..SWEEPS {
+            let mut worst = 0.0f64;
+            for (i, mass) in self.scaled.program.row_masses.iter().enumerate() {
+                let held = mass - self.point.row_gap[i];
+                let factor = if held > 0.0 { (mass / held).ln() } else { LARGEST };
+                let factor = factor.clamp(-LARGEST, LARGEST);
+                worst = worst.max(factor.abs());
+                self.point.nu[i] += self.eps * factor;
+            }
+            self.point.evaluate(self.scaled, &self.candidates, self.eps);
+            if worst < 0.5 {
+                break;
+            }
+        }
     }
 
     /// The point reached, the last factored system, and how many steps were made.
@@ -182,7 +208,7 @@ impl<'a> Newton<'a> {
     /// more damping; full ones for less.
     fn adapt(&mut self, length: f64) {
         if length < 0.3 {
-            self.caution = (self.caution * 5.0).max(1e-2);
+            self.caution = (self.caution * 5.0).clamp(1e-2, 1.0);
         } else if length > 0.9 {
             self.caution = if self.caution > 1e-7 { self.caution * 0.2 } else { 0.0 };
         }
