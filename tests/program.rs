@@ -1305,14 +1305,3 @@ fn structured_solves_hard_instances() {
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
 }
-
-#[test]
-fn zz_debug() {
-    let seed: u64 = std::env::var("SEED").unwrap().parse().unwrap();
-    let (recipe, name) = hard(seed);
-    eprintln!("{name}");
-    match recipe.program().solve(Method::Structured) {
-        Ok(s) => eprintln!("{:?}", s.verdict()),
-        Err(e) => eprintln!("{e}"),
-    }
-}

@@ -208,7 +208,7 @@ impl<'a> Newton<'a> {
     /// more damping; full ones for less.
     fn adapt(&mut self, length: f64) {
         if length < 0.3 {
-            self.caution = (self.caution * 5.0).clamp(1e-2, 1.0);
+            self.caution = (self.caution * 10.0).clamp(1e-4, 1.0);
         } else if length > 0.9 {
             self.caution = if self.caution > 1e-7 { self.caution * 0.2 } else { 0.0 };
         }
