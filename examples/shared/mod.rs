@@ -1,9 +1,10 @@
 //! What the comparison examples share: seeds in parallel under one progress bar, tables, CSV, pictures.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod jobs;
 
-use anyhow::{Result, anyhow};
+use std::path::Path;
+
+use anyhow::Result;
 use candle_core::Device;
 use clap::ValueEnum;
 use gleaner::comparison::{Comparison, ComparisonOptions, Task, Way, compare};
@@ -11,6 +12,9 @@ use gleaner::learners::Learner;
 use gleaner::metrics::mean_and_std;
 use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_table, write_csv};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use jobs::one_a_core;
+pub use jobs::with_thread_count;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum DeviceKind {
@@ -27,23 +31,6 @@ impl DeviceKind {
             Self::Metal => Device::new_metal(0)?,
         })
     }
-}
-
-/// Starts the program again with a thread count that suits one job a core, unless the caller chose one.
-///
-/// candle 0.11 looks the number of cores up anew (in /proc/cpuinfo) for every matrix product unless
-/// RAYON_NUM_THREADS is set, which takes longer than a small product itself. It must be set from outside:
-/// changing the environment of a running program is not safe.
-pub fn with_thread_count(jobs: u64) -> Result<()> {
-    const NAME: &str = "RAYON_NUM_THREADS";
-    if std::env::var_os(NAME).is_some() {
-        return Ok(());
-    }
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let each = (cores / jobs.clamp(1, cores)).max(1);
-    let mut again = std::process::Command::new(std::env::current_exe()?);
-    let status = again.args(std::env::args_os().skip(1)).env(NAME, each.to_string()).status()?;
-    std::process::exit(status.code().unwrap_or(1));
 }
 
 /// All seeds at one level of label noise.
@@ -78,32 +65,12 @@ pub fn over_seeds<L: Learner>(
         };
         Ok(compare(&task, &|s| learner(s), options, seed, &mut watch)?)
     };
-    // Jobs are the parallelism, each on a pool of one thread: threads that wait for each other's small
-    // pieces of work would cost as much as the work.
-    let next = AtomicUsize::new(0);
-    let worker = || -> Result<Vec<(usize, Comparison)>> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-        let mut found = Vec::new();
-        loop {
-            let k = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&job) = jobs.get(k) else { return Ok(found) };
-            found.push((k, pool.install(|| one(job))?));
-        }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(jobs.len());
-    let mut found = std::thread::scope(|scope| -> Result<Vec<(usize, Comparison)>> {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
-        let mut found = Vec::new();
-        for thread in threads {
-            found.extend(thread.join().map_err(|_| anyhow!("a worker panicked"))??);
-        }
-        Ok(found)
-    })?;
+    let found = one_a_core(&jobs, |&job| one(job))?;
     bar.finish_and_clear();
-    found.sort_by_key(|(k, _)| *k);
     let mut levels: Vec<Level> =
         noises.iter().map(|&noise| Level { noise, seeds: Vec::new() }).collect();
-    found.into_iter().for_each(|(k, comparison)| levels[jobs[k].0].seeds.push(comparison));
+    let found = jobs.iter().zip(found);
+    found.for_each(|(&(level, _), comparison)| levels[level].seeds.push(comparison));
     Ok(levels)
 }
 
