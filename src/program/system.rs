@@ -31,6 +31,10 @@ pub(super) struct System {
     /// Conjugate gradients have stalled here before.
     stalled: bool,
     budgets: BudgetStep,
+    /// Budgets that conjugate gradients solve for, values of the others, and right sides.
+    part: Vec<bool>,
+    known: Vec<f64>,
+    gradient: Vec<f64>,
     right: Vec<f64>,
     scratch: Vec<f64>,
 }
@@ -69,7 +73,8 @@ impl System {
         true
     }
 
-    /// As [`step`](Self::step), by conjugate gradients, a run for each set of budgets held at zero.
+    /// As [`step`](Self::step), by conjugate gradients, a run for each set of budgets held at zero; leaves
+    /// the gradient in `direction` where it fails.
     fn conjugate_step(
         &mut self,
         program: &SelectionProgram,
@@ -80,67 +85,69 @@ impl System {
     ) -> bool {
         let n = program.incoming();
         let added = self.fill_diagonal(program, point, tight, damping);
-        self.right.clear();
-        self.right.extend_from_slice(direction);
-        let mut part = tight.to_vec();
+        copy(&mut self.gradient, direction);
+        self.part.clear();
+        self.part.extend_from_slice(tight);
         for _ in 0..=2 * tight.len() {
-            // Held budgets move to zero whatever the rows do; what that does to the rows goes to the right.
-            let mut right = self.right.clone();
-            let mut known = vec![0.0; right.len()];
-            for b in (0..part.len()).filter(|&b| !part[b]) {
-                known[n + b] = if tight[b] { -point.lambda[b] } else { 0.0 };
-            }
-            point.product(program, tight, &known, &mut self.scratch_of(right.len()));
-            right.iter_mut().zip(&self.scratch).for_each(|(r, s)| *r -= s);
-            for b in (0..part.len()).filter(|&b| !part[b]) {
-                right[n + b] = 0.0;
-            }
+            self.hold_others(program, point, tight);
             direction.fill(0.0);
-            let diagonal = &self.diagonal;
-            let outcome = self.space.solve(
-                &right,
+            let Self { part, diagonal, space, right, .. } = &mut *self;
+            let outcome = space.solve(
+                right,
                 direction,
                 (accuracy, STEPS),
                 |x, out| {
-                    point.product(program, &part, x, out);
+                    point.product(program, part, x, out);
                     out.iter_mut().zip(x).for_each(|(out, x)| *out += added * x);
                 },
                 |x, out| divide(x, diagonal, out),
             );
-            if outcome.residual > USABLE || !outcome.residual.is_finite() {
-                direction.copy_from_slice(&self.right);
-                return false;
+            if !(outcome.residual <= USABLE) {
+                break;
             }
-            direction.iter_mut().zip(&known).for_each(|(x, known)| *x += known);
+            direction.iter_mut().zip(&self.known).for_each(|(x, known)| *x += known);
             let mut fell = false;
-            for b in 0..part.len() {
-                if part[b] && point.lambda[b] + direction[n + b] < 0.0 {
-                    (part[b], fell) = (false, true);
+            for (b, part) in self.part.iter_mut().enumerate() {
+                if *part && point.lambda[b] + direction[n + b] < 0.0 {
+                    (*part, fell) = (false, true);
                 }
             }
             if fell {
                 continue;
             }
-            point.product(program, tight, direction, self.scratch_of(right.len()));
-            let slope = |b: usize| self.right[n + b] - self.scratch[n + b];
-            let worst = (0..part.len())
-                .filter(|&b| tight[b] && !part[b])
+            // Where the model rises beyond a bound, the bound is let go.
+            point.product(program, tight, direction, &mut self.scratch);
+            let slope = |b: usize| self.gradient[n + b] - self.scratch[n + b];
+            let worst = (0..tight.len())
+                .filter(|&b| tight[b] && !self.part[b])
                 .max_by(|&a, &b| slope(a).total_cmp(&slope(b)));
             match worst {
-                Some(b) if slope(b) > accuracy * dot(&self.right, &self.right).sqrt() => {
-                    part[b] = true;
+                Some(b) if slope(b) > accuracy * dot(&self.gradient, &self.gradient).sqrt() => {
+                    self.part[b] = true;
                 }
                 _ => return true,
             }
         }
-        direction.copy_from_slice(&self.right);
+        direction.copy_from_slice(&self.gradient);
         false
     }
 
-    fn scratch_of(&mut self, len: usize) -> &mut [f64] {
-        self.scratch.clear();
-        self.scratch.resize(len, 0.0);
-        &mut self.scratch
+    /// Budgets that are held move to zero whatever the rows do: their values, and the right side that is
+    /// left for the others.
+    fn hold_others(&mut self, program: &SelectionProgram, point: &Point, tight: &[bool]) {
+        let n = program.incoming();
+        self.known.clear();
+        self.known.resize(self.gradient.len(), 0.0);
+        for b in (0..tight.len()).filter(|&b| tight[b] && !self.part[b]) {
+            self.known[n + b] = -point.lambda[b];
+        }
+        copy(&mut self.scratch, &self.gradient);
+        point.product(program, tight, &self.known, &mut self.scratch);
+        copy(&mut self.right, &self.gradient);
+        self.right.iter_mut().zip(&self.scratch).for_each(|(r, s)| *r -= s);
+        for b in (0..tight.len()).filter(|&b| !self.part[b]) {
+            self.right[n + b] = 0.0;
+        }
     }
 
     /// The diagonal of `M` with its damping, which is returned.
@@ -239,6 +246,11 @@ impl System {
         );
         outcome.smallest
     }
+}
+
+fn copy(to: &mut Vec<f64>, from: &[f64]) {
+    to.clear();
+    to.extend_from_slice(from);
 }
 
 fn divide(x: &[f64], diagonal: &[f64], out: &mut [f64]) {
