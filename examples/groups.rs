@@ -69,7 +69,7 @@ struct Flags {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Number of seeds.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Where the table and the picture go.
     #[arg(long, default_value = "target/gleaner/groups")]

@@ -145,6 +145,39 @@ pub enum Budget {
 }
 
 /// One budget: `sum_g coefficients_g * t_g <= limit`.
+///
+/// # Example
+/// A quota a class beside the total: of two points in all, at most one is to be a zebra. And a knapsack: what
+/// labelling a point costs, in minutes.
+/// ```
+/// use gleaner::program::{Budget, BudgetRow, Method, ProgramOptions, SelectionProgram};
+/// use nalgebra::DMatrix;
+///
+/// let places = [0.0_f64, 1.0, 2.1, 9.0, 10.3];
+/// let zebra = [1.0, 1.0, 0.0, 1.0, 0.0];
+/// let minutes = [1.0, 1.0, 6.0, 2.0, 1.0];
+/// let costs = DMatrix::from_fn(5, 5, |i, j| (places[i] - places[j]).abs());
+/// let budget = |limit_in_minutes| {
+///     Budget::Rows(vec![
+///         BudgetRow { coefficients: vec![1.0; 5], limit: 2.0 },
+///         BudgetRow { coefficients: zebra.to_vec(), limit: 1.0 },
+///         BudgetRow { coefficients: minutes.to_vec(), limit: limit_in_minutes },
+///     ])
+/// };
+/// let solve = |limit| -> gleaner::Result<_> {
+///     let options = ProgramOptions::default();
+///     SelectionProgram::new(costs.clone(), budget(limit), options)?.solve(Method::Auto)
+/// };
+/// let spent = |weights: &[f64], row: &[f64]| weights.iter().zip(row).map(|(w, a)| w * a).sum::<f64>();
+///
+/// let generous = solve(100.0)?;
+/// assert!(spent(generous.weights().as_slice(), &zebra) <= 1.0 + 1e-8);
+/// // With little time the point that takes six minutes has to go.
+/// let hurried = solve(2.5)?;
+/// assert!(spent(hurried.weights().as_slice(), &minutes) <= 2.5 + 1e-8);
+/// assert!(hurried.weights()[2] < 0.1);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetRow {
     /// One coefficient `>= 0` a group (by default: an incoming point).
@@ -215,6 +248,28 @@ impl From<Method> for SolveOptions {
 }
 
 /// What a program may have besides costs and budget. Start from `ProgramOptions::default()`.
+///
+/// # Example
+/// Utterances of three speakers, chosen a speaker at a time; a session with the third costs extra.
+/// ```
+/// use gleaner::program::{Budget, Method, Norm, ProgramOptions, SelectionProgram};
+/// use nalgebra::DMatrix;
+///
+/// let accents = [0.0_f64, 0.2, 0.1, 0.3, 0.15, 5.0];
+/// let speakers = vec![0, 0, 1, 1, 2, 2];
+/// let costs = DMatrix::from_fn(6, 6, |i, j| (accents[i] - accents[j]).powi(2));
+/// let options = ProgramOptions {
+///     norm: Norm::Two,
+///     groups: Some(speakers),
+///     column_costs: Some(vec![0.0, 0.0, 0.5]),
+///     ..Default::default()
+/// };
+/// let program = SelectionProgram::new(costs, Budget::Absolute(4.0), options)?;
+/// let selection = program.solve(Method::Auto)?;
+/// assert_eq!(selection.weights().len(), 3); // a weight a speaker
+/// assert!(selection.weights()[2] > 0.9); // dear, but nobody else sounds like the last utterance
+/// # Ok::<(), gleaner::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgramOptions {
     /// The norm of the weights.
@@ -227,6 +282,10 @@ pub struct ProgramOptions {
     pub row_masses: Option<Vec<f64>>,
     /// The group of each incoming column, numbered `0..q` without gaps; groups are weighted as a
     /// whole. Default: a group a column.
+    ///
+    /// With p = inf a row may spread over `k` like columns of a group at `1/k` each and so open the group
+    /// at `1/k` of its price. Where a group is bought as a whole (facility location), leave each row one
+    /// column a group, the nearest, and give the others the largest cost.
     pub groups: Option<Vec<usize>>,
 }
 

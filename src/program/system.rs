@@ -102,7 +102,8 @@ impl System {
                 },
                 |x, out| divide(x, diagonal, out),
             );
-            if !(outcome.residual <= USABLE) {
+            let usable = outcome.residual <= USABLE;
+            if !usable {
                 break;
             }
             direction.iter_mut().zip(&self.known).for_each(|(x, known)| *x += known);
