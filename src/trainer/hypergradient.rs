@@ -57,12 +57,9 @@ pub fn hypergradient(
     let (loss, gradient) = weighted_gradient(learner, batch, weights)?;
     let outcome = (|| -> Result<(f64, Vec<f64>)> {
         shift(variables, &here, &gradient, -look_ahead)?;
-        let validation_loss = learner.losses(&validation.inputs, &validation.labels)?.mean_all()?;
-        let grads = validation_loss.backward()?;
-        let v: Vec<Option<Tensor>> =
-            variables.iter().map(|(_, var)| grads.get(var).map(Tensor::detach)).collect();
+        let (validation_loss, v) = mean_gradient(learner, validation)?;
         let along = directional(learner, batch, &here, &v)?;
-        Ok((to_scalar(&validation_loss)?, along))
+        Ok((validation_loss, along))
     })();
     // Restore whatever happened: an error loses nothing.
     shift(variables, &here, &gradient, 0.0)?;
@@ -102,6 +99,30 @@ pub fn weighted_gradient(
     let gradient =
         learner.variables().iter().map(|(_, var)| grads.get(var).map(Tensor::detach)).collect();
     Ok((to_scalar(&loss)?, gradient))
+}
+
+/// The mean loss of a batch and its gradient, piece by piece: a validation set may be large, and the
+/// activations of all of it at once would neither fit a cache nor, perhaps, the memory.
+fn mean_gradient(learner: &dyn Learner, batch: &Batch) -> Result<(f64, Vec<Option<Tensor>>)> {
+    const PIECE: usize = 128;
+    let count = batch.indices.len();
+    let mut total = 0.0;
+    let mut gradient: Vec<Option<Tensor>> = vec![None; learner.variables().len()];
+    for start in (0..count).step_by(PIECE) {
+        let len = PIECE.min(count - start);
+        let inputs = batch.inputs.narrow(0, start, len)?.contiguous()?;
+        let labels = batch.labels.narrow(0, start, len)?.contiguous()?;
+        let loss = (learner.losses(&inputs, &labels)?.sum_all()? * (1.0 / count as f64))?;
+        let grads = loss.backward()?;
+        for (sum, (_, var)) in gradient.iter_mut().zip(learner.variables()) {
+            *sum = match (sum.take(), grads.get(var)) {
+                (Some(sum), Some(more)) => Some((sum + more.detach())?),
+                (sum, more) => sum.or_else(|| more.map(Tensor::detach)),
+            };
+        }
+        total += to_scalar(&loss)?;
+    }
+    Ok((total, gradient))
 }
 
 /// `<grad l_j(theta), v>` for every point of the batch; leaves the variables shifted.
