@@ -19,7 +19,6 @@ are those of epoch.rs.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
@@ -27,12 +26,11 @@ import cvxpy as cp
 import numpy as np
 import torch
 from cvxpylayers.torch import CvxpyLayer
-from peers import FIELDS, THREADS, summary
+from lines import BATCH, FIELDS, THREADS, TRAINING, summary, write
 from torch import nn
 from torch.nn import functional
 
-BATCH, REMEMBERED = 40, 40
-TRAINING, VALIDATION = 5_000, 1_000
+REMEMBERED, VALIDATION = 40, 1_000
 BUDGET = 0.2
 KEEP = 0.9
 MEMORY = 400
@@ -198,10 +196,7 @@ def main():
         row = {"case": "hostcp epoch", "n": BATCH, "m": REMEMBERED, "p": "1", "system": system, "set-up_ms": set_up}
         rows.append(row | timing | {"note": note})
         print(f"{system}: {timing['forward_ms']:.1f} ms a step: {note}", flush=True)
-    with open(flags.out, "w", newline="") as table:
-        writer = csv.DictWriter(table, FIELDS, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(flags.out, FIELDS, rows)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import csv
 import multiprocessing
 import os
 import queue
-import statistics
 import time
 import traceback
 from dataclasses import dataclass
@@ -33,16 +32,10 @@ import scipy.sparse as sp
 import torch
 from cvxpylayers.torch import CvxpyLayer
 from dqp import dQP
+from lines import FIELDS, THREADS, summary, write
 
-FIELDS = [
-    "case", "n", "m", "p", "system", "set-up_ms",
-    "forward_ms", "forward_low", "forward_high", "forward_repeats",
-    "backward_ms", "backward_low", "backward_high", "backward_repeats",
-    "objective", "gradient_error", "note",
-]  # fmt: skip
-THREADS = 2
-# The dense Hessian of the 128 x 256 case would take 8 GB.
-LARGEST_DENSE = 40
+# Beyond this the dense Hessian takes gigabytes, and a general solver minutes a call.
+SMALL = 40
 
 
 @dataclass
@@ -248,9 +241,13 @@ def quadratic(problem):
     return problem.p != "2" and problem.eps > 0
 
 
+def small(problem):
+    return problem.n <= SMALL
+
+
 def dense_is_possible(problem):
     """Half a minute to a minute a call at n = m = 40, p = 1; p = inf adds half as many inequalities again."""
-    return quadratic(problem) and problem.p == "1" and problem.n <= LARGEST_DENSE
+    return quadratic(problem) and problem.p == "1" and small(problem)
 
 
 def everything(problem):
@@ -268,23 +265,16 @@ def diffcp(method, **arguments):
 # Name, which problems, how to build. Tolerances are each system's default unless the name says otherwise.
 SYSTEMS = [
     ("cvxpylayers (SCS)", everything, diffcp("SCS")),
-    ("cvxpylayers (SCS at 1e-9)", everything, diffcp("SCS", eps=TIGHT, max_iters=100_000)),
+    ("cvxpylayers (SCS at 1e-9)", small, diffcp("SCS", eps=TIGHT, max_iters=100_000)),
     ("cvxpylayers (Clarabel)", everything, diffcp("Clarabel")),
-    ("cvxpylayers (Clarabel at 1e-9)", everything, diffcp("Clarabel", **TIGHT_CLARABEL)),
+    ("cvxpylayers (Clarabel at 1e-9)", small, diffcp("Clarabel", **TIGHT_CLARABEL)),
     ("Moreau", everything, moreau_layer),
-    ("Moreau at 1e-9", everything, lambda problem: moreau_layer(problem, TIGHT)),
+    ("Moreau at 1e-9", small, lambda problem: moreau_layer(problem, TIGHT)),
     ("dQP (Clarabel)", quadratic, lambda problem: dqp_layer(problem, 1e-6)),
     ("dQP (Clarabel at 1e-9)", quadratic, lambda problem: dqp_layer(problem, TIGHT)),
     ("QPLayer (ProxSuite)", dense_is_possible, qplayer),
     ("qpth", dense_is_possible, qpth_layer),
 ]
-
-
-def summary(samples):
-    """Median, quartiles and count, as ours.rs takes them."""
-    ordered = sorted(samples)
-    at = lambda share: ordered[int((len(ordered) - 1) * share + 0.5)]
-    return {"ms": statistics.median(ordered), "low": at(0.25), "high": at(0.75), "repeats": len(ordered)}
 
 
 def gradient_error(problem, gradient):
@@ -377,7 +367,7 @@ def main():
     with open(flags.folder / "cases.csv", newline="") as table:
         problems = [read(flags.folder, line) for line in csv.DictReader(table)]
     for problem in problems:
-        if flags.only not in (None, problem.name) or (flags.quick and problem.n > LARGEST_DENSE):
+        if flags.only not in (None, problem.name) or (flags.quick and problem.n > SMALL):
             continue
         for name, fits, build in SYSTEMS:
             if not fits(problem) or flags.system not in (None, name):
@@ -388,10 +378,7 @@ def main():
             rows.append({"case": problem.name, "n": problem.n, "m": problem.m, "p": problem.p, "system": name} | found)
             shown = [f"{found[key]:.4g}" for key in ("forward_ms", "backward_ms", "gradient_error") if key in found]
             print(f"{problem.name}: {name}: {' / '.join(shown) or found['note']}", flush=True)
-    with open(flags.out, "w", newline="") as table:
-        writer = csv.DictWriter(table, FIELDS, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(flags.out, FIELDS, rows)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
-from hostcp import BATCH, TRAINING
-from peers import FIELDS
+from lines import BATCH, FIELDS, TRAINING, write
 
 OURS = "gleaner"
 EPOCH = "hostcp epoch"
@@ -71,13 +70,6 @@ def show(rows):
             cells = f"{spread(row, 'forward'):30} {spread(row, 'backward'):30} {brief(number(row['set-up_ms']), 3):>9}"
             error = brief(number(row["gradient_error"]), 2)
             print(f"  {row['system']:{width}}  {cells} {error:>14} {row['ratio_to_ours']:>9}  {row['note']}".rstrip())
-
-
-def write(path, columns, rows):
-    with open(path, "w", newline="") as table:
-        writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def draw(path, rows):
