@@ -360,7 +360,7 @@ def main():
     parser.add_argument("--system", help="this system alone")
     flags = parser.parse_args()
     # At least three counted repeats; as many more as fit into `patience` seconds.
-    repeats, patience, limit = (10, 4, 30) if flags.quick else (30, 12, 120)
+    repeats, patience, limit = (10, 4, 30) if flags.quick else (30, 8, 90)
     log = flags.out.with_suffix(".log")
 
     rows = []

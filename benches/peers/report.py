@@ -56,7 +56,7 @@ def show(rows):
         first = lines[0]
         print(f"\n{case}: n = {first['n']}, m = {first['m']}; median ms (quartiles, repeats)")
         width = max(len(row["system"]) for row in lines)
-        if case == EPOCH:
+        if case.startswith(EPOCH):
             steps = TRAINING // BATCH
             for row in lines:
                 step = number(row["forward_ms"])
@@ -73,8 +73,8 @@ def show(rows):
 
 
 def draw(path, rows):
-    """Forward plus backward of every system, a panel a case with peers in it; both parts as one bar of their sum."""
-    rows = [row for row in rows if row["case"] != EPOCH and total(row)]
+    """Forward plus backward of every system, a panel a case with peers in it."""
+    rows = [row for row in rows if not row["case"].startswith(EPOCH) and total(row)]
     rows = [row for row in rows if number(row["backward_ms"]) is not None]
     cases = [case for case in dict.fromkeys(row["case"] for row in rows)
              if any(row["case"] == case and row["system"] != OURS for row in rows)]  # fmt: skip
@@ -86,24 +86,30 @@ def draw(path, rows):
     for panel, case in zip(panels[:, 0], cases, strict=True):
         lines = [row for row in rows if row["case"] == case][::-1]
         times = [total(row) for row in lines]
-        colours = ["#0072B2" if row["system"] == OURS else "#999999" for row in lines]
-        panel.barh([row["system"] for row in lines], times, color=colours, height=0.7)
+        colours = ["#0072B2" if row["system"] == OURS else "#555555" for row in lines]
+        # Dots, not bars: a logarithmic axis has no zero for a bar to start from.
+        panel.scatter(times, [row["system"] for row in lines], c=colours, s=36)
+        panel.set_ylim(-0.6, len(lines) - 0.4)
         for height, (row, time) in enumerate(zip(lines, times, strict=True)):
             error = brief(number(row["gradient_error"]), 1)
-            panel.text(time * 1.15, height, f"{time:.3g} ms, error {error}", va="center", fontsize=8)
+            panel.text(time * 1.3, height, f"{time:.3g} ms, error {error}", va="center", fontsize=8)
         first = lines[0]
-        smooth = "eps = 0" if case.endswith("eps0") else "eps = 0.1 median cost"
+        smooth = (
+            "eps = 0 (a linear program: the true gradient is zero)"
+            if case.endswith("eps0")
+            else "eps = 0.1 median cost"
+        )
         panel.set_title(f"n = {first['n']}, m = {first['m']}, p = {first['p']}, {smooth}", fontsize=10, loc="left")
         panel.set_xscale("log")
-        panel.grid(axis="x", which="major", color="#dddddd")
+        panel.grid(color="#dddddd")
         panel.set_axisbelow(True)
         panel.tick_params(labelsize=9)
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
     lowest, highest = panels[0, 0].get_xlim()
-    # Room for the numbers right of the longest bar.
+    # Room for the numbers right of the last dot.
     panels[0, 0].set_xlim(lowest / 2, highest * 20)
-    panels[-1, 0].set_xlabel("forward + backward, ms (log scale; shorter is better)")
+    panels[-1, 0].set_xlabel("forward + backward, ms (log scale; left is better); error: of the gradient")
     figure.savefig(path)
 
 
