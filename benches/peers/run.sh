@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Times this library and other differentiable layers on the same problems, one after the other.
+#
+#   benches/peers/run.sh [--quick] [--large]
+#
+# --quick: fewer repeats and the small problems only.
+# --large: also our own solver at sizes that no peer can take.
+#
+# DATA=DIR:       DIR holds cifar-10-batches-bin; noise images of the same shape without it.
+# PEERS_ENV=DIR:  the Python environment; made if it is not there. Default: target/gleaner/peers-env.
+#
+# Leaves target/gleaner/peers.csv, peers-spread.csv (quartiles, repeats, notes) and peers.svg.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+quick=()
+large=()
+for flag in "$@"; do
+    case "$flag" in
+    --quick) quick=(--quick) ;;
+    --large) large=(--large) ;;
+    *)
+        echo "usage: benches/peers/run.sh [--quick] [--large]" >&2
+        exit 2
+        ;;
+    esac
+done
+data=()
+if [[ -n "${DATA:-}" ]]; then data=(--data "$(realpath "$DATA")"); fi
+
+here=benches/peers
+out=target/gleaner
+work=$out/peers
+environment=${PEERS_ENV:-$out/peers-env}
+mkdir -p "$work"
+
+# The environment counts as made once everything is installed; half an installation is thrown away.
+stamp=$(cat "$here"/requirements*.txt | sha256sum)
+if [[ "$(cat "$environment/complete" 2>/dev/null || true)" != "$stamp" ]]; then
+    echo "installing the peers into $environment"
+    rm -rf "$environment"
+    python3 -m venv "$environment"
+    "$environment/bin/pip" install --quiet -r "$here/requirements.txt"
+    "$environment/bin/pip" install --quiet --no-deps -r "$here/requirements-without-dependencies.txt"
+    echo "$stamp" >"$environment/complete"
+fi
+
+# Both sides get two threads. candle reads the number of cores anew for every matrix product unless told.
+export RAYON_NUM_THREADS=2 OMP_NUM_THREADS=2
+# Peers run on the CPU, and with the OpenBLAS kernels that this processor deserves.
+export CUDA_VISIBLE_DEVICES=""
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+
+ours() { cargo bench --quiet --bench peers -- "$@"; }
+peer() {
+    local script=$1
+    shift
+    "$environment/bin/python" -W ignore "$here/$script" "$@"
+}
+
+cargo bench --quiet --bench peers --no-run
+ours write "$work"
+ours solve "$work" "$work/ours.csv" "${quick[@]}" "${large[@]}"
+peer peers.py "$work" "$work/peers.csv" "${quick[@]}"
+ours epoch "$work/ours-epoch.csv" "${data[@]}" "${quick[@]}"
+peer hostcp.py "$work/peers-epoch.csv" "${data[@]}" "${quick[@]}"
+peer report.py "$out" "$work/ours.csv" "$work/peers.csv" "$work/ours-epoch.csv" "$work/peers-epoch.csv"
