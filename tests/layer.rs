@@ -9,7 +9,8 @@ use common::{cases, norms};
 use gleaner::bridge::to_vec;
 use gleaner::learners::SeededWeights;
 use gleaner::program::{
-    Budget, BudgetRow, Norm, ProgramOptions, Regulariser, SelectionProgram, SolveOptions, Upstream,
+    Budget, BudgetRow, Multipliers, Norm, ProgramOptions, Regulariser, SelectionProgram,
+    SolveOptions, Upstream,
 };
 use gleaner::{
     BatchOutput, Distance, Error, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer,
@@ -454,6 +455,93 @@ fn the_layers_own_budget_serves_where_none_is_given() {
     let output = rows.forward(&costs, LayerInputs::default()).unwrap();
     assert_eq!(output.status.multipliers.budgets.len(), 2);
     assert!(values(&output.weights)[0] <= 0.1 + 1e-9);
+}
+
+/// Groups, row masses, limits of two budget rows, eps: the gradient of each against central differences, for
+/// a batch of two programs. 1e-6: a five-point stencil at 1e-4 on a program solved to rounding.
+#[test]
+fn gradients_reach_every_input_of_a_batch() {
+    let groups = [0, 0, 1, 2, 2, 1];
+    let rows = [
+        BudgetRow { coefficients: vec![1.0; 3], limit: 9.0 },
+        BudgetRow { coefficients: vec![2.0, 0.5, 1.0], limit: 9.0 },
+    ];
+    let tensors = [
+        uniform(&[2, 6, 10], 0.1, 2.0, 1),
+        uniform(&[2, 3], 0.02, 0.2, 2),
+        uniform(&[6], 0.8, 1.2, 3),
+        Tensor::new(&[[0.9f64, 0.85], [0.7, 0.65]], CPU).unwrap(),
+        Tensor::new(&[0.3f64, 0.25], CPU).unwrap(),
+    ];
+    for norm in [Norm::Two, Norm::Infinity] {
+        let layer = tight(norm, Smoothing::Quadratic(Scale::OfMedianCost(0.1)));
+        let run = |parts: [&Tensor; 5]| {
+            let inputs = LayerInputs {
+                column_costs: Some(parts[1]),
+                row_masses: Some(parts[2]),
+                budget: Some(parts[3]),
+                eps: Some(parts[4]),
+                budget_rows: Some(&rows),
+                groups: Some(&groups),
+                ..Default::default()
+            };
+            let output = layer.forward_batch(parts[0], inputs).unwrap();
+            for status in &output.statuses {
+                assert!(status.as_ref().unwrap().diagnostics.margin > 2e-3, "a kink is near");
+            }
+            assert_eq!(output.weights.dims(), [2, 3]);
+            loss(&output.assignment, &output.weights, 4)
+        };
+        let variables = tensors.each_ref().map(var);
+        let grads = run(variables.each_ref().map(|var| var.as_tensor())).backward().unwrap();
+        for (k, variable) in variables.iter().enumerate() {
+            let exact = gradient(&grads, variable);
+            for entry in 0..exact.len() {
+                let at = |by: f64| {
+                    let mut moved = values(&tensors[k]);
+                    moved[entry] += by;
+                    let moved = Tensor::from_vec(moved, tensors[k].shape(), CPU).unwrap();
+                    let mut parts = tensors.each_ref();
+                    parts[k] = &moved;
+                    run(parts).to_scalar::<f64>().unwrap()
+                };
+                let h = 1e-4;
+                let slope = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+                let error = (slope - exact[entry]).abs() / slope.abs().max(1.0);
+                assert!(error < 1e-6, "{norm:?} input {k} entry {entry}: {slope} {}", exact[entry]);
+            }
+        }
+    }
+}
+
+/// Starting from the multipliers of a similar program changes the way, not the answer.
+#[test]
+fn a_warm_start_is_shorter_and_ends_in_the_same_place() {
+    let layer = SelectionLayer::new(LayerOptions::default());
+    let points = uniform(&[30, 3], 0.0, 1.0, 5);
+    let costs = |shift: f64| {
+        let moved = (&points * (1.0 + shift)).unwrap();
+        Distance::SquaredEuclidean.between(&moved, &points).unwrap().unsqueeze(0).unwrap()
+    };
+    let run = |shift: f64, start: Option<&[Multipliers]>| {
+        let inputs = LayerInputs { start, ..Default::default() };
+        let mut output = layer.forward_batch(&costs(shift), inputs).unwrap();
+        (output.weights, output.statuses.pop().unwrap().unwrap())
+    };
+    let (_, before) = run(0.0, None);
+    let (cold, long) = run(1e-3, None);
+    let (warm, short) = run(1e-3, Some(&[before.multipliers]));
+    assert!(short.verdict.iterations < long.verdict.iterations);
+    // Both have a residual below 1e-10.
+    assert!(largest(values(&(cold - warm).unwrap())) < 1e-8);
+
+    let inputs = LayerInputs { start: Some(&[]), ..Default::default() };
+    let error = layer.forward_batch(&costs(0.0), inputs).unwrap_err();
+    assert!(matches!(error, Error::Shape { what: "starts", .. }), "{error}");
+    let short = Multipliers { rows: DVector::zeros(3), budgets: DVector::zeros(1) };
+    let inputs = LayerInputs { start: Some(&[short]), ..Default::default() };
+    let error = layer.forward_batch(&costs(0.0), inputs).unwrap().statuses.pop().unwrap();
+    assert!(matches!(error, Err(Error::Shape { .. })));
 }
 
 /// Gradient reaches what asks for it, whichever of the three inputs that is.

@@ -239,6 +239,12 @@ pub(super) fn margins(selection: &Selection, tolerance: f64) -> Margins {
             });
             continue;
         }
+        if program.norm == Norm::Infinity && tau <= LIVE {
+            // Without a price the weight is the largest entry: a tie for it is a kink.
+            let mut tops: Vec<f64> = entries().map(|e| z[e]).collect();
+            tops.sort_unstable_by(|a, b| b.total_cmp(a));
+            tops.windows(2).take(1).for_each(|two| note(two[0] - two[1]));
+        }
         for (i, j) in entries() {
             let (z, v) = (z[(i, j)], value(i, j) - floor);
             if z <= LIVE {
