@@ -1,11 +1,15 @@
 //! Semismooth Newton on the dual, with a homotopy in `eps`.
 //!
 //! ```text
-//! start      given multipliers, or nu meeting every row mass with all columns free and lambda = 0
+//! start      given multipliers, or a guess at the budget's and nu meeting every row mass at that price
 //! stages     eps_k from FIRST_EPS down to eps, tenfold a stage, loose but for the last
-//! step       M delta = eps (d_nu, d_lambda) over rows and tight budgets, lambda kept >= 0
-//! accept     sufficient increase of d, or a clearly smaller residual (near the end d is rounding)
+//! step       (M + damping) delta = eps (d_nu, d_lambda) over rows and tight budgets, lambda kept >= 0
+//! accept     sufficient increase of d, or a smaller residual (near the end d is rounding)
+//! damping    more after short steps, less after full ones
 //! ```
+//!
+//! Entries that can be live are listed in [`candidates`](super::candidates); [`system`](super::system)
+//! solves for the step.
 //!
 //! Reference for the method: L. Qi, J. Sun, *A nonsmooth version of Newton's method*, Mathematical
 //! Programming 58, 1993.
@@ -58,7 +62,11 @@ pub(super) fn solve(
         let (residual, tolerance) = newton.finish(options.tolerance, limit);
         if residual <= tolerance {
             let (point, system, steps) = newton.into_parts();
-            return Selection::from_dual(scaled, point, system, Method::Structured, steps);
+            let warm =
+                Selection::from_dual(scaled.clone(), point, system, Method::Structured, steps);
+            if warm.is_ok() {
+                return warm;
+            }
         }
     }
     let mut newton = Newton::cold(&scaled, eps.max(FIRST_EPS));
@@ -101,7 +109,7 @@ impl<'a> Newton<'a> {
         Self::start(scaled, candidates, nu, lambda, eps)
     }
 
-    /// From the multipliers of the program whose columns are all free.
+    /// From nothing.
     fn cold(scaled: &'a Scaled, eps: f64) -> Self {
         let mut candidates =
             if scaled.entropic() { Candidates::all(scaled) } else { Candidates::default() };
@@ -137,6 +145,10 @@ impl<'a> Newton<'a> {
 
     fn set_eps(&mut self, eps: f64) {
         self.eps = eps;
+        // The last scan may have been for a trial point that was turned down.
+        if !self.candidates.cover(self.point.nu.as_slice()) {
+            self.candidates.scan(self.scaled, self.point.nu.as_slice(), 0.0);
+        }
         self.point.evaluate(self.scaled, &self.candidates, eps);
         if self.scaled.entropic() {
             self.scale_rows();
