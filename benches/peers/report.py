@@ -35,6 +35,11 @@ def brief(value, digits=4):
     return "" if value is None else f"{value:.{digits}g}"
 
 
+def rounded(value):
+    """Three digits, never in powers of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def ratios(rows):
     ours = {row["case"]: total(row) for row in rows if row["system"] == OURS}
     for row in rows:
@@ -47,7 +52,7 @@ def spread(row, part):
     if value is None:
         return ""
     low, high = number(row[f"{part}_low"]), number(row[f"{part}_high"])
-    return f"{value:.3g} ({low:.3g}..{high:.3g}, {row[f'{part}_repeats']}x)"
+    return f"{rounded(value)} ({rounded(low)}..{rounded(high)}, {row[f'{part}_repeats']}x)"
 
 
 def show(rows):
@@ -92,7 +97,7 @@ def draw(path, rows):
         panel.set_ylim(-0.6, len(lines) - 0.4)
         for height, (row, time) in enumerate(zip(lines, times, strict=True)):
             error = brief(number(row["gradient_error"]), 1)
-            panel.text(time * 1.3, height, f"{time:.3g} ms, error {error}", va="center", fontsize=8)
+            panel.text(time * 1.3, height, f"{rounded(time)} ms, error {error}", va="center", fontsize=8)
         first = lines[0]
         smooth = (
             "eps = 0 (a linear program: the true gradient is zero)"
@@ -108,7 +113,7 @@ def draw(path, rows):
             panel.spines[side].set_visible(False)
     lowest, highest = panels[0, 0].get_xlim()
     # Room for the numbers right of the last dot.
-    panels[0, 0].set_xlim(lowest / 2, highest * 20)
+    panels[0, 0].set_xlim(lowest / 2, highest * 80)
     panels[-1, 0].set_xlabel("forward + backward, ms (log scale; left is better); error: of the gradient")
     figure.savefig(path)
 

@@ -49,6 +49,7 @@ fi
 export RAYON_NUM_THREADS=2 OMP_NUM_THREADS=2
 # Peers run on the CPU, and with the OpenBLAS kernels that this processor deserves.
 export CUDA_VISIBLE_DEVICES=""
+export PYTHONDONTWRITEBYTECODE=1
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
 ours() { cargo bench --quiet --bench peers -- "$@"; }
