@@ -104,7 +104,7 @@ pub fn weighted_gradient(
 /// The mean loss of a batch and its gradient, piece by piece: a validation set may be large, and the
 /// activations of all of it at once would neither fit a cache nor, perhaps, the memory.
 fn mean_gradient(learner: &dyn Learner, batch: &Batch) -> Result<(f64, Vec<Option<Tensor>>)> {
-    const PIECE: usize = 128;
+    const PIECE: usize = 64;
     let count = batch.indices.len();
     let mut total = 0.0;
     let mut gradient: Vec<Option<Tensor>> = vec![None; learner.variables().len()];
