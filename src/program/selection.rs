@@ -50,10 +50,10 @@ pub struct Diagnostics {
     pub margin: f64,
     /// `||M y - b|| / ||b||` of the adjoint solve; zero before a pullback.
     pub backward_residual: f64,
-    /// Smallest over largest pivot of the adjoint matrix; one before a pullback. Near zero (common with
-    /// p = inf, where rows hang together by one cap) the row multipliers are not unique: the gradients of
-    /// costs, column costs and budgets are still exact, that of row masses is one of several one-sided
-    /// ones.
+    /// An estimate of the smallest over the mean eigenvalue of the adjoint matrix (a few steps of inverse
+    /// iteration, or of conjugate gradients); one before a pullback. Near zero (common with p = inf, where
+    /// rows hang together by one cap) the row multipliers are not unique: the gradients of costs, column costs
+    /// and budgets are still exact, that of row masses is one of several one-sided ones.
     pub conditioning: f64,
 }
 
