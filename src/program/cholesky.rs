@@ -4,8 +4,11 @@
 //! which takes four finished columns at a time: half of a naive loop's memory traffic is gone, and nothing
 //! is allocated.
 
-/// Replaces the lower triangle of `a` (`size x size`) by `L` with `L L' = a`; `false` if a pivot is not
-/// positive (or not a number), which leaves `a` spoilt. `size^3 / 6` multiply-adds.
+use super::conjugate::dot;
+
+/// Replaces the lower triangle of `a` (`size x size`) by `L` with `L L' = a`, but its diagonal by the inverse
+/// of `L`'s, which is what solves need; `false` if a pivot is not positive (or not a number), which leaves
+/// `a` spoilt. `size^3 / 6` multiply-adds.
 pub(super) fn factor(a: &mut [f64], size: usize) -> bool {
     for j in 0..size {
         let (done, rest) = a.split_at_mut(j * size);
@@ -17,6 +20,7 @@ pub(super) fn factor(a: &mut [f64], size: usize) -> bool {
         }
         let inverse = 1.0 / pivot.sqrt();
         column.iter_mut().for_each(|x| *x *= inverse);
+        column[0] = inverse;
     }
     true
 }
@@ -42,18 +46,17 @@ fn subtract_products(done: &[f64], size: usize, j: usize, column: &mut [f64]) {
     }
 }
 
-/// Solves `L L' x = b` in place.
+/// Solves `L L' x = b` in place, `l` as [`factor`] leaves it.
 pub(super) fn solve(l: &[f64], size: usize, x: &mut [f64]) {
     for (j, column) in l.chunks_exact(size.max(1)).enumerate() {
         let (head, tail) = x[j..].split_at_mut(1);
-        head[0] /= column[j];
+        head[0] *= column[j];
         let known = head[0];
         tail.iter_mut().zip(&column[j + 1..]).for_each(|(x, l)| *x -= known * l);
     }
     for (j, column) in l.chunks_exact(size.max(1)).enumerate().rev() {
         let (head, tail) = x[j..].split_at_mut(1);
-        let known: f64 = tail.iter().zip(&column[j + 1..]).map(|(x, l)| x * l).sum();
-        head[0] = (head[0] - known) / column[j];
+        head[0] = (head[0] - dot(tail, &column[j + 1..])) * column[j];
     }
 }
 
