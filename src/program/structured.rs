@@ -193,7 +193,7 @@ impl<'a> Newton<'a> {
     fn rounding_floor(&self) -> f64 {
         let program = &self.scaled.program;
         let size = program.row_masses.amax().min(program.limits.min());
-        4.0 * f64::EPSILON * self.point.nu.amax().max(1.0) / (self.scaled.eps * size)
+        8.0 * f64::EPSILON * self.point.nu.amax().max(1.0) / (self.scaled.eps * size)
     }
 
     /// Newton steps until the residual is at most `tolerance`, the limit is reached or no step helps;
