@@ -1,31 +1,22 @@
 //! A small convolutional network for square images, made to be trained on a CPU.
 //!
-//! candle 0.11.1 convolves well forward, but its backward pass is a naive transposed convolution,
-//! several times the price of everything else. Here images stay channel-last and a convolution is
-//! one copy of all patches into a matrix (our own op, whose derivative is the copy back) and one
-//! matrix product, so that nearly all the work, backward too, is in the fast product.
-//!
+//! Images stay channel-last and are convolved by an operation of our own; see `convolution.rs`.
 //! Nothing in here has a wrong gradient in candle 0.11.1 (`max_pool2d` has): images are halved by
 //! strided convolution, and averaged at the end.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor, Var};
-use candle_nn::init::{DEFAULT_KAIMING_NORMAL, ZERO};
-use candle_nn::var_builder::VarBuilder;
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor, Var, WithDType};
 use candle_nn::{Linear, Module, linear};
-use rayon::prelude::*;
 
+use super::convolution::{Convolution, Number, Stage, slice};
 use super::{Learner, SeededWeights};
 use crate::error::{Error, Result};
 
-/// Zeros around the image, on each side.
-const PADDING: usize = 1;
-
-/// Kernel and stride of the three convolutions. With padding 1, stride 2 halves an even size exactly.
+/// The three convolutions. With their padding of 1, stride 2 halves an even size exactly.
 const STAGES: [Stage; 3] = [
-    Stage { kernel: 3, stride: 2 },
-    Stage { kernel: 3, stride: 2 },
-    Stage { kernel: 3, stride: 1 },
+    Stage { kernel: 3, stride: 2, relu: true },
+    Stage { kernel: 3, stride: 2, relu: true },
+    Stage { kernel: 3, stride: 1, relu: true },
 ];
 
 /// Shape of a [`Cnn`]. The default is CIFAR-10's: 3 x 32 x 32, 10 classes, widths 32, 64, 64.
@@ -133,9 +124,9 @@ impl Learner for Cnn {
         }
         let mut images = inputs.permute((0, 2, 3, 1))?;
         for convolution in &self.convolutions {
-            images = convolution.forward(&images)?.relu()?;
+            images = convolution.forward(&images)?;
         }
-        images.mean((1, 2))
+        average(&images)
     }
 
     fn head(&self, features: &Tensor) -> candle_core::Result<Tensor> {
@@ -147,71 +138,20 @@ impl Learner for Cnn {
     }
 }
 
-/// How a convolution moves over an image.
-#[derive(Clone, Copy, Debug)]
-struct Stage {
-    kernel: usize,
-    stride: usize,
+/// n x h x w x c to n x c.
+///
+/// candle 0.11.1 sums over other dimensions than the last one number at a time, working out where
+/// each belongs by division, at the price of a convolution.
+fn average(images: &Tensor) -> candle_core::Result<Tensor> {
+    let ours = images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64);
+    if ours { images.contiguous()?.apply_op1(Average) } else { images.mean((1, 2)) }
 }
 
-impl Stage {
-    /// Height or width after the convolution.
-    fn output(self, size: usize) -> usize {
-        (size + 2 * PADDING - self.kernel) / self.stride + 1
-    }
-}
+struct Average;
 
-#[derive(Clone, Debug)]
-struct Convolution {
-    /// outputs x inputs x kernel x kernel, as everywhere else.
-    weight: Tensor,
-    bias: Tensor,
-    stage: Stage,
-}
-
-impl Convolution {
-    fn new(
-        inputs: usize,
-        outputs: usize,
-        stage: Stage,
-        builder: &VarBuilder,
-    ) -> candle_core::Result<Self> {
-        let shape = (outputs, inputs, stage.kernel, stage.kernel);
-        let weight = builder.get_with_hints(shape, "weight", DEFAULT_KAIMING_NORMAL)?;
-        let bias = builder.get_with_hints(outputs, "bias", ZERO)?;
-        Ok(Self { weight, bias, stage })
-    }
-
-    /// n x h x w x inputs to n x h' x w' x outputs.
-    fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let ours = images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64);
-        let convolved = if ours { self.by_patches(images)? } else { self.by_candle(images)? };
-        convolved.broadcast_add(&self.bias)
-    }
-
-    fn by_patches(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let (n, height, width, _) = images.dims4()?;
-        let outputs = self.weight.dim(0)?;
-        let patches = images.contiguous()?.apply_op1(Unfold(self.stage))?;
-        // Rows in the order of a patch: down, right, channel.
-        let kernel = self.weight.permute((2, 3, 1, 0))?.reshape(((), outputs))?;
-        let shape = (n, self.stage.output(height), self.stage.output(width), outputs);
-        patches.matmul(&kernel)?.reshape(shape)
-    }
-
-    /// For devices and types our op does not know.
-    fn by_candle(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let images = images.permute((0, 3, 1, 2))?.contiguous()?;
-        images.conv2d(&self.weight, PADDING, self.stage.stride, 1, 1)?.permute((0, 2, 3, 1))
-    }
-}
-
-/// Images (n x h x w x c) to their patches, one a row: (n h' w') x (kernel kernel c), zeros outside.
-struct Unfold(Stage);
-
-impl CustomOp1 for Unfold {
+impl CustomOp1 for Average {
     fn name(&self) -> &'static str {
-        "unfold patches"
+        "average over the image"
     }
 
     fn cpu_fwd(
@@ -219,167 +159,37 @@ impl CustomOp1 for Unfold {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        fn run<T: Number>(images: &[T], pixels: usize, channels: usize) -> CpuStorage {
+            let share = <T as WithDType>::from_f64(1.0 / pixels as f64);
+            let mut averages = Vec::with_capacity(images.len() / pixels);
+            for image in images.chunks_exact(pixels * channels) {
+                let from = averages.len();
+                averages.resize(from + channels, T::zero());
+                for pixel in image.chunks_exact(channels) {
+                    averages[from..].iter_mut().zip(pixel).for_each(|(sum, &x)| *sum += x);
+                }
+                averages[from..].iter_mut().for_each(|sum| *sum *= share);
+            }
+            T::to_cpu_storage_owned(averages)
+        }
         let (n, height, width, channels) = layout.shape().dims4()?;
-        let grid = Grid { height, width, channels, stage: self.0 };
-        let range = contiguous(layout)?;
-        let patches = match storage {
-            CpuStorage::F32(images) => CpuStorage::F32(grid.unfold(&images[range])),
-            CpuStorage::F64(images) => CpuStorage::F64(grid.unfold(&images[range])),
-            other => candle_core::bail!("no patches of {:?}", other.dtype()),
+        let pixels = height * width;
+        let averages = match storage.dtype() {
+            DType::F32 => run::<f32>(slice(storage, layout)?, pixels, channels),
+            DType::F64 => run::<f64>(slice(storage, layout)?, pixels, channels),
+            other => candle_core::bail!("no average of {other:?}"),
         };
-        let shape = Shape::from((n * grid.patches_per_image(), grid.patch_len()));
-        Ok((patches, shape))
+        Ok((averages, Shape::from((n, channels))))
     }
 
     fn bwd(
         &self,
         images: &Tensor,
-        _patches: &Tensor,
+        _averages: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
-        let (_, height, width, channels) = images.dims4()?;
-        let grid = Grid { height, width, channels, stage: self.0 };
-        gradient.contiguous()?.apply_op1_no_bwd(&Fold(grid)).map(Some)
-    }
-}
-
-/// The transpose of [`Unfold`]: every number of a patch is added where it came from.
-struct Fold(Grid);
-
-impl CustomOp1 for Fold {
-    fn name(&self) -> &'static str {
-        "fold patches"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Self(grid) = self;
-        let range = contiguous(layout)?;
-        let n = layout.dims()[0] / grid.patches_per_image();
-        let images = match storage {
-            CpuStorage::F32(patches) => CpuStorage::F32(grid.fold(&patches[range])),
-            CpuStorage::F64(patches) => CpuStorage::F64(grid.fold(&patches[range])),
-            other => candle_core::bail!("no patches of {:?}", other.dtype()),
-        };
-        Ok((images, Shape::from((n, grid.height, grid.width, grid.channels))))
-    }
-}
-
-fn contiguous(layout: &Layout) -> candle_core::Result<std::ops::Range<usize>> {
-    match layout.contiguous_offsets() {
-        Some((from, to)) => Ok(from..to),
-        None => candle_core::bail!("patches need a contiguous tensor"),
-    }
-}
-
-/// Where patches lie in an image.
-#[derive(Clone, Copy)]
-struct Grid {
-    height: usize,
-    width: usize,
-    channels: usize,
-    stage: Stage,
-}
-
-impl Grid {
-    fn patches_per_image(self) -> usize {
-        self.stage.output(self.height) * self.stage.output(self.width)
-    }
-
-    fn patch_len(self) -> usize {
-        self.stage.kernel * self.stage.kernel * self.channels
-    }
-
-    fn image_len(self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    fn unfold<T: Copy + Default + Send + Sync>(self, images: &[T]) -> Vec<T> {
-        let per_image = self.patches_per_image() * self.patch_len();
-        let mut patches = vec![T::default(); images.len() / self.image_len() * per_image];
-        let pairs = patches.par_chunks_mut(per_image).zip(images.par_chunks(self.image_len()));
-        pairs.for_each(|(patches, image)| {
-            self.for_each_run(|patch, pixel, len| {
-                patches[patch..patch + len].copy_from_slice(&image[pixel..pixel + len]);
-            });
-        });
-        patches
-    }
-
-    /// One thread an image, so that the order of the sums, and with it every bit, is fixed.
-    fn fold<T>(self, patches: &[T]) -> Vec<T>
-    where
-        T: Copy + Default + Send + Sync + std::ops::AddAssign,
-    {
-        let per_image = self.patches_per_image() * self.patch_len();
-        let mut images = vec![T::default(); patches.len() / per_image * self.image_len()];
-        let pairs = images.par_chunks_mut(self.image_len()).zip(patches.par_chunks(per_image));
-        pairs.for_each(|(image, patches)| {
-            self.for_each_run(|patch, pixel, len| {
-                let part = &patches[patch..patch + len];
-                image[pixel..pixel + len].iter_mut().zip(part).for_each(|(sum, &x)| *sum += x);
-            });
-        });
-        images
-    }
-
-    /// Calls `act(start in the patches, start in the image, length)` for every run of numbers that
-    /// lie side by side in both: the part of one row of a patch that is inside the image.
-    fn for_each_run(self, mut act: impl FnMut(usize, usize, usize)) {
-        let Stage { kernel, stride } = self.stage;
-        let across = self.stage.output(self.width);
-        for down in 0..self.stage.output(self.height) {
-            // Rows and columns below count the padding.
-            for row in
-                (down * stride).max(PADDING)..(down * stride + kernel).min(self.height + PADDING)
-            {
-                for right in 0..across {
-                    let left = right * stride;
-                    let first = left.max(PADDING);
-                    let end = (left + kernel).min(self.width + PADDING);
-                    let in_patch = (row - down * stride) * kernel + first - left;
-                    let patch =
-                        (down * across + right) * self.patch_len() + in_patch * self.channels;
-                    let pixel = (row - PADDING) * self.width + first - PADDING;
-                    act(patch, pixel * self.channels, (end - first) * self.channels);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// candle's own convolution is an independent reference, for values and for both derivatives;
-    /// and it is what other devices run.
-    #[test]
-    fn patches_agree_with_candle() -> candle_core::Result<()> {
-        for stage in STAGES {
-            let (builder, weights) = SeededWeights::builder(3, DType::F64, &Device::Cpu);
-            let layer = Convolution::new(2, 5, stage, &builder)?;
-            let init = candle_nn::Init::Randn { mean: 0.0, stdev: 1.0 };
-            let images = builder.get_with_hints((3, 8, 8, 2), "images", init)?;
-            let upstream =
-                builder.get_with_hints((3, stage.output(8), stage.output(8), 5), "g", init)?;
-            let mut answers = Vec::new();
-            for convolved in [layer.by_patches(&images)?, layer.by_candle(&images)?] {
-                let gradients = (&convolved * &upstream)?.sum_all()?.backward()?;
-                let variables = weights.variables();
-                let of = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, v)| v);
-                let parts =
-                    [of("images"), of("weight")].map(|v| gradients.get(v.unwrap()).unwrap());
-                let all = [&convolved, parts[0], parts[1]].map(|t| t.flatten_all().unwrap());
-                answers.push(Tensor::cat(&all, 0)?.to_vec1::<f64>()?);
-            }
-            for (ours, theirs) in answers[0].iter().zip(&answers[1]) {
-                assert!((ours - theirs).abs() < 1e-12, "{stage:?}: {ours} against {theirs}");
-            }
-        }
-        Ok(())
+        let (n, height, width, channels) = images.dims4()?;
+        let share = (gradient / (height * width) as f64)?;
+        share.reshape((n, 1, 1, channels))?.broadcast_as(images.shape())?.contiguous().map(Some)
     }
 }

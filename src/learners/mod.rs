@@ -14,6 +14,7 @@
 //! [`SeededWeights`] is the cure: same seed, same weights, in one order.
 
 mod cnn;
+mod convolution;
 mod mlp;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,0 +1,642 @@
+//! Convolution of channel-last images, with its bias and ReLU, as one operation.
+//!
+//! candle 0.11.1 convolves well forward, but its backward pass is a naive transposed convolution,
+//! several times the price of everything else; and patches written out for a whole batch are
+//! memory that is touched once. Here a block of a few images at a time has its patches copied into
+//! the rows of a matrix small enough to stay in the cache, and matrix products do the work:
+//!
+//! ```text
+//! P  patches x (down right channel)    W  outputs x (down right channel)    b  outputs
+//!
+//! Y = relu(P W' + 1 b')
+//! G = dY where Y > 0:    dW = G' P,    db = G' 1,    dP = G W, added where the patches came from
+//! ```
+//!
+//! Blocks, and the order in which their sums are added, depend on shapes alone: every bit is the
+//! same for any number of threads.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Storage, Tensor, WithDType};
+use candle_nn::init::{DEFAULT_KAIMING_NORMAL, ZERO};
+use candle_nn::var_builder::VarBuilder;
+use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, RealField};
+use rayon::prelude::*;
+
+/// Zeros around the image, on each side.
+const PADDING: usize = 1;
+
+/// Bytes of patches in a block, if one image does not need more: they, and what the products pack,
+/// should fit a core's second-level cache.
+const BLOCK_BYTES: usize = 600 << 10;
+
+/// Sums over images are taken in at most so many parts, side by side, and then added up: more
+/// parts could use more threads, but each is a copy of the weights.
+const PARTS: usize = 16;
+
+/// How a convolution moves over an image, and what becomes of its values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stage {
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    /// Negative values become zero; their derivative, and that at exactly zero, is zero.
+    pub(super) relu: bool,
+}
+
+impl Stage {
+    /// Height or width after the convolution.
+    fn output(self, size: usize) -> usize {
+        (size + 2 * PADDING - self.kernel) / self.stride + 1
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Convolution {
+    /// outputs x inputs x kernel x kernel, as everywhere else.
+    weight: Tensor,
+    bias: Tensor,
+    stage: Stage,
+}
+
+impl Convolution {
+    pub(super) fn new(
+        inputs: usize,
+        outputs: usize,
+        stage: Stage,
+        builder: &VarBuilder,
+    ) -> candle_core::Result<Self> {
+        let shape = (outputs, inputs, stage.kernel, stage.kernel);
+        let weight = builder.get_with_hints(shape, "weight", DEFAULT_KAIMING_NORMAL)?;
+        let bias = builder.get_with_hints(outputs, "bias", ZERO)?;
+        Ok(Self { weight, bias, stage })
+    }
+
+    /// n x h x w x inputs to n x h' x w' x outputs.
+    pub(super) fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        let ours = images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64);
+        if ours { self.by_blocks(images) } else { self.by_candle(images) }
+    }
+
+    fn by_blocks(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        let weight = self.weight.permute((0, 2, 3, 1))?.contiguous()?;
+        images.contiguous()?.apply_op3(&weight, &self.bias.contiguous()?, Fused(self.stage))
+    }
+
+    /// For devices and types our op does not know.
+    fn by_candle(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        let images = images.permute((0, 3, 1, 2))?.contiguous()?;
+        let convolved = images.conv2d(&self.weight, PADDING, self.stage.stride, 1, 1)?;
+        let convolved = convolved.permute((0, 2, 3, 1))?.broadcast_add(&self.bias)?;
+        if self.stage.relu { convolved.relu() } else { Ok(convolved) }
+    }
+}
+
+/// Images (n x h x w x c), weight (outputs x kernel x kernel x c) and bias (outputs), all of them
+/// contiguous, to n x h' x w' x outputs.
+struct Fused(Stage);
+
+impl CustomOp3 for Fused {
+    fn name(&self) -> &'static str {
+        "convolution of channel-last images"
+    }
+
+    fn cpu_fwd(
+        &self,
+        images: &CpuStorage,
+        images_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        fn run<T: Number>(
+            sizes: Sizes,
+            [images, weight, bias]: [(&CpuStorage, &Layout); 3],
+        ) -> candle_core::Result<CpuStorage> {
+            let (images, weight) = (slice::<T>(images.0, images.1)?, slice(weight.0, weight.1)?);
+            let outputs = sizes.forward(images, weight, slice(bias.0, bias.1)?);
+            Ok(T::to_cpu_storage_owned(outputs))
+        }
+        let sizes = Sizes::new(self.0, images_layout.shape(), weight_layout.shape())?;
+        let all = [(images, images_layout), (weight, weight_layout), (bias, bias_layout)];
+        let outputs = match images.dtype() {
+            DType::F32 => run::<f32>(sizes, all)?,
+            DType::F64 => run::<f64>(sizes, all)?,
+            other => candle_core::bail!("no convolution of {other:?}"),
+        };
+        let (down, right) = sizes.patches();
+        Ok((outputs, Shape::from((images_layout.dims()[0], down, right, sizes.outputs))))
+    }
+
+    fn bwd(
+        &self,
+        images: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        outputs: &Tensor,
+        upstream: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let sizes = Sizes::new(self.0, images.shape(), weight.shape())?;
+        // Nothing waits for the derivative of what is not tracked, such as images from a data set.
+        let wanted = images.track_op();
+        let (on_images, on_weight, on_bias) = match images.dtype() {
+            DType::F32 => gradients::<f32>(sizes, [images, weight, outputs, upstream], wanted)?,
+            DType::F64 => gradients::<f64>(sizes, [images, weight, outputs, upstream], wanted)?,
+            other => candle_core::bail!("no convolution of {other:?}"),
+        };
+        Ok((on_images, Some(on_weight), Some(on_bias.reshape(bias.shape())?)))
+    }
+}
+
+/// Gradients of images (if wanted), weight and bias.
+fn gradients<T: Number>(
+    sizes: Sizes,
+    [images, weight, outputs, upstream]: [&Tensor; 4],
+    images_wanted: bool,
+) -> candle_core::Result<(Option<Tensor>, Tensor, Tensor)> {
+    let upstream = upstream.contiguous()?;
+    let [on_images, on_weight, on_bias] = {
+        let [images, weight, outputs, upstream] =
+            [images, weight, outputs, &upstream].map(Tensor::storage_and_layout);
+        let given = Given {
+            images: slice::<T>(cpu(&images.0)?, images.1)?,
+            weight: slice(cpu(&weight.0)?, weight.1)?,
+            outputs: slice(cpu(&outputs.0)?, outputs.1)?,
+            upstream: slice(cpu(&upstream.0)?, upstream.1)?,
+        };
+        sizes.backward(given, images_wanted)
+    };
+    let tensor = |numbers, shape: &Shape| Tensor::from_vec(numbers, shape, weight.device());
+    let on_images = if images_wanted { Some(tensor(on_images, images.shape())?) } else { None };
+    Ok((on_images, tensor(on_weight, weight.shape())?, tensor(on_bias, &sizes.outputs.into())?))
+}
+
+fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        other => candle_core::bail!("no convolution on {:?}", other.device()),
+    }
+}
+
+/// The numbers of a contiguous tensor.
+pub(super) fn slice<'a, T: WithDType>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&T::cpu_storage_as_slice(storage)?[from..to]),
+        None => candle_core::bail!("convolution needs contiguous tensors"),
+    }
+}
+
+/// Numbers that candle stores and nalgebra multiplies.
+pub(super) trait Number: RealField + WithDType {
+    /// Lends the calling thread's buffers. They stay with the thread, because memory fresh from the
+    /// system costs more than the copies made into it. `work` must not ask for them again.
+    fn with_scratch<R>(work: impl FnOnce(&mut Scratch<Self>) -> R) -> R;
+}
+
+macro_rules! number {
+    ($number:ty) => {
+        impl Number for $number {
+            fn with_scratch<R>(work: impl FnOnce(&mut Scratch<Self>) -> R) -> R {
+                thread_local! {
+                    static SCRATCH: RefCell<Scratch<$number>> = RefCell::default();
+                }
+                SCRATCH.with_borrow_mut(work)
+            }
+        }
+    };
+}
+
+number!(f32);
+number!(f64);
+
+/// Buffers for a block; what is in them at the start does not matter.
+#[derive(Default)]
+pub(super) struct Scratch<T> {
+    patches: Vec<T>,
+    /// Upstream gradient where the output is positive.
+    upstream: Vec<T>,
+}
+
+/// What a backward pass reads: row-major, and all but the weight by image.
+#[derive(Clone, Copy)]
+struct Given<'a, T> {
+    images: &'a [T],
+    weight: &'a [T],
+    outputs: &'a [T],
+    upstream: &'a [T],
+}
+
+impl<T> Given<'_, T> {
+    /// The same for the images in `range` only.
+    fn images(self, sizes: Sizes, range: Range<usize>) -> Self {
+        let of = |len: usize| range.start * len..range.end * len;
+        Self {
+            images: &self.images[of(sizes.image_len())],
+            outputs: &self.outputs[of(sizes.output_len())],
+            upstream: &self.upstream[of(sizes.output_len())],
+            ..self
+        }
+    }
+}
+
+/// One image, and where its patches lie.
+#[derive(Clone, Copy)]
+struct Sizes {
+    height: usize,
+    width: usize,
+    channels: usize,
+    outputs: usize,
+    stage: Stage,
+}
+
+impl Sizes {
+    fn new(stage: Stage, images: &Shape, weight: &Shape) -> candle_core::Result<Self> {
+        let (_, height, width, channels) = images.dims4()?;
+        let (outputs, ..) = weight.dims4()?;
+        Ok(Self { height, width, channels, outputs, stage })
+    }
+
+    /// How many patches lie below each other, and how many side by side.
+    fn patches(self) -> (usize, usize) {
+        (self.stage.output(self.height), self.stage.output(self.width))
+    }
+
+    fn patches_per_image(self) -> usize {
+        let (down, right) = self.patches();
+        down * right
+    }
+
+    fn patch_len(self) -> usize {
+        self.stage.kernel * self.stage.kernel * self.channels
+    }
+
+    fn image_len(self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    fn output_len(self) -> usize {
+        self.patches_per_image() * self.outputs
+    }
+
+    /// Images in a part, and in a block of that part.
+    fn part_and_block<T>(self, n: usize) -> (usize, usize) {
+        let part = n.div_ceil(PARTS).max(1);
+        let image_bytes = self.patches_per_image() * self.patch_len() * size_of::<T>();
+        let most = (BLOCK_BYTES / image_bytes.max(1)).max(1);
+        // Blocks of about one size.
+        (part, part.div_ceil(part.div_ceil(most)))
+    }
+
+    fn forward<T: Number>(self, images: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+        let n = images.len() / self.image_len();
+        let (_, block) = self.part_and_block::<T>(n);
+        let weight = DMatrixView::from_slice(weight, self.patch_len(), self.outputs).transpose();
+        let mut outputs = vec![T::zero(); n * self.output_len()];
+        let blocks = outputs.par_chunks_mut(block * self.output_len());
+        blocks.zip(images.par_chunks(block * self.image_len())).for_each(|(outputs, images)| {
+            T::with_scratch(|scratch| {
+                self.unfold(images, &mut scratch.patches);
+                self.multiply(&scratch.patches, &weight, outputs);
+            });
+            for row in outputs.chunks_exact_mut(self.outputs) {
+                row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+            }
+            if self.stage.relu {
+                // Not a maximum, which would turn NaN into an innocent zero.
+                outputs.iter_mut().for_each(|y| *y = if *y < T::zero() { T::zero() } else { *y });
+            }
+        });
+        outputs
+    }
+
+    // nalgebra's matrices are column-major: one made from the numbers of a row-major matrix is its
+    // transpose, so the three products below are written transposed. A view with strides may only be
+    // the second factor: as the first, nalgebra 0.34.2 writes past the end of narrow products.
+
+    /// Y' = W P'.
+    fn multiply<T: Number>(self, patches: &[T], weight: &DMatrix<T>, outputs: &mut [T]) {
+        let (len, rows) = (self.patch_len(), outputs.len() / self.outputs);
+        let patches = DMatrixView::from_slice(patches, len, rows);
+        let mut outputs = DMatrixViewMut::from_slice(outputs, self.outputs, rows);
+        outputs.gemm(T::one(), weight, &patches, T::zero());
+    }
+
+    /// dW' += P' G.
+    fn add_weight_gradient<T: Number>(self, patches: &[T], upstream: &[T], sum: &mut [T]) {
+        let (len, rows) = (self.patch_len(), upstream.len() / self.outputs);
+        let patches = DMatrixView::from_slice(patches, len, rows);
+        let upstream =
+            DMatrixView::from_slice_with_strides(upstream, rows, self.outputs, self.outputs, 1);
+        let mut sum = DMatrixViewMut::from_slice(sum, len, self.outputs);
+        sum.gemm(T::one(), &patches, &upstream, T::one());
+    }
+
+    /// dP' = W' G'.
+    fn patch_gradients<T: Number>(self, weight: &[T], upstream: &[T], patches: &mut [T]) {
+        let (len, rows) = (self.patch_len(), upstream.len() / self.outputs);
+        let weight = DMatrixView::from_slice(weight, len, self.outputs);
+        let upstream = DMatrixView::from_slice(upstream, self.outputs, rows);
+        let mut patches = DMatrixViewMut::from_slice(patches, len, rows);
+        patches.gemm(T::one(), &weight, &upstream, T::zero());
+    }
+
+    /// Gradients of images (empty unless wanted), weight and bias.
+    fn backward<T: Number>(self, given: Given<T>, images_wanted: bool) -> [Vec<T>; 3] {
+        let n = given.images.len() / self.image_len();
+        let (part, block) = self.part_and_block::<T>(n);
+        let length = if images_wanted { given.images.len() } else { 0 };
+        let mut on_images = vec![T::zero(); length];
+        let mut slots: Vec<&mut [T]> = on_images.chunks_mut(part * self.image_len()).collect();
+        slots.resize_with(n.div_ceil(part), || &mut []);
+        let parts: Vec<Vec<T>> = (slots.into_par_iter().enumerate())
+            .map(|(k, slot)| {
+                let given = given.images(self, k * part..n.min((k + 1) * part));
+                T::with_scratch(|scratch| self.part_backward(given, block, slot, scratch))
+            })
+            .collect();
+        let mut on_weight = sum_in_order(&parts, given.weight.len() + self.outputs);
+        let on_bias = on_weight.split_off(given.weight.len());
+        [on_images, on_weight, on_bias]
+    }
+
+    /// Sums over the images in `given` of the gradients of weight and bias, one behind the other.
+    /// The gradients of the images go to `on_images`, unless that is empty.
+    fn part_backward<T: Number>(
+        self,
+        given: Given<T>,
+        block: usize,
+        on_images: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) -> Vec<T> {
+        let Scratch { patches, upstream: positive } = scratch;
+        let n = given.images.len() / self.image_len();
+        let mut sums = vec![T::zero(); given.weight.len() + self.outputs];
+        let (on_weight, on_bias) = sums.split_at_mut(given.weight.len());
+        let mut slots = on_images.chunks_mut(block * self.image_len());
+        for from in (0..n).step_by(block) {
+            let given = given.images(self, from..n.min(from + block));
+            let mut upstream = given.upstream;
+            if self.stage.relu {
+                let pairs = given.upstream.iter().zip(given.outputs);
+                positive.clear();
+                positive.extend(pairs.map(|(&g, &y)| if y > T::zero() { g } else { T::zero() }));
+                upstream = positive;
+            }
+            for row in upstream.chunks_exact(self.outputs) {
+                on_bias.iter_mut().zip(row).for_each(|(sum, &g)| *sum += g);
+            }
+            self.unfold(given.images, patches);
+            self.add_weight_gradient(patches, upstream, on_weight);
+            if let Some(on_images) = slots.next() {
+                self.patch_gradients(given.weight, upstream, patches);
+                self.fold(patches, on_images);
+            }
+        }
+        sums
+    }
+
+    /// Images to their patches, one a row, with zeros where a patch is outside.
+    fn unfold<T: Number>(self, images: &[T], patches: &mut Vec<T>) {
+        let per_image = self.patches_per_image() * self.patch_len();
+        patches.resize(images.len() / self.image_len() * per_image, T::zero());
+        let pairs = patches.chunks_exact_mut(per_image).zip(images.chunks_exact(self.image_len()));
+        for (patches, image) in pairs {
+            self.for_each_row(|Row { row, inside, pixel }| {
+                let (before, after) = (row.start..inside.start, inside.end..row.end);
+                patches[before].fill(T::zero());
+                let len = inside.len();
+                patches[inside].copy_from_slice(&image[pixel..pixel + len]);
+                patches[after].fill(T::zero());
+            });
+        }
+    }
+
+    /// The transpose of unfolding: every number of a patch is added where it came from.
+    fn fold<T: Number>(self, patches: &[T], images: &mut [T]) {
+        let per_image = self.patches_per_image() * self.patch_len();
+        let pairs = images.chunks_exact_mut(self.image_len()).zip(patches.chunks_exact(per_image));
+        for (image, patches) in pairs {
+            self.for_each_row(|Row { inside, pixel, .. }| {
+                let sums = &mut image[pixel..pixel + inside.len()];
+                sums.iter_mut().zip(&patches[inside]).for_each(|(sum, &x)| *sum += x);
+            });
+        }
+    }
+
+    /// Calls `act` for every row of every patch of an image.
+    fn for_each_row(self, mut act: impl FnMut(Row)) {
+        let Stage { kernel, stride, .. } = self.stage;
+        let (down, right) = self.patches();
+        let mut start = 0;
+        for (down, right) in (0..down).flat_map(|down| (0..right).map(move |right| (down, right))) {
+            // Lines and columns of the image, counted with the padding.
+            let left = right * stride;
+            let (first, end) = (left.max(PADDING), (left + kernel).min(self.width + PADDING));
+            for line in down * stride..down * stride + kernel {
+                let row = start..start + kernel * self.channels;
+                start = row.end;
+                let at = |column: usize| row.start + (column - left) * self.channels;
+                let (inside, pixel) = if (PADDING..self.height + PADDING).contains(&line) {
+                    let pixel = (line - PADDING) * self.width + first - PADDING;
+                    (at(first)..at(end), pixel * self.channels)
+                } else {
+                    (row.end..row.end, 0)
+                };
+                act(Row { row, inside, pixel });
+            }
+        }
+    }
+}
+
+/// One row of a patch: numbers that lie side by side in the patch, and in the image as well.
+struct Row {
+    /// Where in the patches of the image.
+    row: Range<usize>,
+    /// The part of it that is not outside the image.
+    inside: Range<usize>,
+    /// Where in the image that part begins.
+    pixel: usize,
+}
+
+/// Adds up vectors of length `len`, each number in the order of `parts`.
+fn sum_in_order<T: Number>(parts: &[Vec<T>], len: usize) -> Vec<T> {
+    const CHUNK: usize = 4096;
+    let mut sums = vec![T::zero(); len];
+    sums.par_chunks_mut(CHUNK).enumerate().for_each(|(k, sums)| {
+        for part in parts {
+            sums.iter_mut().zip(&part[k * CHUNK..]).for_each(|(sum, &x)| *sum += x);
+        }
+    });
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+    use candle_nn::Init;
+
+    use super::super::SeededWeights;
+    use super::*;
+
+    const NORMAL: Init = Init::Randn { mean: 0.0, stdev: 1.0 };
+
+    fn stages() -> impl Iterator<Item = Stage> {
+        [1, 2]
+            .into_iter()
+            .flat_map(|stride| [false, true].map(|relu| Stage { kernel: 3, stride, relu }))
+    }
+
+    fn numbers(tensor: &Tensor) -> Vec<f64> {
+        tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+    }
+
+    /// A layer with a bias that is not zero, and images: channel-first in memory, as they come.
+    struct Case {
+        layer: Convolution,
+        images: Var,
+        upstream: Tensor,
+    }
+
+    impl Case {
+        fn new(stage: Stage, dims: [usize; 4], outputs: usize, dtype: DType) -> Self {
+            let [n, height, width, channels] = dims;
+            let (builder, _) = SeededWeights::builder(3, dtype, &Device::Cpu);
+            let mut layer = Convolution::new(channels, outputs, stage, &builder).unwrap();
+            layer.bias = builder.get_with_hints(outputs, "offset", NORMAL).unwrap();
+            let images = (n, channels, height, width);
+            let images = builder.get_with_hints(images, "images", NORMAL).unwrap();
+            let upstream = (n, stage.output(height), stage.output(width), outputs);
+            let upstream = builder.get_with_hints(upstream, "upstream", NORMAL).unwrap().detach();
+            Self { layer, images: Var::from_tensor(&images).unwrap(), upstream }
+        }
+
+        /// Outputs, and gradients of images, weight and bias.
+        fn answers(
+            &self,
+            convolve: impl Fn(&Convolution, &Tensor) -> candle_core::Result<Tensor>,
+        ) -> [Vec<f64>; 4] {
+            let images = self.images.permute((0, 2, 3, 1)).unwrap();
+            let outputs = convolve(&self.layer, &images).unwrap();
+            let sum = (&outputs * &self.upstream).unwrap().sum_all().unwrap();
+            let gradients = sum.backward().unwrap();
+            let of = |tensor: &Tensor| gradients.get(tensor).unwrap().clone();
+            [outputs, of(&self.images), of(&self.layer.weight), of(&self.layer.bias)]
+                .map(|tensor| numbers(&tensor))
+        }
+    }
+
+    /// candle's own convolution is an independent reference, for values and for all derivatives;
+    /// and it is what other devices run.
+    #[test]
+    fn blocks_agree_with_candle() {
+        // One image; parts of two and three images, the last one smaller; several blocks a part.
+        let sizes = [(1, 8, 2, 7), (17, 8, 2, 3), (37, 8, 9, 6), (35, 16, 32, 8)];
+        for (stage, (n, size, channels, outputs)) in
+            stages().flat_map(|stage| sizes.map(|sizes| (stage, sizes)))
+        {
+            let case = Case::new(stage, [n, size, size, channels], outputs, DType::F64);
+            let all = [Convolution::by_blocks, Convolution::by_candle];
+            let [ours, theirs] = all.map(|convolve| case.answers(convolve));
+            for (what, (ours, theirs)) in
+                ["outputs", "images", "weight", "bias"].into_iter().zip(ours.iter().zip(&theirs))
+            {
+                assert_eq!(ours.len(), theirs.len());
+                let largest = theirs.iter().fold(1.0, |largest: f64, x| largest.max(x.abs()));
+                for (ours, theirs) in ours.iter().zip(theirs) {
+                    let close = (ours - theirs).abs() < 1e-12 * largest;
+                    assert!(close, "{stage:?}, {n} images, {what}: {ours} against {theirs}");
+                }
+            }
+        }
+    }
+
+    /// Without ReLU the sum is linear in each of images, weight and bias, so that central
+    /// differences have no error but rounding's; with it, unless a sign changes within the step.
+    #[test]
+    fn gradients_match_finite_differences() {
+        for (stage, [height, width]) in
+            stages().flat_map(|stage| [[5, 4], [3, 7], [1, 1]].map(|size| (stage, size)))
+        {
+            let case = Case::new(stage, [3, height, width, 2], 6, DType::F64);
+            let [_, images, weight, bias] = case.answers(Convolution::forward);
+            let Case { layer, images: pixels, upstream } = &case;
+            for (what, tensor, gradient) in [
+                ("images", pixels.as_tensor(), images),
+                ("weight", &layer.weight, weight),
+                ("bias", &layer.bias, bias),
+            ] {
+                let start = numbers(tensor);
+                let at = |k: usize, step: f64| {
+                    let mut moved = start.clone();
+                    moved[k] += step;
+                    let moved = Tensor::from_vec(moved, tensor.shape(), &Device::Cpu).unwrap();
+                    let (mut layer, mut images) = (layer.clone(), pixels.as_tensor().clone());
+                    match what {
+                        "images" => images = moved,
+                        "weight" => layer.weight = moved,
+                        _ => layer.bias = moved,
+                    }
+                    let images = images.permute((0, 2, 3, 1)).unwrap();
+                    let sum = (layer.forward(&images).unwrap() * upstream).unwrap().sum_all();
+                    sum.unwrap().to_scalar::<f64>().unwrap()
+                };
+                for (k, got) in gradient.iter().enumerate() {
+                    let expected = (at(k, 1e-6) - at(k, -1e-6)) / 2e-6;
+                    let close = (got - expected).abs() < 1e-7;
+                    assert!(close, "{stage:?}, {what}[{k}]: {got} against {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_bit_is_the_same_for_any_number_of_threads() {
+        for stage in stages() {
+            let case = Case::new(stage, [83, 16, 16, 24], 16, DType::F32);
+            let [one, two, three] = [1, 2, 3].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| case.answers(Convolution::by_blocks))
+            });
+            assert!(one == two && one == three, "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn images_that_are_not_tracked_get_no_gradient() {
+        let case = Case::new(stages().last().unwrap(), [3, 8, 8, 2], 6, DType::F32);
+        let images = case.images.permute((0, 2, 3, 1)).unwrap().detach();
+        let sum = case.layer.forward(&images).unwrap().sum_all().unwrap();
+        let gradients = sum.backward().unwrap();
+        assert!(gradients.get(&case.layer.weight).is_some());
+        assert!(gradients.get(&images).is_none());
+    }
+
+    #[test]
+    fn relu_has_no_derivative_at_zero_and_lets_nan_through() {
+        let stage = Stage { kernel: 3, stride: 1, relu: true };
+        let case = Case::new(stage, [1, 4, 4, 1], 2, DType::F64);
+        case.images.set(&case.images.zeros_like().unwrap()).unwrap();
+        let layer = Convolution {
+            bias: Var::zeros(2, DType::F64, &Device::Cpu).unwrap().into_inner(),
+            ..case.layer.clone()
+        };
+        let images = case.images.permute((0, 2, 3, 1)).unwrap();
+        let gradients = layer.forward(&images).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(numbers(gradients.get(&layer.bias).unwrap()), [0.0, 0.0]);
+        let nan = (images * f64::NAN).unwrap();
+        assert!(numbers(&layer.forward(&nan).unwrap()).iter().all(|y| y.is_nan()));
+    }
+
+    #[test]
+    fn no_images_are_no_error() {
+        let case = Case::new(stages().last().unwrap(), [0, 8, 8, 2], 6, DType::F32);
+        let [outputs, images, weight, bias] = case.answers(Convolution::forward);
+        assert!(outputs.is_empty() && images.is_empty());
+        assert!(weight.iter().chain(&bias).all(|g| *g == 0.0));
+    }
+}
