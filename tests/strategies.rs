@@ -1,43 +1,106 @@
 //! One contract for all strategies, and cases solved by hand.
 
 use gleaner::strategies::{
-    Evidence, KCenter, LargestLoss, Random, SmallestLoss, Strategy as Selects, top,
+    Aum, ClassBalanced, CoverageCentric, Easiest, El2n, Entropy, Evidence, FacilityLocation,
+    Forgetting, Grand, GraphCut, Greedy, Herding, KCenter, LargestLoss, LeastConfidence,
+    LogDeterminant, Margin, Random, Score, Shares, Similarity, SmallestLoss, Strategy as Selects,
+    top,
 };
 use gleaner::{Error, Result};
 use proptest::prelude::*;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+type Row = (Box<dyn Selects>, &'static [&'static str]);
+
 /// Every strategy, and the evidence it cannot do without.
-const ALL: [(&dyn Selects, Option<&str>); 4] = [
-    (&Random, None),
-    (&KCenter, Some("features")),
-    (&LargestLoss, Some("losses")),
-    (&SmallestLoss, Some("losses")),
-];
+fn all() -> Vec<Row> {
+    let similarity = Similarity::Rbf { bandwidth: 0.8 };
+    let greedy = Greedy::Stochastic { epsilon: 0.2 };
+    let sampled = FacilityLocation { neighbours: 9, similarity, greedy };
+    let coverage = CoverageCentric::new(El2n, 0.2, 5).unwrap();
+    let equal = ClassBalanced::new(KCenter, Shares::Equal);
+    vec![
+        (Box::new(Random), &[]),
+        (Box::new(KCenter), &["features"]),
+        (Box::new(LargestLoss), &["losses"]),
+        (Box::new(SmallestLoss), &["losses"]),
+        (Box::new(LeastConfidence), &["probabilities"]),
+        (Box::new(Margin), &["probabilities"]),
+        (Box::new(Entropy), &["probabilities"]),
+        (Box::new(El2n), &["probabilities", "labels"]),
+        (Box::new(Grand), &["probabilities", "labels", "features"]),
+        (Box::new(Forgetting), &["history"]),
+        (Box::new(Aum), &["margins"]),
+        (Box::new(Easiest::new(Aum)), &["margins"]),
+        (Box::new(Herding), &["features"]),
+        (Box::new(FacilityLocation { neighbours: 4, ..Default::default() }), &["features"]),
+        (Box::new(ClassBalanced::new(sampled, Shares::Proportional)), &["features", "labels"]),
+        (Box::new(GraphCut::default()), &["features"]),
+        (Box::new(LogDeterminant::default()), &["features"]),
+        (Box::new(coverage), &["probabilities", "labels"]),
+        (Box::new(equal), &["features", "labels"]),
+        (Box::new(ClassBalanced::new(Forgetting, Shares::Proportional)), &["history", "labels"]),
+        (
+            Box::new(ClassBalanced::new(Grand, Shares::Equal)),
+            &["probabilities", "features", "labels"],
+        ),
+    ]
+}
+
+const KINDS: [&str; 6] = ["features", "losses", "probabilities", "labels", "history", "margins"];
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// Points on a coarse grid, so that ties and exact duplicates are common.
+/// Numbers on a coarse grid, so that ties and exact duplicates are common.
 struct Pool {
     features: Vec<f32>,
     width: usize,
     losses: Vec<f64>,
+    probabilities: Vec<f32>,
+    labels: Vec<u32>,
+    history: Vec<bool>,
+    margins: Vec<f32>,
 }
 
 impl Pool {
     fn draw(points: usize, width: usize, seed: u64) -> Self {
+        const EPOCHS: usize = 4;
         let mut rng = rng(seed);
         let features = (0..points * width).map(|_| rng.random_range(0..4) as f32).collect();
         let losses = (0..points).map(|_| f64::from(rng.random_range(0..6)) / 2.0).collect();
-        Self { features, width, losses }
+        let pairs: Vec<f32> = (0..points).map(|_| rng.random_range(0..5) as f32 / 4.0).collect();
+        Self {
+            features,
+            width,
+            losses,
+            probabilities: pairs.iter().flat_map(|p| [p * 0.5, 1.0 - p, p * 0.5]).collect(),
+            labels: (0..points).map(|_| rng.random_range(0..3)).collect(),
+            history: (0..EPOCHS * points).map(|_| rng.random()).collect(),
+            margins: (0..EPOCHS * points).map(|_| rng.random_range(-2..3) as f32).collect(),
+        }
     }
 
     fn evidence(&self) -> Evidence<'_> {
-        let evidence = Evidence::new(self.losses.len()).with_losses(&self.losses).unwrap();
-        evidence.with_features(&self.features, self.width).unwrap()
+        self.evidence_without("")
+    }
+
+    fn evidence_without(&self, missing: &str) -> Evidence<'_> {
+        let mut evidence = Evidence::new(self.losses.len());
+        for kind in KINDS.into_iter().filter(|kind| *kind != missing) {
+            evidence = match kind {
+                "features" => evidence.with_features(&self.features, self.width),
+                "losses" => evidence.with_losses(&self.losses),
+                "probabilities" => evidence.with_probabilities(&self.probabilities, 3),
+                "labels" => evidence.with_labels(&self.labels),
+                "history" => evidence.with_history(&self.history),
+                _ => evidence.with_margins(&self.margins),
+            }
+            .unwrap();
+        }
+        evidence
     }
 }
 
@@ -51,7 +114,7 @@ proptest! {
         let pool = Pool::draw(points, width, seed);
         let evidence = pool.evidence();
         let count = 1 + ((points - 1) as f64 * share).round() as usize;
-        for (strategy, _) in ALL {
+        for (strategy, _) in all() {
             let name = strategy.name();
             let chosen = strategy.select(&evidence, count, &mut rng(seed)).unwrap();
             prop_assert_eq!(chosen.len(), count, "{}", name);
@@ -106,7 +169,7 @@ proptest! {
 #[test]
 fn counts_nobody_can_choose_are_refused() {
     let pool = Pool::draw(5, 2, 0);
-    for (strategy, _) in ALL {
+    for (strategy, _) in all() {
         for count in [0, 6, usize::MAX] {
             let error = strategy.select(&pool.evidence(), count, &mut rng(0)).unwrap_err();
             let name = strategy.name();
@@ -116,19 +179,33 @@ fn counts_nobody_can_choose_are_refused() {
     }
 }
 
+/// One kind taken away at a time: every strategy needs what the table says, and nothing else.
 #[test]
 fn a_strategy_says_which_evidence_it_misses() {
-    for (strategy, needed) in ALL {
-        let outcome = strategy.select(&Evidence::new(5), 2, &mut rng(0));
-        match needed {
-            None => assert_eq!(outcome.unwrap().len(), 2),
-            Some(needed) => {
-                let error = outcome.unwrap_err();
-                assert!(matches!(error, Error::Unknown { .. }), "{error}");
-                let said = error.to_string();
-                assert!(said.contains(needed) && said.contains(strategy.name()), "{said}");
+    let pool = Pool::draw(12, 2, 4);
+    for (strategy, needed) in all() {
+        let name = strategy.name();
+        for kind in KINDS {
+            let outcome = strategy.select(&pool.evidence_without(kind), 2, &mut rng(0));
+            if !needed.contains(&kind) {
+                assert_eq!(outcome.expect(name).len(), 2, "{name} without {kind}");
+                continue;
             }
+            let error = outcome.expect_err(name);
+            assert!(matches!(error, Error::Unknown { .. }), "{name}: {error}");
+            // Of a strategy within another, the inner one may be the one that asks.
+            let said = error.to_string();
+            let asks = |part: &str| said.contains(&format!("{part} needs it"));
+            assert!(said.contains(kind) && (asks(name) || name.split(' ').any(asks)), "{said}");
         }
+    }
+}
+
+#[test]
+fn names_tell_strategies_apart() {
+    let names: Vec<String> = all().iter().map(|(strategy, _)| strategy.name().into()).collect();
+    for (k, name) in names.iter().enumerate() {
+        assert!(!names[..k].contains(name), "{name}");
     }
 }
 
@@ -139,14 +216,71 @@ fn evidence_is_checked_at_the_door() {
         assert!(matches!(error, Error::NotFinite { row: 1, column: 1, .. }), "{error}");
         let error = Evidence::new(2).with_losses(&[f64::from(bad), 1.0]).unwrap_err();
         assert!(matches!(error, Error::NotFinite { row: 0, column: 0, .. }), "{error}");
+        let error = Evidence::new(2).with_probabilities(&[0.5, 0.5, bad, 1.0], 2).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { row: 1, column: 0, .. }), "{error}");
+        let error = Evidence::new(2).with_margins(&[0.0, 1.0, 2.0, bad]).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { row: 1, column: 1, .. }), "{error}");
     }
     let shapes = [
+        Evidence::new(2).with_probabilities(&[1.0; 3], 1),
+        Evidence::new(2).with_probabilities(&[], 0),
+        Evidence::new(usize::MAX).with_probabilities(&[1.0], 2),
+        Evidence::new(2).with_labels(&[0; 3]),
+        Evidence::new(2).with_history(&[true; 3]),
+        Evidence::new(2).with_history(&[]),
+        Evidence::new(0).with_history(&[]),
+        Evidence::new(0).with_margins(&[1.0]),
+        Evidence::new(2).with_margins(&[1.0; 5]),
         Evidence::new(2).with_features(&[0.0; 5], 2),
         Evidence::new(2).with_features(&[], 0),
         Evidence::new(2).with_losses(&[0.0; 3]),
     ];
     for outcome in shapes {
         assert!(matches!(outcome.unwrap_err(), Error::Shape { .. }));
+    }
+    let ranges = [
+        Evidence::new(1).with_probabilities(&[1.1, -0.1], 2),
+        Evidence::new(1).with_probabilities(&[0.5, 0.498], 2),
+        Evidence::new(1).with_probabilities(&[0.5, 0.502], 2),
+        Evidence::new(1).with_labels(&[2]).and_then(|e| e.with_probabilities(&[0.5, 0.5], 2)),
+        Evidence::new(1).with_probabilities(&[0.5, 0.5], 2).and_then(|e| e.with_labels(&[2])),
+    ];
+    for outcome in ranges {
+        assert!(matches!(outcome.unwrap_err(), Error::OutOfRange { .. }));
+    }
+    assert!(Evidence::new(1).with_probabilities(&[0.5, 0.4995], 2).is_ok());
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let pool = Pool::draw(9, 2, 0);
+    let rbf = |bandwidth| FacilityLocation {
+        similarity: Similarity::Rbf { bandwidth },
+        ..Default::default()
+    };
+    let stochastic =
+        |epsilon| FacilityLocation { greedy: Greedy::Stochastic { epsilon }, ..Default::default() };
+    let cut = |trade_off| GraphCut { trade_off, ..Default::default() };
+    let refused: Vec<Box<dyn Selects>> = vec![
+        Box::new(rbf(0.0)),
+        Box::new(rbf(f64::NAN)),
+        Box::new(rbf(f64::INFINITY)),
+        Box::new(stochastic(0.0)),
+        Box::new(stochastic(f64::NAN)),
+        Box::new(FacilityLocation { neighbours: 0, ..Default::default() }),
+        Box::new(GraphCut { neighbours: 0, ..Default::default() }),
+        Box::new(cut(-1.0)),
+        Box::new(cut(f64::NAN)),
+        Box::new(LogDeterminant { ridge: 0.0 }),
+        Box::new(LogDeterminant { ridge: f64::NAN }),
+        Box::new(LogDeterminant { ridge: f64::INFINITY }),
+    ];
+    for (k, strategy) in refused.iter().enumerate() {
+        let error = strategy.select(&pool.evidence(), 2, &mut rng(0)).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { .. }), "{k}: {error}");
+    }
+    for (prune, strata) in [(1.0, 5), (-0.1, 5), (f64::NAN, 5), (0.1, 0)] {
+        assert!(CoverageCentric::new(Forgetting, prune, strata).is_err(), "{prune}, {strata}");
     }
 }
 
@@ -217,7 +351,11 @@ fn random_is_uniform() -> Result<()> {
 #[test]
 fn another_seed_is_another_choice() -> Result<()> {
     let pool = Pool::draw(200, 3, 0);
-    for (strategy, _) in &ALL[..2] {
+    let greedy = Greedy::Stochastic { epsilon: 0.2 };
+    let sampled = FacilityLocation { greedy, ..Default::default() };
+    let coverage = CoverageCentric::new(Aum, 0.1, 4)?;
+    let random: [&dyn Selects; 4] = [&Random, &KCenter, &sampled, &coverage];
+    for strategy in random {
         let choices: Vec<Vec<usize>> = (0..2)
             .map(|seed| strategy.select(&pool.evidence(), 20, &mut rng(seed)))
             .collect::<Result<_>>()?;
@@ -229,21 +367,232 @@ fn another_seed_is_another_choice() -> Result<()> {
 /// More points than one task takes, so that threads really share the work.
 #[test]
 fn the_number_of_threads_changes_nothing() {
+    let mut pool = Pool::draw(3000, 3, 9);
     let mut draw = rng(9);
-    let features: Vec<f32> = (0..5000 * 3).map(|_| draw.random()).collect();
-    let losses: Vec<f64> = (0..5000).map(|_| draw.random()).collect();
-    let evidence = Evidence::new(5000).with_features(&features, 3).unwrap();
-    let evidence = evidence.with_losses(&losses).unwrap();
-    for (k, (strategy, _)) in ALL.into_iter().enumerate() {
-        let [one, two] = [1, 2].map(|threads| {
+    pool.features.iter_mut().for_each(|x| *x += draw.random::<f32>());
+    let evidence = pool.evidence();
+    for k in 0..all().len() {
+        let [one, three] = [1, 3].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| ALL[k].0.select(&evidence, 50, &mut rng(1))).unwrap()
+            pool.install(|| all()[k].0.select(&evidence, 50, &mut rng(1))).unwrap()
         });
-        assert_eq!(one, two, "{}", strategy.name());
+        assert_eq!(one, three, "{}", all()[k].0.name());
     }
 }
 
 #[test]
 fn zeros_of_either_sign_tie() {
     assert_eq!(top(&[-0.0, 0.0], 2), [0, 1]);
+}
+
+#[test]
+fn uncertainty_by_hand() -> Result<()> {
+    let rows = [1.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.4, 0.3, 0.3, 0.6, 0.2, 0.2];
+    let evidence = Evidence::new(4).with_probabilities(&rows, 3)?;
+    // Largest probabilities 1, 0.5, 0.4, 0.6.
+    assert_eq!(LeastConfidence.select(&evidence, 4, &mut rng(0))?, [2, 1, 3, 0]);
+    // Margins 1, 0, 0.1, 0.4.
+    assert_eq!(Margin.select(&evidence, 4, &mut rng(0))?, [1, 2, 3, 0]);
+    // Entropies 0, 0.69, 1.09, 0.95.
+    assert_eq!(Entropy.select(&evidence, 4, &mut rng(0))?, [2, 3, 1, 0]);
+    assert_eq!(Easiest::new(Entropy).select(&evidence, 4, &mut rng(0))?, [0, 1, 3, 2]);
+    // With one class the margin is the whole probability.
+    assert_eq!(Margin.scores(&Evidence::new(1).with_probabilities(&[1.0], 1)?)?, [-1.0]);
+    Ok(())
+}
+
+/// What a softmax of logits 200, 0 underflows to must rank last, not first.
+#[test]
+fn entropy_is_finite_at_exact_zeros_and_ones() -> Result<()> {
+    let smallest = f32::from_bits(1);
+    let rows = [1.0, 0.0, -0.0, 1.0, smallest, 1.0, 0.5, 0.5];
+    let evidence = Evidence::new(4).with_probabilities(&rows, 2)?;
+    let scores = Entropy.scores(&evidence)?;
+    assert!(scores[0] == 0.0 && scores[1] == 0.0, "{scores:?}");
+    assert!(scores[2] > 0.0 && scores[2] < 1e-40, "{scores:?}");
+    assert!((scores[3] - 2f64.ln()).abs() < 1e-12, "{scores:?}");
+    assert_eq!(Entropy.select(&evidence, 4, &mut rng(0))?, [3, 2, 0, 1]);
+    Ok(())
+}
+
+#[test]
+fn forgetting_by_hand() -> Result<()> {
+    // Columns: forgotten twice, never right, never wrong, forgotten once, learned late.
+    let (r, w) = (true, false);
+    let history =
+        [r, w, r, w, w, /**/ w, w, r, r, w, /**/ r, w, r, w, r, /**/ w, w, r, w, r];
+    let evidence = Evidence::new(5).with_history(&history)?;
+    assert_eq!(Forgetting.scores(&evidence)?, [2.0, 4.0, 0.0, 1.0, 0.0]);
+    assert_eq!(Forgetting.select(&evidence, 5, &mut rng(0))?, [1, 0, 3, 2, 4]);
+    assert_eq!(Easiest::new(Forgetting).select(&evidence, 5, &mut rng(0))?, [2, 4, 3, 0, 1]);
+    // One epoch has no events, yet the wrong point comes first.
+    let once = Evidence::new(2).with_history(&[true, false])?;
+    assert_eq!(Forgetting.scores(&once)?, [0.0, 1.0]);
+    Ok(())
+}
+
+#[test]
+fn areas_under_the_margin_by_hand() -> Result<()> {
+    // Means 2, -3, 0.
+    let evidence = Evidence::new(3).with_margins(&[1.0, -2.0, 3.0, 3.0, -4.0, -3.0])?;
+    assert_eq!(Aum.scores(&evidence)?, [-2.0, 3.0, 0.0]);
+    assert_eq!(Aum.select(&evidence, 3, &mut rng(0))?, [1, 2, 0]);
+    assert_eq!(Easiest::new(Aum).select(&evidence, 3, &mut rng(0))?, [0, 2, 1]);
+    Ok(())
+}
+
+#[test]
+fn error_norms_by_hand() -> Result<()> {
+    // Errors (-0.5, 0.5), (1, -1) and (0, 0).
+    let evidence = Evidence::new(3).with_probabilities(&[0.5, 0.5, 1.0, 0.0, 1.0, 0.0], 2)?;
+    let evidence =
+        evidence.with_labels(&[0, 1, 0])?.with_features(&[2.0, 2.0, 0.0, 0.0, 7.0, 1.0], 2)?;
+    assert_eq!(El2n.scores(&evidence)?, [0.5f64.sqrt(), 2f64.sqrt(), 0.0]);
+    assert_eq!(El2n.select(&evidence, 3, &mut rng(0))?, [1, 0, 2]);
+    // Features of squared lengths 8, 0, 50, and one for the bias: 0.71 * 3, 1.41 * 1, 0.
+    assert_eq!(Grand.scores(&evidence)?, [0.5f64.sqrt() * 3.0, 2f64.sqrt(), 0.0]);
+    assert_eq!(Grand.select(&evidence, 3, &mut rng(0))?, [0, 1, 2]);
+    Ok(())
+}
+
+/// Central differences of the cross-entropy in every weight and bias of the last layer. Their error is
+/// about 1e-10 (`h^2` of truncation at `h = 1e-5`); features and probabilities in `f32` leave 1e-6.
+#[test]
+fn grand_is_the_norm_of_the_last_layers_gradient() -> Result<()> {
+    const CLASSES: usize = 3;
+    const WIDTH: usize = 2;
+    let probabilities = |parameters: &[f64], h: &[f32]| -> Vec<f64> {
+        let (weights, bias) = parameters.split_at(CLASSES * WIDTH);
+        let product =
+            |row: &[f64]| -> f64 { row.iter().zip(h).map(|(w, h)| w * f64::from(*h)).sum() };
+        let raised: Vec<f64> =
+            weights.chunks(WIDTH).zip(bias).map(|(row, b)| (product(row) + b).exp()).collect();
+        let total: f64 = raised.iter().sum();
+        raised.iter().map(|x| x / total).collect()
+    };
+    let mut rng = rng(11);
+    for _ in 0..20 {
+        let mut parameters: Vec<f64> =
+            (0..CLASSES * (WIDTH + 1)).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let h: Vec<f32> = (0..WIDTH).map(|_| rng.random_range(-2.0..2.0)).collect();
+        let label = rng.random_range(0..CLASSES);
+        let p: Vec<f32> = probabilities(&parameters, &h).iter().map(|p| *p as f32).collect();
+        let mut square = 0.0;
+        for k in 0..parameters.len() {
+            let kept = parameters[k];
+            let [up, down] = [1e-5, -1e-5].map(|step| {
+                parameters[k] = kept + step;
+                -probabilities(&parameters, &h)[label].ln()
+            });
+            parameters[k] = kept;
+            square += ((up - down) / 2e-5f64).powi(2);
+        }
+        let labels = [label as u32];
+        let evidence = Evidence::new(1).with_features(&h, WIDTH)?.with_labels(&labels)?;
+        let score = Grand.scores(&evidence.with_probabilities(&p, CLASSES)?)?[0];
+        assert!((score - square.sqrt()).abs() < 1e-6, "{score} against {}", square.sqrt());
+    }
+    Ok(())
+}
+
+#[test]
+fn herding_by_hand() -> Result<()> {
+    // On a line 0, 1, 2, 9 with mean 3. The nearest to 3 is 2; to 6 - 2 = 4 it is 1; to 9 - 3 = 6 it is
+    // 9, three away; then what is left.
+    let line = Evidence::new(4).with_features(&[0.0, 1.0, 2.0, 9.0], 1)?;
+    assert_eq!(Herding.select(&line, 4, &mut rng(0))?, [2, 1, 3, 0]);
+    let same = Evidence::new(3).with_features(&[7.0; 3], 1)?;
+    assert_eq!(Herding.select(&same, 3, &mut rng(0))?, [0, 1, 2]);
+    // Distances beyond the range of f32.
+    let huge = Evidence::new(3).with_features(&[f32::MAX, f32::MIN, 0.0], 1)?;
+    assert_eq!(Herding.select(&huge, 3, &mut rng(0))?.len(), 3);
+    Ok(())
+}
+
+/// Directions (1, 0), (0.6, 0.8), (0, 1): cosines 0.6 and 0.8 with the middle one, 0 between the axes.
+fn three_directions() -> Evidence<'static> {
+    Evidence::new(3).with_features(&[2.0, 0.0, 3.0, 4.0, 0.0, 9.0], 2).unwrap()
+}
+
+#[test]
+fn facility_location_by_hand() -> Result<()> {
+    // Alone 1.6, 2.4, 1.8; beside the middle one the axes add what it leaves: 0.4 and 0.2.
+    let lazy = FacilityLocation::default();
+    assert_eq!(lazy.select(&three_directions(), 3, &mut rng(0))?, [1, 0, 2]);
+    // A sample of all points is the same search.
+    let sampled = FacilityLocation { greedy: Greedy::Stochastic { epsilon: 1e-9 }, ..lazy };
+    assert_eq!(sampled.select(&three_directions(), 3, &mut rng(0))?, [1, 0, 2]);
+    // Opposite directions and the zero row stand for nobody else.
+    let apart = Evidence::new(3).with_features(&[1.0, -1.0, 0.0], 1)?;
+    assert_eq!(lazy.select(&apart, 3, &mut rng(0))?, [0, 1, 2]);
+    Ok(())
+}
+
+#[test]
+fn graph_cut_by_hand() -> Result<()> {
+    let choice = |trade_off| {
+        let strategy = GraphCut { trade_off, ..Default::default() };
+        strategy.select(&three_directions(), 3, &mut rng(0))
+    };
+    // Alone 3 * (1.6, 2.4, 1.8) - 1; then 3.8 - 1.2 = 2.6 against 4.4 - 1.6 = 2.8.
+    assert_eq!(choice(3.0)?, [1, 2, 0]);
+    // Diversity alone: the first, then the one at a right angle.
+    assert_eq!(choice(0.0)?, [0, 2, 1]);
+    Ok(())
+}
+
+#[test]
+fn log_determinant_by_hand() -> Result<()> {
+    // log 2 each alone; then log 1.5 for the same direction once more, log 2 for the other axis.
+    let strategy = LogDeterminant::default();
+    let evidence = Evidence::new(4).with_features(&[1.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 2.0], 2)?;
+    assert_eq!(strategy.select(&evidence, 4, &mut rng(0))?, [0, 3, 1, 2]);
+    Ok(())
+}
+
+#[test]
+fn coverage_prunes_the_hardest_and_serves_every_stratum() -> Result<()> {
+    let losses: Vec<f64> = (0..100).map(f64::from).collect();
+    let evidence = Evidence::new(100).with_losses(&losses)?;
+    let strategy = CoverageCentric::new(LargestLoss, 0.2, 10)?;
+    // 80 to 99 are pruned; the range 0 to 79 is cut into ten strata of eight losses, four from each.
+    let chosen = strategy.select(&evidence, 40, &mut rng(0))?;
+    let mut strata = [0; 10];
+    chosen.iter().for_each(|i| strata[i / 8] += 1);
+    assert_eq!(strata, [4; 10]);
+    // The beginning of the list covers the strata too.
+    let mut first: Vec<usize> = chosen[..10].iter().map(|i| i / 8).collect();
+    first.sort_unstable();
+    assert_eq!(first, (0..10).collect::<Vec<_>>());
+    // Where more are wanted than pruning leaves, fewer are pruned: the hardest ten are still out.
+    let chosen = strategy.select(&evidence, 90, &mut rng(0))?;
+    assert!(chosen.iter().all(|i| *i < 90));
+    // Equal scores are one stratum.
+    let same = Evidence::new(5).with_losses(&[3.0; 5])?;
+    assert_eq!(strategy.select(&same, 3, &mut rng(0))?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn classes_take_turns() -> Result<()> {
+    let labels = [7, 7, 2, 7, 7, 2, 9];
+    let losses = [1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 0.0];
+    // Columns of class 7: forgotten once, never right, learned at once, forgotten once.
+    let history: Vec<bool> = [[1, 0, 1, 1, 1, 0, 1], [0, 0, 1, 1, 0, 0, 1]]
+        .iter()
+        .flatten()
+        .map(|right| *right == 1)
+        .collect();
+    let evidence = Evidence::new(7).with_labels(&labels)?.with_losses(&losses)?;
+    let evidence = evidence.with_history(&history)?;
+    let choice = |strategy: &dyn Selects, count| strategy.select(&evidence, count, &mut rng(0));
+    // Classes 2, 7 and 9 have two, four points and one.
+    let equal = ClassBalanced::new(LargestLoss, Shares::Equal);
+    assert_eq!(choice(&equal, 4)?, [5, 1, 6, 4]);
+    assert_eq!(choice(&equal, 6)?, [5, 1, 6, 2, 4, 3]);
+    let fair = ClassBalanced::new(LargestLoss, Shares::Proportional);
+    assert_eq!(choice(&fair, 3)?, [5, 1, 4]);
+    let forgotten = ClassBalanced::new(Forgetting, Shares::Equal);
+    assert_eq!(choice(&forgotten, 7)?, [5, 1, 6, 2, 0, 4, 3]);
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
+use super::rows::{first_largest, squared_distance};
 use super::{Evidence, Strategy, check_count};
 use crate::error::Result;
 
@@ -18,7 +19,7 @@ use crate::error::Result;
 pub struct KCenter;
 
 impl Strategy for KCenter {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "k-center"
     }
 
@@ -46,29 +47,7 @@ impl Strategy for KCenter {
             );
             // A chosen point must not come again, even among exact duplicates at distance zero.
             nearest[next] = f32::NEG_INFINITY;
-            next = farthest(&nearest);
+            next = first_largest(&nearest);
         }
     }
-}
-
-/// Eight partial sums, so that the compiler can keep them in one register; the order of summation is
-/// fixed, so the result does not depend on threads.
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let mut sums = [0.0f32; LANES];
-    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
-    let rest: f32 = rest.map(|(a, b)| (a - b) * (a - b)).sum();
-    for (a, b) in a_lanes.zip(b_lanes) {
-        for lane in 0..LANES {
-            let difference = a[lane] - b[lane];
-            sums[lane] += difference * difference;
-        }
-    }
-    sums.iter().sum::<f32>() + rest
-}
-
-/// The first position of the maximum.
-fn farthest(values: &[f32]) -> usize {
-    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }

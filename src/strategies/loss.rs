@@ -2,7 +2,7 @@
 
 use rand::RngCore;
 
-use super::{Evidence, Strategy, check_count, top};
+use super::{Evidence, Score, Strategy, check_count, top};
 use crate::error::Result;
 
 /// The points with the largest loss: hard examples, and mislabelled ones. `O(N log N)`.
@@ -13,19 +13,16 @@ pub struct LargestLoss;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SmallestLoss;
 
-impl Strategy for LargestLoss {
-    fn name(&self) -> &'static str {
-        "largest-loss"
-    }
+impl Score for LargestLoss {
+    const NAME: &'static str = "largest-loss";
 
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
-        check_count(evidence, count)?;
-        Ok(top(evidence.losses(self.name())?, count))
+    fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
+        Ok(evidence.losses(Self::NAME)?.to_vec())
     }
 }
 
 impl Strategy for SmallestLoss {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "smallest-loss"
     }
 

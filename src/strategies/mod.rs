@@ -7,107 +7,83 @@
 //! | --- | --- | --- |
 //! | [`Random`] | a uniform sample | nothing |
 //! | [`KCenter`] | points far from one another | features |
-//! | [`LargestLoss`] | what the learner finds hardest | losses |
-//! | [`SmallestLoss`] | what the learner finds easiest | losses |
+//! | [`Herding`] | points whose mean is the mean of all | features |
+//! | [`FacilityLocation`] | points to which all others are similar | features |
+//! | [`GraphCut`] | points like the rest and unlike one another | features |
+//! | [`LogDeterminant`] | points that span a large volume | features |
+//! | [`LargestLoss`], [`SmallestLoss`] | what the learner finds hardest, easiest | losses |
+//! | [`LeastConfidence`], [`Margin`], [`Entropy`] | what the learner is unsure of | probabilities |
+//! | [`El2n`] | points with a large error | probabilities, labels |
+//! | [`Grand`] | points with a large gradient | probabilities, labels, features |
+//! | [`Forgetting`] | what the learner keeps forgetting | history |
+//! | [`Aum`] | what looks mislabelled all through training | margins |
+//! | [`Easiest`] | the other end of any score | its score's |
+//! | [`CoverageCentric`] | every degree of a score but the hardest | its score's |
+//! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
+//!
+//! A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
 //!
 //! # Adding a strategy
 //! 1. One file with one type and its docs: rule, cost, memory, paper.
-//! 2. `impl Strategy`: check the evidence it needs through the accessors, leave ties to [`top`].
+//! 2. `impl Strategy`: check the evidence it needs through the accessors, leave ties to [`top`]. A ranking
+//!    number: `impl Score`. A submodular function: the engines in `submodular.rs`.
 //! 3. Re-export it here and add its row to the table.
 //! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
 
+mod aum;
+mod class_balanced;
+mod coverage_centric;
+mod el2n;
+mod evidence;
+mod facility_location;
+mod forgetting;
+mod grand;
+mod graph_cut;
+mod herding;
 mod k_center;
+mod log_determinant;
 mod loss;
+mod neighbours;
 mod random;
+mod rows;
+mod score;
+mod shares;
+mod submodular;
+mod uncertainty;
 
 use rand::RngCore;
 
 use crate::error::{Error, Result};
 
+pub use aum::Aum;
+pub use class_balanced::{ClassBalanced, Shares};
+pub use coverage_centric::CoverageCentric;
+pub use el2n::El2n;
+pub use evidence::Evidence;
+pub use facility_location::FacilityLocation;
+pub use forgetting::Forgetting;
+pub use grand::Grand;
+pub use graph_cut::GraphCut;
+pub use herding::Herding;
 pub use k_center::KCenter;
+pub use log_determinant::LogDeterminant;
 pub use loss::{LargestLoss, SmallestLoss};
+pub use neighbours::Similarity;
 pub use random::Random;
-
-/// What a strategy may look at.
-#[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
-    points: usize,
-    features: Option<(&'a [f32], usize)>,
-    losses: Option<&'a [f64]>,
-}
-
-impl<'a> Evidence<'a> {
-    /// Nothing but the number of points.
-    pub fn new(points: usize) -> Self {
-        Self { points, features: None, losses: None }
-    }
-
-    /// With a row of `width` features a point, row-major.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if the length is not `points * width`, [`Error::NotFinite`] for NaN or infinity.
-    pub fn with_features(self, rows: &'a [f32], width: usize) -> Result<Self> {
-        if rows.len() != self.points * width || width == 0 {
-            return Err(Error::shape("features", (self.points, width), rows.len()));
-        }
-        if let Some(k) = rows.iter().position(|x| !x.is_finite()) {
-            let found = f64::from(rows[k]);
-            return Err(Error::NotFinite {
-                what: "features",
-                row: k / width,
-                column: k % width,
-                found,
-            });
-        }
-        Ok(Self { features: Some((rows, width)), ..self })
-    }
-
-    /// With a loss a point.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity.
-    pub fn with_losses(self, losses: &'a [f64]) -> Result<Self> {
-        if losses.len() != self.points {
-            return Err(Error::shape("losses", self.points, losses.len()));
-        }
-        if let Some(row) = losses.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NotFinite { what: "losses", row, column: 0, found: losses[row] });
-        }
-        Ok(Self { losses: Some(losses), ..self })
-    }
-
-    /// Number of points.
-    pub fn points(&self) -> usize {
-        self.points
-    }
-
-    fn features(&self, strategy: &'static str) -> Result<(&'a [f32], usize)> {
-        self.features.ok_or_else(|| missing(strategy, "features"))
-    }
-
-    fn losses(&self, strategy: &'static str) -> Result<&'a [f64]> {
-        self.losses.ok_or_else(|| missing(strategy, "losses"))
-    }
-}
-
-fn missing(strategy: &'static str, what: &str) -> Error {
-    Error::Unknown {
-        what: "evidence",
-        expected: format!("nothing of that kind, and {strategy} needs it"),
-        found: what.into(),
-    }
-}
+pub use score::{Easiest, Score};
+pub use submodular::Greedy;
+pub use uncertainty::{Entropy, LeastConfidence, Margin};
 
 /// A rule that chooses points.
 pub trait Strategy {
     /// Its name in tables.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// `count` different points, best first.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there are fewer points or `count` is zero, [`Error::Unknown`] for
-    /// missing evidence.
+    /// [`Error::OutOfRange`] if there are fewer points, `count` is zero or a setting is out of range,
+    /// [`Error::Unknown`] for missing evidence.
     fn select(
         &self,
         evidence: &Evidence,
@@ -126,7 +102,7 @@ pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
 }
 
 fn check_count(evidence: &Evidence, count: usize) -> Result<()> {
-    if count == 0 || count > evidence.points {
+    if count == 0 || count > evidence.points() {
         let rule = "between 1 and the number of points";
         return Err(Error::OutOfRange { what: "points to select", rule, found: count as f64 });
     }

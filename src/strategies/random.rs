@@ -10,7 +10,7 @@ use crate::error::Result;
 pub struct Random;
 
 impl Strategy for Random {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "random"
     }
 
