@@ -106,7 +106,8 @@ fn stochastic(
             free.swap(k, other);
         }
         let bound = |k: usize| Bound { gain: objective.gain(free[k]), point: free[k], round: k };
-        let Some(best) = (0..sample).into_par_iter().map(bound).max() else { break };
+        let bounds = (0..sample).into_par_iter().with_min_len(64).map(bound);
+        let Some(best) = bounds.max() else { break };
         free.swap_remove(best.round);
         objective.add(best.point);
         chosen.push(best.point);
