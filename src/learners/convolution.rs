@@ -30,7 +30,7 @@ const PADDING: usize = 1;
 
 /// Bytes of patches in a block, if one image does not need more: they, and what the products pack,
 /// should fit a core's second-level cache.
-const BLOCK_BYTES: usize = 600 << 10;
+const BLOCK_BYTES: usize = 300 << 10;
 
 /// Sums over images are taken in at most so many parts, side by side, and then added up: more
 /// parts could use more threads, but each is a copy of the weights.
