@@ -49,7 +49,7 @@ impl Loss {
 }
 
 fn tight_options(method: Method) -> SolveOptions {
-    SolveOptions { method, tolerance: 3e-14, ..Default::default() }
+    SolveOptions { method, tolerance: 1e-13, ..Default::default() }
 }
 
 /// Five-point central difference of the loss along one parameter.
