@@ -17,6 +17,7 @@
 //! 5. A test in `tests/datasets.rs` that writes a tiny copy, and one broken copy per way to be broken.
 
 pub mod cifar;
+mod source;
 pub mod synthetic;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,9 @@ use candle_core::{DType, Device, Tensor};
 use rand::{Rng, RngCore, seq::SliceRandom};
 
 use crate::error::{Error, Result};
+
+use source::check_indices;
+pub use source::{Part, Source};
 
 /// Points scanned at a time when inputs are checked, so that the check needs little memory.
 const CHECKED_AT_ONCE: usize = 1024;
@@ -175,16 +179,7 @@ impl Dataset {
     }
 
     fn rows(&self, indices: &[usize]) -> Result<(Tensor, Vec<u32>)> {
-        if indices.is_empty() {
-            return Err(Error::shape("indices", "at least one", 0));
-        }
-        if let Some(&outside) = indices.iter().find(|&&index| index >= self.len()) {
-            return Err(Error::OutOfRange {
-                what: "index of a point",
-                rule: "below the number of points",
-                found: outside as f64,
-            });
-        }
+        check_indices(indices, self.len())?;
         let ids: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
         let ids = Tensor::from_vec(ids, indices.len(), self.inputs.device())?;
         let labels = indices.iter().map(|&index| self.labels[index]).collect();

@@ -28,7 +28,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::datasets::Dataset;
+use crate::datasets::Source;
 use crate::error::{Error, Result};
 
 pub use cnn::{Cnn, CnnOptions};
@@ -72,6 +72,24 @@ pub trait Learner {
     /// The trainable variables with distinct names, in an order that never changes.
     fn variables(&self) -> &[(String, Var)];
 
+    /// What training changes without a gradient, such as the running means of batch normalisation,
+    /// under names that differ from those of the variables: a saved learner needs them too.
+    fn buffers(&self) -> &[(String, Var)] {
+        &[]
+    }
+
+    /// Where the variables live, and inputs must be.
+    fn device(&self) -> Device {
+        self.variables().first().map_or(Device::Cpu, |(_, variable)| variable.device().clone())
+    }
+
+    /// Inputs to logits as a training step sees them: a learner that behaves differently while it
+    /// is trained (batch normalisation) normalises with the batch and updates its buffers here.
+    /// [`Learner::logits`] unless overridden.
+    fn training_logits(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
+        self.logits(inputs)
+    }
+
     /// Inputs (n x …) to logits (n x classes).
     fn logits(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         self.head(&self.features(inputs)?)
@@ -90,6 +108,45 @@ pub trait Learner {
         let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let classes = logits.iter().enumerate().map(|(row, logits)| largest(row, logits));
         Ok(classes.collect::<Result<_>>()?)
+    }
+}
+
+/// So that a model can be picked at run time.
+impl Learner for Box<dyn Learner> {
+    fn features(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).features(inputs)
+    }
+
+    fn head(&self, features: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).head(features)
+    }
+
+    fn variables(&self) -> &[(String, Var)] {
+        (**self).variables()
+    }
+
+    fn buffers(&self) -> &[(String, Var)] {
+        (**self).buffers()
+    }
+
+    fn device(&self) -> Device {
+        (**self).device()
+    }
+
+    fn training_logits(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).training_logits(inputs)
+    }
+
+    fn logits(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).logits(inputs)
+    }
+
+    fn losses(&self, inputs: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).losses(inputs, labels)
+    }
+
+    fn predict(&self, inputs: &Tensor) -> candle_core::Result<Vec<u32>> {
+        (**self).predict(inputs)
     }
 }
 
@@ -134,17 +191,17 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> candle_core::Result<Te
 /// learner fails, for example on inputs of another shape or type than its own.
 pub fn accuracy_in_batches(
     learner: &dyn Learner,
-    data: &Dataset,
+    data: &dyn Source,
     batch_size: usize,
 ) -> Result<f64> {
     let mut right = 0;
-    for_each_batch(data, batch_size, |inputs, labels| {
+    for_each_batch(learner, data, batch_size, |inputs, labels| {
         let classes = learner.predict(inputs)?;
         expect_rows("predicted classes", labels.len(), &[classes.len()], 1)?;
         right += classes.iter().zip(labels).filter(|(class, label)| class == label).count();
         Ok(())
     })?;
-    Ok(right as f64 / data.len() as f64)
+    Ok(right as f64 / data.points() as f64)
 }
 
 /// Loss of every point of `data`, in its order.
@@ -153,11 +210,11 @@ pub fn accuracy_in_batches(
 /// As [`accuracy_in_batches`]; a loss that is not finite is returned as it is.
 pub fn losses_in_batches(
     learner: &dyn Learner,
-    data: &Dataset,
+    data: &dyn Source,
     batch_size: usize,
 ) -> Result<Vec<f64>> {
-    let mut all = Vec::with_capacity(data.len());
-    for_each_batch(data, batch_size, |inputs, labels| {
+    let mut all = Vec::with_capacity(data.points());
+    for_each_batch(learner, data, batch_size, |inputs, labels| {
         let labels = Tensor::new(labels, inputs.device())?;
         let losses = learner.losses(inputs, &labels)?.detach().to_device(&Device::Cpu)?;
         expect_rows("losses", labels.elem_count(), losses.dims(), 1)?;
@@ -173,11 +230,11 @@ pub fn losses_in_batches(
 /// As [`accuracy_in_batches`].
 pub fn features_in_batches(
     learner: &dyn Learner,
-    data: &Dataset,
+    data: &dyn Source,
     batch_size: usize,
 ) -> Result<Tensor> {
     let mut all = Vec::new();
-    for_each_batch(data, batch_size, |inputs, labels| {
+    for_each_batch(learner, data, batch_size, |inputs, labels| {
         // Detached at once: otherwise every batch would keep all its activations alive.
         let features = learner.features(inputs)?.detach();
         expect_rows("features", labels.len(), features.dims(), 2)?;
@@ -188,15 +245,18 @@ pub fn features_in_batches(
 }
 
 fn for_each_batch(
-    data: &Dataset,
+    learner: &dyn Learner,
+    data: &dyn Source,
     batch_size: usize,
     mut act: impl FnMut(&Tensor, &[u32]) -> Result<()>,
 ) -> Result<()> {
     if batch_size == 0 {
         return Err(Error::OutOfRange { what: "batch_size", rule: "at least 1", found: 0.0 });
     }
-    for (k, labels) in data.labels().chunks(batch_size).enumerate() {
-        act(&data.inputs().narrow(0, k * batch_size, labels.len())?, labels)?;
+    let everyone: Vec<usize> = (0..data.points()).collect();
+    for chunk in everyone.chunks(batch_size) {
+        let inputs = data.inputs_at(chunk)?.to_device(&learner.device())?;
+        act(&inputs, &data.labels()[chunk[0]..chunk[0] + chunk.len()])?;
     }
     Ok(())
 }
