@@ -103,6 +103,19 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A run's folder belongs to another configuration, or to another process.
+    #[error(
+        "{path}: this run has {expected}, found {found}; use the same settings or another folder",
+        path = path.display()
+    )]
+    Configuration {
+        /// The file that says so.
+        path: PathBuf,
+        /// What the run there has.
+        expected: String,
+        /// What was asked for.
+        found: String,
+    },
     /// A name was looked up and is not there.
     #[error("{what}: no {found:?}; there is {expected}")]
     Unknown {

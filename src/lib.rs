@@ -52,6 +52,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod checkpoint;
 pub mod comparison;
 pub mod datasets;
 pub mod distance;
@@ -65,6 +66,7 @@ pub mod optimiser;
 pub mod program;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod run;
 pub mod strategies;
 pub mod trainer;
 

@@ -4,11 +4,12 @@
 //! cannot be resumed exactly. Both update rules here are those of PyTorch 2, written out at
 //! [`OptimiserOptions`]. Schedules are left to the caller: [`Optimiser::set_learning_rate`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
 /// Name under which the learning rate is kept in the state.
@@ -376,16 +377,9 @@ impl Optimiser {
     /// # Errors
     /// [`Error::File`] or [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let state: HashMap<String, Tensor> = self.state()?.into_iter().collect();
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        candle_core::safetensors::save(&state, &partial).map_err(|error| {
-            let (expected, found) = ("a file that can be written".into(), error.to_string());
-            Error::File { path: path.to_path_buf(), expected, found }
-        })?;
-        std::fs::rename(&partial, path)
-            .map_err(|source| Error::Io { path: path.to_path_buf(), source })
+        let mut state = Checkpoint::new();
+        self.state()?.into_iter().for_each(|(name, tensor)| state.set(name, tensor));
+        state.save(path)
     }
 
     /// Reads what [`Optimiser::save`] wrote.
@@ -394,16 +388,7 @@ impl Optimiser {
     /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is not a safetensors file,
     /// and as [`Optimiser::load_state`]. After an error the state is as before.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let tensors =
-            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| {
-                let (expected, found) =
-                    ("optimiser state in safetensors form".into(), error.to_string());
-                Error::File { path: path.to_path_buf(), expected, found }
-            })?;
-        self.load_state(&tensors.into_iter().collect::<Vec<_>>())
+        self.load_state(&Checkpoint::load(path)?.into_tensors().into_iter().collect::<Vec<_>>())
     }
 }
 

@@ -13,9 +13,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("report", &[]),
     ("datasets", &[]),
-    ("optimiser", &[]),
+    ("checkpoint", &[]),
+    ("run", &["checkpoint"]),
+    ("optimiser", &["checkpoint"]),
     ("layer", &["program", "bridge"]),
-    ("learners", &["bridge", "datasets"]),
+    ("learners", &["bridge", "checkpoint", "datasets"]),
     ("strategies", &["program"]),
     ("evaluation", &["datasets", "learners", "optimiser", "metrics"]),
     (

@@ -17,7 +17,7 @@ mod cnn;
 mod convolution;
 mod mlp;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+use crate::checkpoint::Checkpoint;
 use crate::datasets::Source;
 use crate::error::{Error, Result};
 
@@ -408,17 +409,11 @@ pub fn copy_variables(from: &[(String, Var)], to: &[(String, Var)]) -> Result<()
 /// # Errors
 /// [`Error::File`] or [`Error::Io`] if the file cannot be written.
 pub fn save_variables(variables: &[(String, Var)], path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    let tensors: HashMap<&str, Tensor> = (variables.iter())
-        .map(|(name, variable)| (name.as_str(), variable.as_detached_tensor()))
-        .collect();
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    candle_core::safetensors::save(&tensors, &partial).map_err(|error| {
-        let (expected, found) = ("a file that can be written".into(), error.to_string());
-        Error::File { path: path.to_path_buf(), expected, found }
-    })?;
-    std::fs::rename(&partial, path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
+    let mut state = Checkpoint::new();
+    for (name, variable) in variables {
+        state.set(name, variable.as_detached_tensor());
+    }
+    state.save(path)
 }
 
 /// Sets `variables` to what [`save_variables`] wrote.
@@ -427,17 +422,11 @@ pub fn save_variables(variables: &[(String, Var)], path: impl AsRef<Path>) -> Re
 /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is not a safetensors file, and
 /// as [`copy_variables`]. After an error the variables are as before.
 pub fn load_variables(variables: &[(String, Var)], path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| {
-        let (expected, found) = ("variables in safetensors form".into(), error.to_string());
-        Error::File { path: path.to_path_buf(), expected, found }
-    })?;
+    let tensors = Checkpoint::load(path)?.into_tensors();
     set_variables(&tensors, variables)
 }
 
-fn set_variables(from: &HashMap<String, Tensor>, to: &[(String, Var)]) -> Result<()> {
+fn set_variables(from: &BTreeMap<String, Tensor>, to: &[(String, Var)]) -> Result<()> {
     let unknown = |found: &str, mut names: Vec<&str>| {
         names.sort_unstable();
         let (found, expected) = (found.to_string(), names.join(", "));
