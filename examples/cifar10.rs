@@ -12,9 +12,9 @@ use clap::Parser;
 use gleaner::comparison::{ComparisonOptions, Way};
 use gleaner::datasets::cifar::{CifarOptions, load};
 use gleaner::datasets::{flip_labels, stratified_split};
-use gleaner::evaluation::TrainingOptions;
 use gleaner::learners::{Cnn, CnnOptions};
 use gleaner::trainer::{ChooseOptions, CostFeatures, TrainerOptions};
+use gleaner::training::{Length, Recipe};
 use rand::SeedableRng;
 use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 
@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     let options = ComparisonOptions {
         ways: Way::ALL.to_vec(),
         fractions: vec![0.05, 0.1, 0.2],
-        training: TrainingOptions { steps: size.steps, ..Default::default() },
+        training: Recipe { length: Length::Steps(size.steps), ..Default::default() },
         trainer: TrainerOptions {
             warm_up: size.warm_up,
             cost_features: CostFeatures::Learner,

@@ -12,9 +12,9 @@ use candle_core::DType;
 use clap::Parser;
 use gleaner::comparison::{ComparisonOptions, Way};
 use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::evaluation::TrainingOptions;
 use gleaner::learners::{Mlp, MlpOptions};
 use gleaner::trainer::{ChooseOptions, TrainerOptions};
+use gleaner::training::{Length, Recipe};
 use rand::SeedableRng;
 use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 
@@ -49,13 +49,11 @@ fn main() -> Result<()> {
         ClusterOptions { near_duplicates: 0.0, ..Default::default() }
     };
     let (warm_up, trainer_steps) = if flags.quick { (300, 500) } else { (1000, 1700) };
+    let steps = if flags.quick { 300 } else { 600 };
     let options = ComparisonOptions {
         ways: Way::ALL.to_vec(),
         fractions: vec![0.05, 0.1, 0.2],
-        training: TrainingOptions {
-            steps: if flags.quick { 300 } else { 600 },
-            ..Default::default()
-        },
+        training: Recipe { length: Length::Steps(steps), ..Default::default() },
         trainer: TrainerOptions { warm_up, ..Default::default() },
         trainer_steps,
         trainer_batch: 48,
@@ -70,7 +68,7 @@ fn main() -> Result<()> {
         shape.classes,
         shape.validation,
         shape.test,
-        options.training.steps
+        steps
     );
     let learner = |seed| {
         let (inputs, classes) = (shape.dimensions, shape.classes);

@@ -194,7 +194,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         std::io::Write::write_all(&mut file, bytes)?;
         file.sync_all()
     });
-    written.map_err(|source| io_error(&partial, source))?;
+    written.map_err(|source| io_error(path, source))?;
     fs::rename(&partial, path).map_err(|source| io_error(path, source))
 }
 

@@ -9,11 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use crate::bridge::to_vec;
 use crate::datasets::{Dataset, shuffled_batches};
 use crate::error::Result;
-use crate::evaluation::{Diet, TrainingOptions, judge, train};
+
 use crate::learners::{Learner, features_in_batches, losses_in_batches};
 use crate::metrics::{average_precision, recall_at, roc_auc};
 use crate::strategies::{Evidence, KCenter, LargestLoss, Random, SmallestLoss, Strategy};
 use crate::trainer::{Amount, ChooseOptions, Heads, StepReport, Trainer, TrainerOptions};
+use crate::training::{Diet, Recipe, judge, train};
 
 /// Points of one forward pass where nothing is trained.
 const CHUNK: usize = 512;
@@ -113,7 +114,7 @@ pub struct ComparisonOptions {
     /// Sizes of the subsets.
     pub fractions: Vec<f64>,
     /// Training of every judged learner, and of the learner whose losses and features baselines use.
-    pub training: TrainingOptions,
+    pub training: Recipe,
     /// Joint training.
     pub trainer: TrainerOptions,
     /// Steps of joint training, warm-up included.

@@ -42,7 +42,8 @@
 //! | [`learners`], [`optimiser`] | models to train, and how | datasets |
 //! | [`trainer`] | joint training and the final choice | all of the above |
 //! | [`datasets`], [`metrics`], `report` | data in, numbers and pictures out | |
-//! | [`strategies`], [`evaluation`], [`comparison`] | rivals, judging, side by side | |
+//! | [`training`], [`checkpoint`], [`run`] | a learner by itself, and runs that survive a kill | learners |
+//! | [`strategies`], [`comparison`] | rivals, side by side | |
 //!
 //! # Features
 //! `report`: CSV tables and SVG charts. `cuda`, `cudnn`, `metal`, `accelerate`, `mkl`: passed on to candle.
@@ -57,7 +58,6 @@ pub mod comparison;
 pub mod datasets;
 pub mod distance;
 pub mod error;
-pub mod evaluation;
 pub mod layer;
 pub mod learners;
 pub mod memory;
@@ -69,6 +69,7 @@ pub mod report;
 pub mod run;
 pub mod strategies;
 pub mod trainer;
+pub mod training;
 
 pub use distance::Distance;
 pub use error::{Error, Result};

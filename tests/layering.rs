@@ -19,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("layer", &["program", "bridge"]),
     ("learners", &["bridge", "checkpoint", "datasets"]),
     ("strategies", &["program"]),
-    ("evaluation", &["datasets", "learners", "optimiser", "metrics"]),
+    ("training", &["checkpoint", "datasets", "learners", "optimiser"]),
     (
         "trainer",
         &["program", "bridge", "layer", "distance", "memory", "learners", "optimiser", "datasets"],
@@ -37,7 +37,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "layer",
             "learners",
             "strategies",
-            "evaluation",
+            "training",
             "trainer",
         ],
     ),

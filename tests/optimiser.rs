@@ -242,7 +242,7 @@ fn broken_files_are_named() {
     std::fs::write(&garbage, b"not a checkpoint").unwrap();
     assert!(matches!(optimiser.load(&garbage), Err(Error::File { path, .. }) if path == garbage));
     let nowhere = folder.path().join("no/such/folder");
-    assert!(matches!(optimiser.save(&nowhere), Err(Error::File { path, .. }) if path == nowhere));
+    assert!(matches!(optimiser.save(&nowhere), Err(Error::Io { path, .. }) if path == nowhere));
 }
 
 #[test]

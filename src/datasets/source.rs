@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Batch, Dataset};
+use super::{Batch, Dataset, check_labels};
 use crate::error::{Error, Result};
 
 /// Labelled points in a fixed order. Labels are in memory; inputs are made when asked for, so that
@@ -85,6 +85,19 @@ impl<'a> Part<'a> {
         check_indices(&indices, source.points())?;
         let labels = indices.iter().map(|&index| source.labels()[index]).collect();
         Ok(Self { source, indices, labels })
+    }
+
+    /// The same points with other labels, for example those that somebody just gave.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many labels as points, [`Error::OutOfRange`] if one is not
+    /// below the number of classes.
+    pub fn with_labels(self, labels: Vec<u32>) -> Result<Self> {
+        if labels.len() != self.indices.len() {
+            return Err(Error::shape("labels", self.indices.len(), labels.len()));
+        }
+        check_labels(&labels, self.source.classes())?;
+        Ok(Self { labels, ..self })
     }
 
     /// Positions in the source, in the order of this part.

@@ -426,7 +426,7 @@ pub fn load_variables(variables: &[(String, Var)], path: impl AsRef<Path>) -> Re
     set_variables(&tensors, variables)
 }
 
-fn set_variables(from: &BTreeMap<String, Tensor>, to: &[(String, Var)]) -> Result<()> {
+pub(crate) fn set_variables(from: &BTreeMap<String, Tensor>, to: &[(String, Var)]) -> Result<()> {
     let unknown = |found: &str, mut names: Vec<&str>| {
         names.sort_unstable();
         let (found, expected) = (found.to_string(), names.join(", "));

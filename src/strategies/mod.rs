@@ -90,6 +90,34 @@ pub trait Strategy {
         count: usize,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<usize>>;
+
+    /// The number a point is ranked by, larger first; `None` where points are chosen jointly.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for missing evidence.
+    fn ranking(&self, _evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        Ok(None)
+    }
+}
+
+/// So that strategies can be picked at run time and put into wrappers.
+impl Strategy for Box<dyn Strategy> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn select(
+        &self,
+        evidence: &Evidence,
+        count: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<usize>> {
+        (**self).select(evidence, count, rng)
+    }
+
+    fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        (**self).ranking(evidence)
+    }
 }
 
 /// Positions of the `count` largest scores, best first; equal scores keep the smaller position first.

@@ -29,6 +29,10 @@ impl<S: Score> Strategy for S {
         check_count(evidence, count)?;
         Ok(top(&self.scores(evidence)?, count))
     }
+
+    fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        self.scores(evidence).map(Some)
+    }
 }
 
 /// Keeps the points with the smallest scores, the easiest first.
@@ -60,5 +64,9 @@ impl<S: Score> Strategy for Easiest<S> {
         check_count(evidence, count)?;
         let negated: Vec<f64> = self.score.scores(evidence)?.iter().map(|score| -score).collect();
         Ok(top(&negated, count))
+    }
+
+    fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        Ok(Some(self.score.scores(evidence)?.iter().map(|score| -score).collect()))
     }
 }
