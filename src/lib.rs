@@ -64,6 +64,7 @@ pub mod memory;
 pub mod metrics;
 pub mod optimiser;
 pub mod program;
+pub mod proxy;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod run;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::checkpoint::{Checkpoint, io_error, unwritable, write_whole};
 use crate::error::{Error, Result};
@@ -36,16 +37,23 @@ pub type Configuration = BTreeMap<String, String>;
 /// ```
 #[derive(Debug)]
 pub struct Run {
-    /// None keeps nothing.
-    folder: Option<PathBuf>,
-    /// Held open: the system gives the lock back however the process ends.
-    _lock: Option<File>,
+    keep: Keep,
+}
+
+#[derive(Debug)]
+enum Keep {
+    Memory(Mutex<BTreeMap<String, Checkpoint>>),
+    /// The lock is held open: the system gives it back however the process ends.
+    Folder {
+        path: PathBuf,
+        _lock: File,
+    },
 }
 
 impl Run {
-    /// A run that keeps nothing and starts from the beginning.
-    pub fn unsaved() -> Self {
-        Self { folder: None, _lock: None }
+    /// A run that is kept in memory only, and gone with the process.
+    pub fn in_memory() -> Self {
+        Self { keep: Keep::Memory(Mutex::default()) }
     }
 
     /// Opens the run in `folder`, or starts one there.
@@ -72,7 +80,7 @@ impl Run {
             }
             Err(source) => return Err(io_error(&path, source)),
         }
-        Ok(Self { folder: Some(folder), _lock: Some(lock) })
+        Ok(Self { keep: Keep::Folder { path: folder, _lock: lock } })
     }
 
     /// What the stage of that name saved last, if anything.
@@ -80,9 +88,12 @@ impl Run {
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn load(&self, stage: &str) -> Result<Option<Checkpoint>> {
-        match self.path(stage) {
-            Some(path) if path.exists() => Checkpoint::load(path).map(Some),
-            _ => Ok(None),
+        match &self.keep {
+            Keep::Memory(states) => Ok(whole(states).get(stage).cloned()),
+            Keep::Folder { path, .. } => {
+                let path = path.join(file_name(stage));
+                if path.exists() { Checkpoint::load(path).map(Some) } else { Ok(None) }
+            }
         }
     }
 
@@ -91,18 +102,28 @@ impl Run {
     /// # Errors
     /// As [`Checkpoint::save`].
     pub fn save(&self, stage: &str, state: &Checkpoint) -> Result<()> {
-        match self.path(stage) {
-            Some(path) => state.save(path),
-            None => Ok(()),
+        match &self.keep {
+            Keep::Memory(states) => {
+                whole(states).insert(stage.to_string(), state.clone());
+                Ok(())
+            }
+            Keep::Folder { path, .. } => state.save(path.join(file_name(stage))),
         }
     }
+}
 
-    /// Letters, digits, dots and dashes stay; anything else would ask too much of a file system.
-    fn path(&self, stage: &str) -> Option<PathBuf> {
-        let plain = |c: char| if c.is_alphanumeric() || c == '.' { c } else { '-' };
-        let name: String = stage.chars().map(plain).collect();
-        Some(self.folder.as_ref()?.join(format!("{name}.safetensors")))
-    }
+fn whole(
+    states: &Mutex<BTreeMap<String, Checkpoint>>,
+) -> MutexGuard<'_, BTreeMap<String, Checkpoint>> {
+    // A panic elsewhere cannot leave the map half-changed: entries are inserted whole.
+    states.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Letters, digits and dots stay; anything else would ask too much of a file system.
+fn file_name(stage: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = stage.chars().map(plain).collect();
+    name + ".safetensors"
 }
 
 fn lock(folder: &Path) -> Result<File> {

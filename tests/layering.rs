@@ -25,6 +25,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["program", "bridge", "layer", "distance", "memory", "learners", "optimiser", "datasets"],
     ),
     (
+        "proxy",
+        &[
+            "checkpoint",
+            "datasets",
+            "learners",
+            "metrics",
+            "run",
+            "strategies",
+            "trainer",
+            "training",
+        ],
+    ),
+    (
         "comparison",
         &[
             "program",

@@ -25,6 +25,7 @@ pub struct Evidence<'a> {
     labels: Option<&'a [u32]>,
     history: Option<&'a [bool]>,
     margins: Option<&'a [f32]>,
+    remembered: Option<(&'a [f32], usize)>,
 }
 
 /// How far from one the probabilities of a point may sum: softmax in `f32` over many classes.
@@ -41,6 +42,7 @@ impl<'a> Evidence<'a> {
             labels: None,
             history: None,
             margins: None,
+            remembered: None,
         }
     }
 
@@ -116,6 +118,20 @@ impl<'a> Evidence<'a> {
         Ok(Self { margins: Some(margins), ..self })
     }
 
+    /// With the features of points that were kept before, a row of `width` each: what they cover need not
+    /// be chosen again. They are no candidates and have no index.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the length is a multiple of `width` and `width` that of the features, if
+    /// they are there; [`Error::NotFinite`] for NaN or infinity.
+    pub fn with_remembered(self, rows: &'a [f32], width: usize) -> Result<Self> {
+        check_table("remembered features", rows, rows.len() / width.max(1), width)?;
+        if let Some((_, found)) = self.features.filter(|(_, features)| *features != width) {
+            return Err(Error::shape("width of remembered features", found, width));
+        }
+        Ok(Self { remembered: Some((rows, width)), ..self })
+    }
+
     /// Number of points.
     pub fn points(&self) -> usize {
         self.points
@@ -152,6 +168,11 @@ impl<'a> Evidence<'a> {
         self.margins.ok_or_else(|| missing(strategy, "margins"))
     }
 
+    /// Rows of features of points kept before; none unless given.
+    pub fn remembered(&self) -> &'a [f32] {
+        self.remembered.map_or(&[], |(rows, _)| rows)
+    }
+
     /// The same about some of the points, in the order given.
     pub(super) fn part(&self, of: &[usize]) -> Part {
         let rows = |(rows, width)| (gather(rows, width, of), width);
@@ -163,6 +184,7 @@ impl<'a> Evidence<'a> {
             labels: self.labels.map(|labels| gather(labels, 1, of)),
             history: self.history.map(|right| gather_epochs(right, self.points, of)),
             margins: self.margins.map(|margins| gather_epochs(margins, self.points, of)),
+            remembered: self.remembered.map(|(rows, width)| (rows.to_vec(), width)),
         }
     }
 
@@ -186,6 +208,7 @@ pub(super) struct Part {
     labels: Option<Vec<u32>>,
     history: Option<Vec<bool>>,
     margins: Option<Vec<f32>>,
+    remembered: Option<(Vec<f32>, usize)>,
 }
 
 impl Part {
@@ -202,6 +225,7 @@ impl Part {
             labels: self.labels.as_deref(),
             history: self.history.as_deref(),
             margins: self.margins.as_deref(),
+            remembered: borrow(&self.remembered),
         }
     }
 }

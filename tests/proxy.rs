@@ -1,0 +1,236 @@
+//! Selection via proxy on small clusters: what is bought, what is compared, and what is never looked at.
+
+use std::collections::BTreeSet;
+
+use candle_core::{DType, Device};
+use gleaner::datasets::synthetic::{ClusterOptions, clusters};
+use gleaner::datasets::{Dataset, Source};
+use gleaner::learners::{Learner, Mlp, MlpOptions};
+use gleaner::proxy::{
+    ActiveLearning, CoreSet, CoreSetOptions, KnownLabels, Model, Oracle, Rounds, Stages, Task,
+    active_learning, core_set,
+};
+use gleaner::run::Run;
+use gleaner::strategies::{
+    Aum, Entropy, Forgetting, KCenter, LargestLoss, Margin, Random, Strategy,
+};
+use gleaner::training::{Length, Recipe};
+use gleaner::{Error, Result};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+struct Data {
+    pool: Dataset,
+    validation: Dataset,
+    test: Dataset,
+}
+
+impl Data {
+    fn new() -> Result<Self> {
+        let shape = ClusterOptions {
+            points: 200,
+            test: 100,
+            validation: 40,
+            dimensions: 4,
+            ..Default::default()
+        };
+        let made = clusters(&shape, &mut ChaCha8Rng::seed_from_u64(3))?;
+        Ok(Self { pool: made.train, validation: made.validation, test: made.test })
+    }
+
+    fn task(&self) -> Task<'_> {
+        Task { pool: &self.pool, validation: &self.validation, test: &self.test }
+    }
+}
+
+fn mlp(hidden: usize) -> impl Fn(u64) -> Result<Box<dyn Learner>> + Sync {
+    move |seed| {
+        let options = MlpOptions { inputs: 4, hidden: vec![hidden], classes: 5 };
+        Ok(Box::new(Mlp::new(&options, seed, DType::F32, &Device::Cpu)?))
+    }
+}
+
+type Build = dyn Fn(u64) -> Result<Box<dyn Learner>> + Sync;
+
+fn model<'a>(name: &str, build: &'a Build) -> Model<'a> {
+    let recipe = Recipe { length: Length::Epochs(6), batch: 32, ..Default::default() };
+    Model { name: name.into(), build, recipe }
+}
+
+fn strategies() -> Vec<Box<dyn Strategy>> {
+    vec![Box::new(Entropy), Box::new(Forgetting), Box::new(Aum), Box::new(KCenter)]
+}
+
+/// All but the seconds.
+fn rows(found: &CoreSet) -> Vec<(String, String, f64, u64)> {
+    let row = |o: &gleaner::proxy::Outcome| {
+        (o.strategy.clone(), o.chooser.clone(), o.fraction, o.error.to_bits())
+    };
+    found.outcomes.iter().map(row).collect()
+}
+
+#[test]
+fn a_target_that_is_its_own_proxy_chooses_what_the_proxy_chooses() -> Result<()> {
+    let (data, build) = (Data::new()?, mlp(12));
+    let twins = (&model("proxy", &build), &model("target", &build));
+    let options = CoreSetOptions { fractions: vec![0.2, 0.5], target_chooses: true };
+    let (run, mut heard) = (Run::in_memory(), 0);
+    let stages = Stages { run: &run, watch: &mut |_| heard += 1 };
+    let found = core_set(data.task(), twins, &strategies(), &options, 1, stages)?;
+    // Four strategies twice and two baselines at two fractions, and everything.
+    assert_eq!(found.outcomes.len(), (2 * 4 + 2) * 2 + 1);
+    let all = rows(&found);
+    let by = |chooser: &str| -> Vec<(String, f64, u64)> {
+        let own = all.iter().filter(|row| row.1 == chooser);
+        own.map(|(strategy, _, fraction, error)| (strategy.clone(), *fraction, *error)).collect()
+    };
+    assert_eq!(by("proxy"), by("target"));
+    assert_eq!(by("proxy").len(), 8);
+    for agreement in &found.agreements {
+        assert_eq!(agreement.proxy.len(), data.pool.len());
+        // Forgetting may say the same of all points of so easy a pool.
+        assert!(agreement.correlation.is_none_or(|rho| rho > 1.0 - 1e-12), "{agreement:?}");
+    }
+    assert!(found.outcomes.iter().all(|o| (0.0..=1.0).contains(&o.error)));
+    let needless = found.outcomes.iter().filter(|o| o.chooser.is_empty());
+    assert!(needless.clone().all(|o| o.seconds.training == 0.0));
+    assert_eq!(needless.count(), 5);
+    assert!(heard > 0);
+    // The same run again has everything already.
+    let stages = Stages { run: &run, watch: &mut |_| panic!("nothing is left to train") };
+    let again = core_set(data.task(), twins, &strategies(), &options, 1, stages)?;
+    assert_eq!(again, found);
+    Ok(())
+}
+
+#[test]
+fn a_core_set_depends_on_its_seed_and_on_nothing_else() -> Result<()> {
+    let data = Data::new()?;
+    let (small, large) = (mlp(4), mlp(16));
+    let options = CoreSetOptions { fractions: vec![0.3], target_chooses: false };
+    let once = |seed| -> Result<_> {
+        let run = Run::in_memory();
+        let stages = Stages { run: &run, watch: &mut |_| {} };
+        let models = (&model("small", &small), &model("large", &large));
+        Ok(rows(&core_set(data.task(), models, &strategies(), &options, seed, stages)?))
+    };
+    assert_eq!(once(1)?, once(1)?);
+    assert_ne!(once(1)?, once(2)?);
+    Ok(())
+}
+
+/// An oracle that counts, and answers from labels of its own.
+struct Counting<'a> {
+    labels: &'a [u32],
+    asked: Vec<usize>,
+}
+
+impl Oracle for Counting<'_> {
+    fn ask(&mut self, points: &[usize]) -> Result<Vec<u32>> {
+        self.asked.extend(points);
+        KnownLabels(self.labels).ask(points)
+    }
+}
+
+fn buy(
+    pool: &dyn Source,
+    data: &Data,
+    strategy: &dyn Strategy,
+    rounds: &Rounds,
+    oracle: &mut dyn Oracle,
+) -> Result<ActiveLearning> {
+    let (small, large) = (mlp(4), mlp(16));
+    let run = Run::in_memory();
+    let stages = Stages { run: &run, watch: &mut |_| {} };
+    let task = Task { pool, ..data.task() };
+    let models = (&model("small", &small), &model("large", &large));
+    active_learning(task, models, strategy, rounds, oracle, 7, stages)
+}
+
+#[test]
+fn every_label_is_bought_once_and_none_is_peeked_at() -> Result<()> {
+    let data = Data::new()?;
+    // The pool as the buyer sees it: its labels are wrong, the oracle's are right.
+    let blank = data.pool.clone().with_labels(vec![0; data.pool.len()])?;
+    let rounds = Rounds { evaluate: vec![0, 2], ..Rounds::equal(20, 15, 3) };
+    for strategy in [&Entropy as &dyn Strategy, &KCenter, &Margin, &Random] {
+        let mut oracle = Counting { labels: data.pool.labels(), asked: Vec::new() };
+        let found = buy(&blank, &data, strategy, &rounds, &mut oracle)?;
+        let distinct: BTreeSet<_> = oracle.asked.iter().collect();
+        assert_eq!((oracle.asked.len(), distinct.len()), (65, 65), "{}", strategy.name());
+        assert_eq!(found.bought, oracle.asked);
+        let truth: Vec<u32> = found.bought.iter().map(|k| data.pool.labels()[*k]).collect();
+        assert_eq!(found.labels, truth);
+        let budgets: Vec<_> = found.rounds.iter().map(|r| (r.round, r.budget)).collect();
+        assert_eq!(budgets, [(0, 20), (2, 50)]);
+        // The same from a pool that shows its labels.
+        let open = buy(&data.pool, &data, strategy, &rounds, &mut KnownLabels(data.pool.labels()))?;
+        assert_eq!(open.bought, found.bought, "{}", strategy.name());
+        let errors = |found: &ActiveLearning| -> Vec<u64> {
+            found.rounds.iter().map(|round| round.error.to_bits()).collect()
+        };
+        assert_eq!(errors(&open), errors(&found));
+        let trained = found.rounds[1].seconds.training > 0.0;
+        assert_eq!(trained, strategy.name() != "random");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_warm_proxy_goes_on_from_the_round_before() -> Result<()> {
+    let data = Data::new()?;
+    let mut known = KnownLabels(data.pool.labels());
+    let cold = Rounds::equal(20, 15, 3);
+    let warm = Rounds { warm: true, ..cold.clone() };
+    let cold = buy(&data.pool, &data, &Margin, &cold, &mut known)?;
+    let warm = buy(&data.pool, &data, &Margin, &warm, &mut known)?;
+    assert_eq!(cold.bought[..35], warm.bought[..35], "the first proxy is fresh either way");
+    assert_ne!(cold.bought[35..], warm.bought[35..]);
+    Ok(())
+}
+
+/// Answers with one label too few, or with a class that does not exist.
+struct Wrong(Vec<u32>);
+
+impl Oracle for Wrong {
+    fn ask(&mut self, _: &[usize]) -> Result<Vec<u32>> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn nonsense_is_refused() -> Result<()> {
+    let data = Data::new()?;
+    let mut known = KnownLabels(data.pool.labels());
+    let rounds = Rounds::equal(20, 10, 2);
+    // Strategies that need labels have no place where labels are bought.
+    for strategy in [&LargestLoss as &dyn Strategy, &Forgetting, &Aum] {
+        let refused = buy(&data.pool, &data, strategy, &rounds, &mut known);
+        assert!(matches!(refused, Err(Error::Unknown { .. })), "{}", strategy.name());
+    }
+    let broken = [
+        Rounds::equal(0, 10, 2),
+        Rounds::equal(20, 0, 2),
+        Rounds::equal(20, 100, 2),
+        Rounds { evaluate: vec![3], ..rounds.clone() },
+        Rounds::equal(usize::MAX, 2, 1),
+    ];
+    for rounds in &broken {
+        let refused = buy(&data.pool, &data, &Entropy, rounds, &mut known);
+        assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{rounds:?}");
+    }
+    let few = buy(&data.pool, &data, &Entropy, &rounds, &mut Wrong(vec![0; 19]));
+    assert!(matches!(few, Err(Error::Shape { .. })));
+    let stranger = buy(&data.pool, &data, &Entropy, &rounds, &mut Wrong(vec![99; 20]));
+    assert!(matches!(stranger, Err(Error::OutOfRange { .. })));
+
+    let build = mlp(4);
+    let models = (&model("a", &build), &model("b", &build));
+    for fractions in [vec![], vec![0.0], vec![0.5, 1.5], vec![f64::NAN]] {
+        let run = Run::in_memory();
+        let stages = Stages { run: &run, watch: &mut |_| {} };
+        let options = CoreSetOptions { fractions, target_chooses: false };
+        assert!(core_set(data.task(), models, &[], &options, 0, stages).is_err(), "{options:?}");
+    }
+    Ok(())
+}
