@@ -212,10 +212,11 @@ fn gradients<T: Number>(
     Ok((on_images, tensor(on_weight, weight.shape())?, tensor(on_bias, &biases)?))
 }
 
-fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
+/// The storage of a tensor that our ops have taken on.
+pub(super) fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
     match storage {
         Storage::Cpu(storage) => Ok(storage),
-        other => candle_core::bail!("no convolution on {:?}", other.device()),
+        other => candle_core::bail!("an operation of the CPU on {:?}", other.device()),
     }
 }
 
@@ -226,7 +227,7 @@ pub(super) fn slice<'a, T: WithDType>(
 ) -> candle_core::Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&T::cpu_storage_as_slice(storage)?[from..to]),
-        None => candle_core::bail!("convolution needs contiguous tensors"),
+        None => candle_core::bail!("a tensor that is not contiguous"),
     }
 }
 
