@@ -139,6 +139,23 @@ fn a_name_is_one_variable() {
     assert!(builder.get_unchecked("unknown").is_err());
 }
 
+#[test]
+fn buffers_are_kept_apart_from_variables() {
+    let (builder, weights) = SeededWeights::builder(0, DType::F64, CPU);
+    let below = builder.pp("layer");
+    below.get_with_hints(3, "weight", Init::Const(1.0)).unwrap();
+    let mean = weights.buffer(3, "mean", 0.0, &below).unwrap();
+    weights.buffer((2, 1), "count", 4.0, &builder).unwrap();
+    mean.set(&Tensor::ones(3, DType::F64, CPU).unwrap()).unwrap();
+    let found: Vec<_> = weights.buffers().into_iter().map(|(n, v)| (n, numbers(&v))).collect();
+    assert_eq!(found, [("count".into(), vec![4.0; 2]), ("layer.mean".into(), vec![1.0; 3])]);
+    assert_eq!(weights.variables().len(), 1);
+    for taken in ["mean", "weight"] {
+        let error = weights.buffer(3, taken, 0.0, &below).unwrap_err().to_string();
+        assert!(error.contains(&format!("layer.{taken}")), "{error}");
+    }
+}
+
 /// Central differences of the summed, unevenly weighted losses in every number of every variable.
 ///
 /// Step 1e-5 in f64: truncation is about 1e-10 and rounding 1e-16 / 1e-5 = 1e-11 for derivatives of

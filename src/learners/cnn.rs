@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 
 /// The three convolutions. With their padding of 1, stride 2 halves an even size exactly.
 const STAGES: [Stage; 3] = [
-    Stage { kernel: 3, stride: 2, relu: true },
-    Stage { kernel: 3, stride: 2, relu: true },
-    Stage { kernel: 3, stride: 1, relu: true },
+    Stage { bias: true, relu: true, ..Stage::square(3, 2) },
+    Stage { bias: true, relu: true, ..Stage::square(3, 2) },
+    Stage { bias: true, relu: true, ..Stage::square(3, 1) },
 ];
 
 /// Shape of a [`Cnn`]. The default is CIFAR-10's: 3 x 32 x 32, 10 classes, widths 32, 64, 64.

@@ -25,8 +25,7 @@ use candle_nn::var_builder::VarBuilder;
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, RealField};
 use rayon::prelude::*;
 
-/// Zeros around the image, on each side.
-const PADDING: usize = 1;
+use crate::error::{Error, Result};
 
 /// Bytes of patches in a block, if one image does not need more: they, and what the products pack,
 /// should fit a core's second-level cache.
@@ -39,23 +38,48 @@ const PARTS: usize = 16;
 /// How a convolution moves over an image, and what becomes of its values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stage {
-    pub(super) kernel: usize,
+    /// Height and width of a patch, at least 1 each.
+    pub(super) kernel: [usize; 2],
+    /// Zeros above and below the image, and left and right of it.
+    pub(super) padding: [usize; 2],
+    /// From one patch to the next, down and right; at least 1.
     pub(super) stride: usize,
+    /// Whether a number is added to each output channel.
+    pub(super) bias: bool,
     /// Negative values become zero; their derivative, and that at exactly zero, is zero.
     pub(super) relu: bool,
 }
 
 impl Stage {
-    /// Height or width after the convolution.
-    fn output(self, size: usize) -> usize {
-        (size + 2 * PADDING - self.kernel) / self.stride + 1
+    /// A square kernel of odd side, padded so that stride 1 keeps sizes; neither bias nor ReLU.
+    pub(super) const fn square(kernel: usize, stride: usize) -> Self {
+        let padding = [kernel / 2, kernel / 2];
+        Self { kernel: [kernel, kernel], padding, stride, bias: false, relu: false }
+    }
+
+    /// Height and width after the convolution; an error where not one patch fits.
+    fn output(self, size: [usize; 2]) -> Result<[usize; 2]> {
+        let padded = [size[0] + 2 * self.padding[0], size[1] + 2 * self.padding[1]];
+        if padded[0] < self.kernel[0] || padded[1] < self.kernel[1] {
+            let [height, width] = self.kernel;
+            let expected = format!("at least {height} x {width} pixels, padding included");
+            let found = format!("{} x {}", padded[0], padded[1]);
+            return Err(Error::Shape { what: "images", expected, found });
+        }
+        Ok([0, 1].map(|axis| (padded[axis] - self.kernel[axis]) / self.stride + 1))
+    }
+
+    /// Whether every patch is one pixel of the image, and every pixel a patch.
+    fn is_pointwise(self) -> bool {
+        self.kernel == [1, 1] && self.padding == [0, 0] && self.stride == 1
     }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Convolution {
-    /// outputs x inputs x kernel x kernel, as everywhere else.
+    /// outputs x inputs x kernel height x kernel width, as everywhere else.
     weight: Tensor,
+    /// outputs, or none at all.
     bias: Tensor,
     stage: Stage,
 }
@@ -67,9 +91,13 @@ impl Convolution {
         stage: Stage,
         builder: &VarBuilder,
     ) -> candle_core::Result<Self> {
-        let shape = (outputs, inputs, stage.kernel, stage.kernel);
+        let shape = (outputs, inputs, stage.kernel[0], stage.kernel[1]);
         let weight = builder.get_with_hints(shape, "weight", DEFAULT_KAIMING_NORMAL)?;
-        let bias = builder.get_with_hints(outputs, "bias", ZERO)?;
+        let bias = if stage.bias {
+            builder.get_with_hints(outputs, "bias", ZERO)?
+        } else {
+            Tensor::zeros(0, weight.dtype(), weight.device())?
+        };
         Ok(Self { weight, bias, stage })
     }
 
@@ -84,16 +112,26 @@ impl Convolution {
         images.contiguous()?.apply_op3(&weight, &self.bias.contiguous()?, Fused(self.stage))
     }
 
-    /// For devices and types our op does not know.
+    /// For devices and types our op does not know. There, candle 0.11.1 has no derivative of strides
+    /// other than 1 over images that are not square.
     fn by_candle(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let images = images.permute((0, 3, 1, 2))?.contiguous()?;
-        let convolved = images.conv2d(&self.weight, PADDING, self.stage.stride, 1, 1)?;
-        let convolved = convolved.permute((0, 2, 3, 1))?.broadcast_add(&self.bias)?;
-        if self.stage.relu { convolved.relu() } else { Ok(convolved) }
+        let Stage { padding: [above, left], stride, bias, relu, .. } = self.stage;
+        self.stage.output([images.dim(1)?, images.dim(2)?])?;
+        let mut images = images.permute((0, 3, 1, 2))?.contiguous()?;
+        if above != left {
+            images = images.pad_with_zeros(2, above, above)?.pad_with_zeros(3, left, left)?;
+        }
+        let padding = if above == left { above } else { 0 };
+        let mut convolved = images.conv2d(&self.weight, padding, stride, 1, 1)?;
+        convolved = convolved.permute((0, 2, 3, 1))?;
+        if bias {
+            convolved = convolved.broadcast_add(&self.bias)?;
+        }
+        if relu { convolved.relu() } else { Ok(convolved) }
     }
 }
 
-/// Images (n x h x w x c), weight (outputs x kernel x kernel x c) and bias (outputs), all of them
+/// Images (n x h x w x c), weight (outputs x kernel x c) and bias (outputs or none), all of them
 /// contiguous, to n x h' x w' x outputs.
 struct Fused(Stage);
 
@@ -126,7 +164,7 @@ impl CustomOp3 for Fused {
             DType::F64 => run::<f64>(sizes, all)?,
             other => candle_core::bail!("no convolution of {other:?}"),
         };
-        let (down, right) = sizes.patches();
+        let [down, right] = sizes.patches;
         Ok((outputs, Shape::from((images_layout.dims()[0], down, right, sizes.outputs))))
     }
 
@@ -134,7 +172,7 @@ impl CustomOp3 for Fused {
         &self,
         images: &Tensor,
         weight: &Tensor,
-        bias: &Tensor,
+        _bias: &Tensor,
         outputs: &Tensor,
         upstream: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
@@ -146,7 +184,7 @@ impl CustomOp3 for Fused {
             DType::F64 => gradients::<f64>(sizes, [images, weight, outputs, upstream], wanted)?,
             other => candle_core::bail!("no convolution of {other:?}"),
         };
-        Ok((on_images, Some(on_weight), Some(on_bias.reshape(bias.shape())?)))
+        Ok((on_images, Some(on_weight), if self.0.bias { Some(on_bias) } else { None }))
     }
 }
 
@@ -170,13 +208,15 @@ fn gradients<T: Number>(
     };
     let tensor = |numbers, shape: &Shape| Tensor::from_vec(numbers, shape, weight.device());
     let on_images = if images_wanted { Some(tensor(on_images, images.shape())?) } else { None };
-    Ok((on_images, tensor(on_weight, weight.shape())?, tensor(on_bias, &sizes.outputs.into())?))
+    let biases = on_bias.len().into();
+    Ok((on_images, tensor(on_weight, weight.shape())?, tensor(on_bias, &biases)?))
 }
 
-fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
+/// The storage of a tensor that our ops have taken on.
+pub(super) fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
     match storage {
         Storage::Cpu(storage) => Ok(storage),
-        other => candle_core::bail!("no convolution on {:?}", other.device()),
+        other => candle_core::bail!("an operation of the CPU on {:?}", other.device()),
     }
 }
 
@@ -187,7 +227,7 @@ pub(super) fn slice<'a, T: WithDType>(
 ) -> candle_core::Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&T::cpu_storage_as_slice(storage)?[from..to]),
-        None => candle_core::bail!("convolution needs contiguous tensors"),
+        None => candle_core::bail!("a tensor that is not contiguous"),
     }
 }
 
@@ -251,28 +291,35 @@ struct Sizes {
     width: usize,
     channels: usize,
     outputs: usize,
+    /// How many patches lie below each other, and how many side by side.
+    patches: [usize; 2],
     stage: Stage,
 }
 
 impl Sizes {
     fn new(stage: Stage, images: &Shape, weight: &Shape) -> candle_core::Result<Self> {
         let (_, height, width, channels) = images.dims4()?;
-        let (outputs, ..) = weight.dims4()?;
-        Ok(Self { height, width, channels, outputs, stage })
-    }
-
-    /// How many patches lie below each other, and how many side by side.
-    fn patches(self) -> (usize, usize) {
-        (self.stage.output(self.height), self.stage.output(self.width))
+        let (outputs, _, _, inputs) = weight.dims4()?;
+        if channels != inputs {
+            let expected = format!("{inputs} channels");
+            let found = format!("{:?}", images.dims());
+            return Err(Error::Shape { what: "images", expected, found }.into());
+        }
+        let patches = stage.output([height, width])?;
+        Ok(Self { height, width, channels, outputs, patches, stage })
     }
 
     fn patches_per_image(self) -> usize {
-        let (down, right) = self.patches();
-        down * right
+        self.patches[0] * self.patches[1]
     }
 
     fn patch_len(self) -> usize {
-        self.stage.kernel * self.stage.kernel * self.channels
+        self.stage.kernel[0] * self.stage.kernel[1] * self.channels
+    }
+
+    /// How many numbers are in the bias.
+    fn biases(self) -> usize {
+        if self.stage.bias { self.outputs } else { 0 }
     }
 
     fn image_len(self) -> usize {
@@ -300,11 +347,13 @@ impl Sizes {
         let blocks = outputs.par_chunks_mut(block * self.output_len());
         blocks.zip(images.par_chunks(block * self.image_len())).for_each(|(outputs, images)| {
             T::with_scratch(|scratch| {
-                self.unfold(images, &mut scratch.patches);
-                self.multiply(&scratch.patches, &weight, outputs);
+                let patches = self.patches(images, &mut scratch.patches);
+                self.multiply(patches, &weight, outputs);
             });
-            for row in outputs.chunks_exact_mut(self.outputs) {
-                row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+            if self.stage.bias {
+                for row in outputs.chunks_exact_mut(self.outputs) {
+                    row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+                }
             }
             if self.stage.relu {
                 // Not a maximum, which would turn NaN into an innocent zero.
@@ -359,7 +408,7 @@ impl Sizes {
                 T::with_scratch(|scratch| self.part_backward(given, block, slot, scratch))
             })
             .collect();
-        let mut on_weight = sum_in_order(&parts, given.weight.len() + self.outputs);
+        let mut on_weight = sum_in_order(&parts, given.weight.len() + self.biases());
         let on_bias = on_weight.split_off(given.weight.len());
         [on_images, on_weight, on_bias]
     }
@@ -375,7 +424,7 @@ impl Sizes {
     ) -> Vec<T> {
         let Scratch { patches, upstream: positive } = scratch;
         let n = given.images.len() / self.image_len();
-        let mut sums = vec![T::zero(); given.weight.len() + self.outputs];
+        let mut sums = vec![T::zero(); given.weight.len() + self.biases()];
         let (on_weight, on_bias) = sums.split_at_mut(given.weight.len());
         let mut slots = on_images.chunks_mut(block * self.image_len());
         for from in (0..n).step_by(block) {
@@ -387,17 +436,34 @@ impl Sizes {
                 positive.extend(pairs.map(|(&g, &y)| if y > T::zero() { g } else { T::zero() }));
                 upstream = positive;
             }
-            for row in upstream.chunks_exact(self.outputs) {
-                on_bias.iter_mut().zip(row).for_each(|(sum, &g)| *sum += g);
+            if self.stage.bias {
+                for row in upstream.chunks_exact(self.outputs) {
+                    on_bias.iter_mut().zip(row).for_each(|(sum, &g)| *sum += g);
+                }
             }
-            self.unfold(given.images, patches);
-            self.add_weight_gradient(patches, upstream, on_weight);
-            if let Some(on_images) = slots.next() {
-                self.patch_gradients(given.weight, upstream, patches);
-                self.fold(patches, on_images);
+            self.add_weight_gradient(self.patches(given.images, patches), upstream, on_weight);
+            match slots.next() {
+                Some(on_images) if self.stage.is_pointwise() => {
+                    self.patch_gradients(given.weight, upstream, on_images);
+                }
+                Some(on_images) => {
+                    patches.resize(upstream.len() / self.outputs * self.patch_len(), T::zero());
+                    self.patch_gradients(given.weight, upstream, patches);
+                    self.fold(patches, on_images);
+                }
+                None => {}
             }
         }
         sums
+    }
+
+    /// The patches of images, one a row: in `room`, unless the images are their own patches.
+    fn patches<'a, T: Number>(self, images: &'a [T], room: &'a mut Vec<T>) -> &'a [T] {
+        if self.stage.is_pointwise() {
+            return images;
+        }
+        self.unfold(images, room);
+        room
     }
 
     /// Images to their patches, one a row, with zeros where a patch is outside.
@@ -430,19 +496,20 @@ impl Sizes {
 
     /// Calls `act` for every row of every patch of an image.
     fn for_each_row(self, mut act: impl FnMut(Row)) {
-        let Stage { kernel, stride, .. } = self.stage;
-        let (down, right) = self.patches();
+        let Stage { kernel: [high, wide], padding: [above, before], stride, .. } = self.stage;
+        let [down, right] = self.patches;
         let mut start = 0;
         for (down, right) in (0..down).flat_map(|down| (0..right).map(move |right| (down, right))) {
             // Lines and columns of the image, counted with the padding.
             let left = right * stride;
-            let (first, end) = (left.max(PADDING), (left + kernel).min(self.width + PADDING));
-            for line in down * stride..down * stride + kernel {
-                let row = start..start + kernel * self.channels;
+            let (first, end) = (left.max(before), (left + wide).min(self.width + before));
+            for line in down * stride..down * stride + high {
+                let row = start..start + wide * self.channels;
                 start = row.end;
                 let at = |column: usize| row.start + (column - left) * self.channels;
-                let (inside, pixel) = if (PADDING..self.height + PADDING).contains(&line) {
-                    let pixel = (line - PADDING) * self.width + first - PADDING;
+                let seen = first < end && (above..self.height + above).contains(&line);
+                let (inside, pixel) = if seen {
+                    let pixel = (line - above) * self.width + first - before;
                     (at(first)..at(end), pixel * self.channels)
                 } else {
                     (row.end..row.end, 0)
@@ -486,9 +553,17 @@ mod tests {
     const NORMAL: Init = Init::Randn { mean: 0.0, stdev: 1.0 };
 
     fn stages() -> impl Iterator<Item = Stage> {
-        [1, 2]
-            .into_iter()
-            .flat_map(|stride| [false, true].map(|relu| Stage { kernel: 3, stride, relu }))
+        let moves = [
+            Stage { bias: true, ..Stage::square(3, 1) },
+            Stage { bias: true, ..Stage::square(3, 2) },
+            Stage::square(3, 1),
+            Stage::square(1, 1),
+            Stage::square(1, 2),
+            Stage { kernel: [1, 3], padding: [0, 2], bias: true, ..Stage::square(1, 1) },
+            Stage { kernel: [4, 2], padding: [3, 1], ..Stage::square(1, 1) },
+            Stage { kernel: [2, 2], padding: [3, 3], bias: true, ..Stage::square(2, 2) },
+        ];
+        moves.into_iter().flat_map(|stage| [false, true].map(|relu| Stage { relu, ..stage }))
     }
 
     fn numbers(tensor: &Tensor) -> Vec<f64> {
@@ -507,10 +582,13 @@ mod tests {
             let [n, height, width, channels] = dims;
             let (builder, _) = SeededWeights::builder(3, dtype, &Device::Cpu);
             let mut layer = Convolution::new(channels, outputs, stage, &builder).unwrap();
-            layer.bias = builder.get_with_hints(outputs, "offset", NORMAL).unwrap();
+            if stage.bias {
+                layer.bias = builder.get_with_hints(outputs, "offset", NORMAL).unwrap();
+            }
             let images = (n, channels, height, width);
             let images = builder.get_with_hints(images, "images", NORMAL).unwrap();
-            let upstream = (n, stage.output(height), stage.output(width), outputs);
+            let [down, right] = stage.output([height, width]).unwrap();
+            let upstream = (n, down, right, outputs);
             let upstream = builder.get_with_hints(upstream, "upstream", NORMAL).unwrap().detach();
             Self { layer, images: Var::from_tensor(&images).unwrap(), upstream }
         }
@@ -524,7 +602,10 @@ mod tests {
             let outputs = convolve(&self.layer, &images).unwrap();
             let sum = (&outputs * &self.upstream).unwrap().sum_all().unwrap();
             let gradients = sum.backward().unwrap();
-            let of = |tensor: &Tensor| gradients.get(tensor).unwrap().clone();
+            let of = |tensor: &Tensor| match gradients.get(tensor) {
+                Some(gradient) => gradient.clone(),
+                None => tensor.zeros_like().unwrap(), // the bias that is not there
+            };
             [outputs, of(&self.images), of(&self.layer.weight), of(&self.layer.bias)]
                 .map(|tensor| numbers(&tensor))
         }
@@ -618,7 +699,7 @@ mod tests {
 
     #[test]
     fn relu_has_no_derivative_at_zero_and_lets_nan_through() {
-        let stage = Stage { kernel: 3, stride: 1, relu: true };
+        let stage = Stage { bias: true, relu: true, ..Stage::square(3, 1) };
         let case = Case::new(stage, [1, 4, 4, 1], 2, DType::F64);
         case.images.set(&case.images.zeros_like().unwrap()).unwrap();
         let layer = Convolution {
@@ -638,5 +719,19 @@ mod tests {
         let [outputs, images, weight, bias] = case.answers(Convolution::forward);
         assert!(outputs.is_empty() && images.is_empty());
         assert!(weight.iter().chain(&bias).all(|g| *g == 0.0));
+    }
+
+    #[test]
+    fn images_that_do_not_fit_are_refused() {
+        let stage = Stage { kernel: [1, 5], padding: [0, 1], ..Stage::square(1, 1) };
+        let layer = Case::new(stage, [1, 1, 3, 2], 1, DType::F32).layer;
+        for (dims, expected) in [
+            ((1, 1, 2, 2), "at least 1 x 5 pixels, padding included, found 1 x 4"),
+            ((1, 1, 3, 4), "2 channels, found [1, 1, 3, 4]"),
+        ] {
+            let images = Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+            let error = layer.forward(&images).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -13,6 +13,8 @@
 //! same unseedable source. `VarMap::all_vars` changes its order from instance to instance as well.
 //! [`SeededWeights`] is the cure: same seed, same weights, in one order.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the first user is the residual network"))]
+mod batch_norm;
 mod cnn;
 mod convolution;
 mod mlp;
@@ -297,27 +299,55 @@ fn expect_rows(what: &'static str, rows: usize, dims: &[usize], rank: usize) -> 
 pub struct SeededWeights {
     seed: u64,
     variables: Arc<Mutex<BTreeMap<String, Var>>>,
+    buffers: Arc<Mutex<BTreeMap<String, Var>>>,
 }
 
 impl SeededWeights {
     /// A builder for candle-nn layers, and a handle that knows the variables it has handed out.
     pub fn builder(seed: u64, dtype: DType, device: &Device) -> (VarBuilder<'static>, Self) {
-        let weights = Self { seed, variables: Arc::default() };
+        let weights = Self { seed, variables: Arc::default(), buffers: Arc::default() };
         let backend: Box<dyn SimpleBackend> = Box::new(weights.clone());
         (VarBuilder::from_backend(backend, dtype, device.clone()), weights)
     }
 
     /// The variables drawn so far, sorted by name.
     ///
-    /// Everything a layer asks for is here, also what it does not train: `candle_nn::BatchNorm`
-    /// asks for its running statistics. They never get a gradient, so an optimiser skips them.
+    /// Everything a layer asks the builder for is here, also what it does not train:
+    /// `candle_nn::BatchNorm` asks for its running statistics. They never get a gradient, so an
+    /// optimiser skips them. A layer of your own keeps such numbers in a [`SeededWeights::buffer`].
     pub fn variables(&self) -> Vec<(String, Var)> {
-        self.lock().iter().map(|(name, variable)| (name.clone(), variable.clone())).collect()
+        listed(&self.variables)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
-        // A panic elsewhere cannot leave the map half-changed: entries are inserted whole.
-        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The buffers handed out so far, sorted by name: for [`Learner::buffers`].
+    pub fn buffers(&self) -> Vec<(String, Var)> {
+        listed(&self.buffers)
+    }
+
+    /// Numbers that training changes without a gradient, all of them `start` at first: kept under
+    /// the name that `builder` would give to a variable called `name`, with its type and device,
+    /// but among the [buffers](SeededWeights::buffers).
+    ///
+    /// # Errors
+    /// If a buffer or a variable of that name exists, or the device refuses the type.
+    pub fn buffer(
+        &self,
+        shape: impl Into<Shape>,
+        name: &str,
+        start: f64,
+        builder: &VarBuilder,
+    ) -> candle_core::Result<Var> {
+        let prefix = builder.prefix();
+        let name = if prefix.is_empty() { name.into() } else { format!("{prefix}.{name}") };
+        let mut buffers = lock(&self.buffers);
+        if buffers.contains_key(&name) || lock(&self.variables).contains_key(&name) {
+            let expected = "a name that is not taken".into();
+            return Err(Error::Shape { what: "buffer", expected, found: name }.into());
+        }
+        let zeros = Tensor::zeros(shape, builder.dtype(), builder.device())?;
+        let buffer = Var::from_tensor(&(zeros + start)?)?;
+        buffers.insert(name, buffer.clone());
+        Ok(buffer)
     }
 }
 
@@ -330,7 +360,7 @@ impl SimpleBackend for SeededWeights {
         dtype: DType,
         device: &Device,
     ) -> candle_core::Result<Tensor> {
-        let mut variables = self.lock();
+        let mut variables = lock(&self.variables);
         if let Some(known) = variables.get(name) {
             if known.shape() != &shape || known.dtype() != dtype {
                 let expected = format!("{:?} {:?} for {name:?}", known.dtype(), known.dims());
@@ -347,15 +377,24 @@ impl SimpleBackend for SeededWeights {
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        match self.lock().get(name) {
+        match lock(&self.variables).get(name) {
             Some(known) => Ok(known.as_tensor().clone()),
             None => candle_core::bail!("a new variable needs a shape: use `get` for {name:?}"),
         }
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.lock().contains_key(name)
+        lock(&self.variables).contains_key(name)
     }
+}
+
+fn lock(map: &Mutex<BTreeMap<String, Var>>) -> MutexGuard<'_, BTreeMap<String, Var>> {
+    // A panic elsewhere cannot leave the map half-changed: entries are inserted whole.
+    map.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listed(map: &Mutex<BTreeMap<String, Var>>) -> Vec<(String, Var)> {
+    lock(map).iter().map(|(name, var)| (name.clone(), var.clone())).collect()
 }
 
 /// The generator of one variable: the seed picks the key, a hash of the name the stream.
