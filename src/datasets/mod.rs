@@ -16,6 +16,7 @@
 //! 4. A row in the table above: what a point is, how many there are, where they come from.
 //! 5. A test in `tests/datasets.rs` that writes a tiny copy, and one broken copy per way to be broken.
 
+mod augmentation;
 pub mod cifar;
 mod source;
 pub mod synthetic;
@@ -27,6 +28,7 @@ use rand::{Rng, RngCore, seq::SliceRandom};
 
 use crate::error::{Error, Result};
 
+pub use augmentation::Augmentation;
 use source::check_indices;
 pub use source::{Part, Source};
 
