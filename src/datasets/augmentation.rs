@@ -2,7 +2,7 @@
 //!
 //! Never for a pool that is scored: there every point is seen as it is.
 
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor, WithDType};
+use candle_core::{DType, Device, Tensor, WithDType};
 use rand::RngCore;
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 ///
 /// let images = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu)?;
 /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-/// let moved = Augmentation { padding: 1, mirror: true }.apply(&images, &mut rng)?;
+/// let moved = Augmentation { padding: 1, flip: true }.apply(&images, &mut rng)?;
 /// assert_eq!(moved.dims(), [2, 3, 8, 8]);
 /// // A move by (dy, dx) leaves 64 - 8 |dy| - 8 |dx| + |dy dx| pixels a channel.
 /// let left = moved.sum((1, 2, 3))?.to_vec1::<f32>()?;
@@ -41,12 +41,12 @@ pub struct Augmentation {
     /// Zeros put around every picture before the crop, in pixels, below both of its sides; 0: no crop.
     pub padding: usize,
     /// Whether every other picture, at random, is mirrored left to right.
-    pub mirror: bool,
+    pub flip: bool,
 }
 
 impl Default for Augmentation {
     fn default() -> Self {
-        Self { padding: 4, mirror: true }
+        Self { padding: 4, flip: true }
     }
 }
 
@@ -56,6 +56,13 @@ struct Draw {
     down: usize,
     right: usize,
     mirrored: bool,
+}
+
+/// Part of a side: its first position in the picture and in the window, and its length.
+struct Overlap {
+    picture: usize,
+    window: usize,
+    length: usize,
 }
 
 impl Augmentation {
@@ -75,7 +82,7 @@ impl Augmentation {
     /// not below height and width, [`Error::Tensor`] for types other than `f32`, `f64`, `f16`,
     /// `bf16` and `u8`, or if a device refuses. Nothing is drawn then.
     pub fn apply(&self, images: &Tensor, rng: &mut dyn RngCore) -> Result<Tensor> {
-        let &[pictures, _, height, width] = images.dims() else {
+        let &[_, _, height, width] = images.dims() else {
             let expected = "(pictures, channels, height, width)";
             return Err(Error::shape("images", expected, images.dims()));
         };
@@ -86,53 +93,44 @@ impl Augmentation {
                 found: self.padding as f64,
             });
         }
-        let host = images.detach().to_device(&Device::Cpu)?.contiguous()?;
+        let host = images.to_device(&Device::Cpu)?;
         let moved = match images.dtype() {
-            DType::F32 => self.rearranged::<f32>(&host, pictures, rng)?,
-            DType::F64 => self.rearranged::<f64>(&host, pictures, rng)?,
-            DType::F16 => self.rearranged::<half::f16>(&host, pictures, rng)?,
-            DType::BF16 => self.rearranged::<half::bf16>(&host, pictures, rng)?,
-            DType::U8 => self.rearranged::<u8>(&host, pictures, rng)?,
+            DType::F64 => self.moved::<f64>(&host, rng)?,
+            // Through f32 and back without a loss.
+            DType::F32 | DType::F16 | DType::BF16 | DType::U8 => {
+                self.moved::<f32>(&host.to_dtype(DType::F32)?, rng)?
+            }
             other => {
                 let error = candle_core::Error::UnsupportedDTypeForOp(other, "augmentation");
                 return Err(Error::Tensor(error));
             }
         };
-        Ok(moved.to_device(images.device())?)
+        Ok(moved.to_dtype(images.dtype())?.to_device(images.device())?)
     }
 
-    fn rearranged<T: WithDType>(
-        &self,
-        images: &Tensor,
-        pictures: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Tensor> {
-        let (_, channels, height, width) = images.dims4()?;
+    fn moved<T: WithDType>(&self, images: &Tensor, rng: &mut dyn RngCore) -> Result<Tensor> {
+        let (pictures, channels, height, width) = images.dims4()?;
         let draws: Vec<Draw> = (0..pictures).map(|_| self.draw(rng)).collect();
-        let size = channels * height * width;
-        let mut moved = vec![T::zero(); images.elem_count()];
-        let (storage, layout) = images.storage_and_layout();
-        if let (Storage::Cpu(storage), Some((start, end))) =
-            (&*storage, layout.contiguous_offsets())
-        {
-            let pixels = &cpu_slice::<T>(storage)?[start..end];
-            let planes = moved.par_chunks_mut(size.max(1)).zip(pixels.par_chunks(size.max(1)));
-            planes.zip(&draws).for_each(|((to, from), draw)| {
-                let plane = (height * width).max(1);
-                for (to, from) in to.chunks_mut(plane).zip(from.chunks(plane)) {
-                    self.copy_plane(to, from, height, width, *draw);
-                }
-            });
-        }
-        drop(storage);
-        Ok(Tensor::from_vec(moved, images.shape(), &Device::Cpu)?)
+        let from = images.flatten_all()?.to_vec1::<T>()?;
+        let mut to = vec![T::zero(); from.len()];
+        // A size of 0 has no pixels either, and chunks of length 0 are not allowed.
+        let plane = (height * width).max(1);
+        let picture = (channels * plane).max(1);
+        let pairs = to.par_chunks_mut(picture).zip(from.par_chunks(picture));
+        pairs.zip(&draws).for_each(|((to, from), &draw)| {
+            for (to, from) in to.chunks_mut(plane).zip(from.chunks(plane)) {
+                self.copy_plane(to, from, (height, width), draw);
+            }
+        });
+        Ok(Tensor::from_vec(to, images.shape(), &Device::Cpu)?)
     }
 
     fn draw(&self, rng: &mut dyn RngCore) -> Draw {
         let windows = 2 * self.padding as u64 + 1;
         let mut offset = || ((u64::from(rng.next_u32()) * windows) >> 32) as usize;
         let (down, right) = (offset(), offset());
-        Draw { down, right, mirrored: self.mirror && rng.next_u32() >> 31 == 1 }
+        let flip = rng.next_u32() >> 31 == 1; // drawn even where it is not asked for
+        Draw { down, right, mirrored: self.flip && flip }
     }
 
     /// The window of one channel; what lies in the padding keeps the zeros of `to`.
@@ -140,34 +138,28 @@ impl Augmentation {
         &self,
         to: &mut [T],
         from: &[T],
-        height: usize,
-        width: usize,
+        (height, width): (usize, usize),
         draw: Draw,
     ) {
-        // Row y of the window is row y + down - padding of the picture, and likewise for columns.
         let (rows, columns) = (self.overlap(draw.down, height), self.overlap(draw.right, width));
-        let length = columns.1;
-        for y in 0..rows.1 {
-            let from = &from[(rows.0.0 + y) * width + columns.0.0..][..length];
-            let row = &mut to[(rows.0.1 + y) * width..][..width];
+        for row in 0..rows.length {
+            let from = &from[(rows.picture + row) * width + columns.picture..][..columns.length];
+            let to = &mut to[(rows.window + row) * width..][..width];
             if draw.mirrored {
-                let end = width - columns.0.1;
-                row[end - length..end].copy_from_slice(from);
-                row[end - length..end].reverse();
+                let to = &mut to[width - columns.window - columns.length..][..columns.length];
+                to.copy_from_slice(from);
+                to.reverse();
             } else {
-                row[columns.0.1..][..length].copy_from_slice(from);
+                to[columns.window..][..columns.length].copy_from_slice(from);
             }
         }
     }
 
-    /// Where the window that starts at `offset` of the padded side meets the picture: first
-    /// position in the picture and in the window, and the length of what they share.
-    fn overlap(&self, offset: usize, side: usize) -> ((usize, usize), usize) {
-        let first = (offset.saturating_sub(self.padding), self.padding.saturating_sub(offset));
-        (first, side - first.0 - first.1)
+    /// What the picture shares with the window at `offset` of its padded side.
+    fn overlap(&self, offset: usize, side: usize) -> Overlap {
+        let picture = offset.saturating_sub(self.padding);
+        let window = self.padding.saturating_sub(offset);
+        // One of the two is zero, the other at most the padding, which is below the side.
+        Overlap { picture, window, length: side - picture - window }
     }
-}
-
-fn cpu_slice<T: WithDType>(storage: &CpuStorage) -> Result<&[T]> {
-    Ok(storage.as_slice::<T>()?)
 }
