@@ -3,7 +3,8 @@
 //! | Learner | For | Features |
 //! |---|---|---|
 //! | [`Mlp`] | vectors, or anything flattened | last hidden activations |
-//! | [`Cnn`] | small square images | channels of the last convolution, averaged over the image |
+//! | [`Cnn`] | small square images, quickly | channels of the last convolution, averaged over the image |
+//! | [`ResNet`] | small square images, well | channels of the last block, averaged over the image |
 //!
 //! A model of your own needs two functions and a list of variables; see [`Learner`].
 //!
@@ -13,11 +14,11 @@
 //! same unseedable source. `VarMap::all_vars` changes its order from instance to instance as well.
 //! [`SeededWeights`] is the cure: same seed, same weights, in one order.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the first user is the residual network"))]
 mod batch_norm;
 mod cnn;
 mod convolution;
 mod mlp;
+mod resnet;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +37,7 @@ use crate::error::{Error, Result};
 
 pub use cnn::{Cnn, CnnOptions};
 pub use mlp::{Mlp, MlpOptions};
+pub use resnet::{ResNet, ResNetKind, ResNetOptions};
 
 /// A model being trained, cut in two before its last layer.
 ///
