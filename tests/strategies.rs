@@ -1,10 +1,10 @@
 //! One contract for all strategies, and cases solved by hand.
 
 use gleaner::strategies::{
-    Aum, ClassBalanced, CoverageCentric, Easiest, El2n, Entropy, Evidence, FacilityLocation,
-    Forgetting, Grand, GraphCut, Greedy, Herding, KCenter, LargestLoss, LeastConfidence,
-    LogDeterminant, Margin, Random, Score, Shares, Similarity, SmallestLoss, Strategy as Selects,
-    top,
+    Aum, Badge, ClassBalanced, CoverageCentric, Craig, Easiest, El2n, Entropy, Evidence,
+    FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy, Herding, KCenter,
+    LargestLoss, LeastConfidence, LogDeterminant, Margin, Random, Score, Shares, Similarity,
+    SmallestLoss, Strategy as Selects, top,
 };
 use gleaner::{Error, Result};
 use proptest::prelude::*;
@@ -36,6 +36,14 @@ fn all() -> Vec<Row> {
         (Box::new(Herding), &["features"]),
         (Box::new(FacilityLocation { neighbours: 4, ..Default::default() }), &["features"]),
         (Box::new(ClassBalanced::new(sampled, Shares::Proportional)), &["features", "labels"]),
+        (Box::new(Badge), &["probabilities", "features"]),
+        (Box::new(Craig { neighbours: 5, ..Default::default() }), &GRADIENT),
+        (Box::new(GradMatch::default()), &GRADIENT),
+        (
+            Box::new(Glister { rate: 0.5, refreshes: 3 }),
+            &["probabilities", "labels", "features", "validation"],
+        ),
+        (Box::new(ClassBalanced::new(GradMatch { ridge: 0.1 }, Shares::Proportional)), &GRADIENT),
         (Box::new(GraphCut::default()), &["features"]),
         (Box::new(LogDeterminant::default()), &["features"]),
         (Box::new(coverage), &["probabilities", "labels"]),
@@ -48,7 +56,10 @@ fn all() -> Vec<Row> {
     ]
 }
 
-const KINDS: [&str; 6] = ["features", "losses", "probabilities", "labels", "history", "margins"];
+const GRADIENT: [&str; 3] = ["probabilities", "labels", "features"];
+
+const KINDS: [&str; 7] =
+    ["features", "losses", "probabilities", "labels", "history", "margins", "validation"];
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
@@ -63,10 +74,16 @@ struct Pool {
     labels: Vec<u32>,
     history: Vec<bool>,
     margins: Vec<f32>,
+    validation: Option<Box<Self>>,
 }
 
 impl Pool {
     fn draw(points: usize, width: usize, seed: u64) -> Self {
+        let validation = Self::draw_alone(4, width, !seed);
+        Self { validation: Some(Box::new(validation)), ..Self::draw_alone(points, width, seed) }
+    }
+
+    fn draw_alone(points: usize, width: usize, seed: u64) -> Self {
         const EPOCHS: usize = 4;
         let mut rng = rng(seed);
         let features = (0..points * width).map(|_| rng.random_range(0..4) as f32).collect();
@@ -80,16 +97,27 @@ impl Pool {
             labels: (0..points).map(|_| rng.random_range(0..3)).collect(),
             history: (0..EPOCHS * points).map(|_| rng.random()).collect(),
             margins: (0..EPOCHS * points).map(|_| rng.random_range(-2..3) as f32).collect(),
+            validation: None,
+        }
+    }
+
+    /// Calls with everything there is to know but one kind.
+    fn with<T>(&self, missing: &str, see: impl FnOnce(&Evidence) -> T) -> T {
+        let validation = self.validation.as_ref().map(|validation| validation.table(""));
+        match validation.as_ref().filter(|_| missing != "validation") {
+            Some(validation) => see(&self.table(missing).with_validation(validation)),
+            None => see(&self.table(missing)),
         }
     }
 
     fn evidence(&self) -> Evidence<'_> {
-        self.evidence_without("")
+        self.table("")
     }
 
-    fn evidence_without(&self, missing: &str) -> Evidence<'_> {
+    fn table(&self, missing: &str) -> Evidence<'_> {
         let mut evidence = Evidence::new(self.losses.len());
-        for kind in KINDS.into_iter().filter(|kind| *kind != missing) {
+        let here = |kind: &&str| *kind != missing && *kind != "validation";
+        for kind in KINDS.into_iter().filter(here) {
             evidence = match kind {
                 "features" => evidence.with_features(&self.features, self.width),
                 "losses" => evidence.with_losses(&self.losses),
@@ -112,19 +140,20 @@ proptest! {
         points in 1usize..30, width in 1usize..4, share in 0.0f64..1.0, seed in any::<u64>(),
     ) {
         let pool = Pool::draw(points, width, seed);
-        let evidence = pool.evidence();
         let count = 1 + ((points - 1) as f64 * share).round() as usize;
         for (strategy, _) in all() {
             let name = strategy.name();
-            let chosen = strategy.select(&evidence, count, &mut rng(seed)).unwrap();
+            let select = || {
+                pool.with("", |evidence| strategy.select(evidence, count, &mut rng(seed))).unwrap()
+            };
+            let chosen = select();
             prop_assert_eq!(chosen.len(), count, "{}", name);
             prop_assert!(chosen.iter().all(|&i| i < points), "{name}: {chosen:?}");
             let mut distinct = chosen.clone();
             distinct.sort_unstable();
             distinct.dedup();
             prop_assert_eq!(distinct.len(), count, "{} repeats: {:?}", name, chosen);
-            let again = strategy.select(&evidence, count, &mut rng(seed)).unwrap();
-            prop_assert_eq!(chosen, again, "{}", name);
+            prop_assert_eq!(chosen, select(), "{}", name);
         }
     }
 
@@ -171,8 +200,8 @@ fn counts_nobody_can_choose_are_refused() {
     let pool = Pool::draw(5, 2, 0);
     for (strategy, _) in all() {
         for count in [0, 6, usize::MAX] {
-            let error = strategy.select(&pool.evidence(), count, &mut rng(0)).unwrap_err();
-            let name = strategy.name();
+            let outcome = pool.with("", |evidence| strategy.select(evidence, count, &mut rng(0)));
+            let (name, error) = (strategy.name(), outcome.unwrap_err());
             assert!(matches!(error, Error::OutOfRange { .. }), "{name} on {count}: {error}");
         }
         assert!(strategy.select(&Evidence::new(0), 1, &mut rng(0)).is_err(), "{}", strategy.name());
@@ -186,7 +215,7 @@ fn a_strategy_says_which_evidence_it_misses() {
     for (strategy, needed) in all() {
         let name = strategy.name();
         for kind in KINDS {
-            let outcome = strategy.select(&pool.evidence_without(kind), 2, &mut rng(0));
+            let outcome = pool.with(kind, |evidence| strategy.select(evidence, 2, &mut rng(0)));
             if !needed.contains(&kind) {
                 assert_eq!(outcome.expect(name).len(), 2, "{name} without {kind}");
                 continue;
@@ -271,6 +300,12 @@ fn settings_out_of_range_are_refused() {
         Box::new(GraphCut { neighbours: 0, ..Default::default() }),
         Box::new(cut(-1.0)),
         Box::new(cut(f64::NAN)),
+        Box::new(GradMatch { ridge: 0.0 }),
+        Box::new(GradMatch { ridge: f64::NAN }),
+        Box::new(Glister { rate: -1.0, ..Default::default() }),
+        Box::new(Glister { rate: f64::NAN, ..Default::default() }),
+        Box::new(Glister { refreshes: 0, ..Default::default() }),
+        Box::new(Craig { neighbours: 0, ..Default::default() }),
         Box::new(LogDeterminant { ridge: 0.0 }),
         Box::new(LogDeterminant { ridge: f64::NAN }),
         Box::new(LogDeterminant { ridge: f64::INFINITY }),
@@ -370,11 +405,13 @@ fn the_number_of_threads_changes_nothing() {
     let mut pool = Pool::draw(3000, 3, 9);
     let mut draw = rng(9);
     pool.features.iter_mut().for_each(|x| *x += draw.random::<f32>());
-    let evidence = pool.evidence();
     for k in 0..all().len() {
         let [one, three] = [1, 3].map(|threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| all()[k].0.select(&evidence, 50, &mut rng(1))).unwrap()
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let select = |evidence: &Evidence| {
+                threads.install(|| all()[k].0.select(evidence, 50, &mut rng(1)))
+            };
+            pool.with("", select).unwrap()
         });
         assert_eq!(one, three, "{}", all()[k].0.name());
     }

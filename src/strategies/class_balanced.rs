@@ -78,7 +78,7 @@ impl<S: Strategy> Strategy for ClassBalanced<S> {
 }
 
 /// The points of each class that has any, by label.
-fn members(labels: &[u32]) -> Vec<Vec<usize>> {
+pub(super) fn members(labels: &[u32]) -> Vec<Vec<usize>> {
     let mut classes = std::collections::BTreeMap::<u32, Vec<usize>>::new();
     for (i, label) in labels.iter().enumerate() {
         classes.entry(*label).or_default().push(i);

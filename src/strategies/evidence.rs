@@ -26,6 +26,10 @@ pub struct Evidence<'a> {
     history: Option<&'a [bool]>,
     margins: Option<&'a [f32]>,
     remembered: Option<(&'a [f32], usize)>,
+    column_costs: Option<&'a [f64]>,
+    groups: Option<&'a [u32]>,
+    costs: Option<&'a [f64]>,
+    validation: Option<&'a Evidence<'a>>,
 }
 
 /// How far from one the probabilities of a point may sum: softmax in `f32` over many classes.
@@ -43,6 +47,10 @@ impl<'a> Evidence<'a> {
             history: None,
             margins: None,
             remembered: None,
+            column_costs: None,
+            groups: None,
+            costs: None,
+            validation: None,
         }
     }
 
@@ -132,6 +140,50 @@ impl<'a> Evidence<'a> {
         Ok(Self { remembered: Some((rows, width)), ..self })
     }
 
+    /// With a price a point, in units of a typical squared distance between features: what a trained
+    /// selection model, or anybody else, holds against it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
+    /// [`Error::OutOfRange`] for a negative price.
+    pub fn with_column_costs(self, prices: &'a [f64]) -> Result<Self> {
+        check_table("column costs", prices, self.points, 1)?;
+        if let Some(found) = prices.iter().copied().find(|price| *price < 0.0) {
+            return Err(Error::OutOfRange { what: "column costs", rule: "at least zero", found });
+        }
+        Ok(Self { column_costs: Some(prices), ..self })
+    }
+
+    /// With the group of each point, for what comes and goes together: a speaker, a patient, a scene.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length.
+    pub fn with_groups(self, groups: &'a [u32]) -> Result<Self> {
+        if groups.len() != self.points {
+            return Err(Error::shape("groups", self.points, groups.len()));
+        }
+        Ok(Self { groups: Some(groups), ..self })
+    }
+
+    /// With what each point takes of a budget: seconds to label, bytes to keep, in any unit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
+    /// [`Error::OutOfRange`] unless all are positive.
+    pub fn with_costs(self, costs: &'a [f64]) -> Result<Self> {
+        check_table("costs", costs, self.points, 1)?;
+        if let Some(found) = costs.iter().copied().find(|cost| *cost <= 0.0) {
+            return Err(Error::OutOfRange { what: "costs", rule: "positive", found });
+        }
+        Ok(Self { costs: Some(costs), ..self })
+    }
+
+    /// With a validation set of its own: features, probabilities and labels of other points, by the same
+    /// learner.
+    pub fn with_validation(self, validation: &'a Evidence<'a>) -> Self {
+        Self { validation: Some(validation), ..self }
+    }
+
     /// Number of points.
     pub fn points(&self) -> usize {
         self.points
@@ -173,8 +225,29 @@ impl<'a> Evidence<'a> {
         self.remembered.map_or(&[], |(rows, _)| rows)
     }
 
+    /// A price a point, if there is one: every strategy can do without.
+    pub fn column_costs(&self) -> Option<&'a [f64]> {
+        self.column_costs
+    }
+
+    /// The group of each point.
+    pub fn groups(&self, strategy: &str) -> Result<&'a [u32]> {
+        self.groups.ok_or_else(|| missing(strategy, "groups"))
+    }
+
+    /// What each point takes of a budget.
+    pub fn costs(&self, strategy: &str) -> Result<&'a [f64]> {
+        self.costs.ok_or_else(|| missing(strategy, "costs"))
+    }
+
+    /// The validation set's evidence, of at least one point.
+    pub fn validation(&self, strategy: &str) -> Result<&'a Evidence<'a>> {
+        let there = self.validation.filter(|validation| validation.points > 0);
+        there.ok_or_else(|| missing(strategy, "validation"))
+    }
+
     /// The same about some of the points, in the order given.
-    pub(super) fn part(&self, of: &[usize]) -> Part {
+    pub(super) fn part(&self, of: &[usize]) -> Part<'a> {
         let rows = |(rows, width)| (gather(rows, width, of), width);
         Part {
             points: of.len(),
@@ -184,7 +257,11 @@ impl<'a> Evidence<'a> {
             labels: self.labels.map(|labels| gather(labels, 1, of)),
             history: self.history.map(|right| gather_epochs(right, self.points, of)),
             margins: self.margins.map(|margins| gather_epochs(margins, self.points, of)),
-            remembered: self.remembered.map(|(rows, width)| (rows.to_vec(), width)),
+            remembered: self.remembered,
+            column_costs: self.column_costs.map(|prices| gather(prices, 1, of)),
+            groups: self.groups.map(|groups| gather(groups, 1, of)),
+            costs: self.costs.map(|costs| gather(costs, 1, of)),
+            validation: self.validation,
         }
     }
 
@@ -200,7 +277,7 @@ impl<'a> Evidence<'a> {
 }
 
 /// Evidence about some of the points, copied out.
-pub(super) struct Part {
+pub(super) struct Part<'a> {
     points: usize,
     features: Option<(Vec<f32>, usize)>,
     losses: Option<Vec<f64>>,
@@ -208,10 +285,15 @@ pub(super) struct Part {
     labels: Option<Vec<u32>>,
     history: Option<Vec<bool>>,
     margins: Option<Vec<f32>>,
-    remembered: Option<(Vec<f32>, usize)>,
+    column_costs: Option<Vec<f64>>,
+    groups: Option<Vec<u32>>,
+    costs: Option<Vec<f64>>,
+    // The last two are about other points: whole.
+    remembered: Option<(&'a [f32], usize)>,
+    validation: Option<&'a Evidence<'a>>,
 }
 
-impl Part {
+impl Part<'_> {
     /// No checks: whatever holds for all points holds for some.
     pub(super) fn evidence(&self) -> Evidence<'_> {
         fn borrow(table: &Option<(Vec<f32>, usize)>) -> Option<(&[f32], usize)> {
@@ -225,7 +307,11 @@ impl Part {
             labels: self.labels.as_deref(),
             history: self.history.as_deref(),
             margins: self.margins.as_deref(),
-            remembered: borrow(&self.remembered),
+            remembered: self.remembered,
+            column_costs: self.column_costs.as_deref(),
+            groups: self.groups.as_deref(),
+            costs: self.costs.as_deref(),
+            validation: self.validation,
         }
     }
 }

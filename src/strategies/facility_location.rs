@@ -70,14 +70,14 @@ impl Strategy for FacilityLocation {
     }
 }
 
-struct Representation<'a> {
+pub(super) struct Representation<'a> {
     kernel: &'a Neighbours,
     /// Similarity of each point to the chosen one most like it.
     best: Vec<f32>,
 }
 
 impl<'a> Representation<'a> {
-    fn new(kernel: &'a Neighbours) -> Self {
+    pub(super) fn new(kernel: &'a Neighbours) -> Self {
         Self { kernel, best: vec![0.0; kernel.points()] }
     }
 }

@@ -1,16 +1,21 @@
 //! Greedy k-center: the farthest point first.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
-use super::rows::{first_largest, squared_distance};
+use super::rows::squared_distance;
 use super::{Evidence, Strategy, check_count};
 use crate::error::Result;
 
 /// Starts at a random point and adds, one at a time, the point farthest from all chosen ones (squared
 /// Euclidean distance of the features): a 2-approximation of the smallest covering radius.
 ///
-/// `O(N count width)` time; a running minimum of `N` numbers is all the memory it takes.
+/// # Cost
+/// `O(N count width)` time at worst, and mostly far less: a point is compared with a chosen one only once
+/// nothing else looks farther away. `O(N + count width)` memory.
 ///
 /// # Reference
 /// T. Gonzalez, *Clustering to minimize the maximum intercluster distance*, 1985; O. Sener,
@@ -31,23 +36,82 @@ impl Strategy for KCenter {
     ) -> Result<Vec<usize>> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
-        let mut nearest = vec![f32::INFINITY; evidence.points()];
-        let mut chosen = Vec::with_capacity(count);
-        let mut next = rng.random_range(0..evidence.points());
-        loop {
-            chosen.push(next);
-            if chosen.len() == count {
-                return Ok(chosen);
-            }
-            let centre = &rows[next * width..(next + 1) * width];
-            nearest.par_iter_mut().zip(rows.par_chunks(width)).with_min_len(1024).for_each(
-                |(nearest, row)| {
-                    *nearest = nearest.min(squared_distance(row, centre));
-                },
-            );
-            // A chosen point must not come again, even among exact duplicates at distance zero.
-            nearest[next] = f32::NEG_INFINITY;
-            next = first_largest(&nearest);
-        }
+        let start = rng.random_range(0..evidence.points());
+        Ok(Reach::new(rows, width, start, count).run(count))
     }
 }
+
+/// How far a point is from the chosen ones, as far as anybody has looked.
+struct Bound {
+    distance: f32,
+    point: usize,
+    /// How many of the chosen points, in their order, have been looked at.
+    seen: usize,
+}
+
+/// The search: a distance to some of the chosen points bounds that to all from above, so only the point
+/// with the largest bound is looked at, and only until another bound is larger.
+struct Reach<'a> {
+    rows: &'a [f32],
+    width: usize,
+    chosen: Vec<usize>,
+    /// The rows of the chosen points, side by side.
+    centres: Vec<f32>,
+    bounds: BinaryHeap<Bound>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(rows: &'a [f32], width: usize, start: usize, count: usize) -> Self {
+        let centre = &rows[start * width..(start + 1) * width];
+        let bounds: Vec<Bound> = (rows.par_chunks(width).enumerate().with_min_len(256))
+            .filter(|(point, _)| *point != start)
+            .map(|(point, row)| Bound { distance: squared_distance(row, centre), point, seen: 1 })
+            .collect();
+        let mut centres = Vec::with_capacity(count * width);
+        centres.extend_from_slice(centre);
+        Self { rows, width, chosen: vec![start], centres, bounds: bounds.into() }
+    }
+
+    fn run(mut self, count: usize) -> Vec<usize> {
+        while self.chosen.len() < count
+            && let Some(mut farthest) = self.bounds.pop()
+        {
+            let row = &self.rows[farthest.point * self.width..(farthest.point + 1) * self.width];
+            while farthest.seen < self.chosen.len()
+                && self.bounds.peek().is_none_or(|other| farthest > *other)
+            {
+                let centre = &self.centres[farthest.seen * self.width..][..self.width];
+                farthest.distance = farthest.distance.min(squared_distance(row, centre));
+                farthest.seen += 1;
+            }
+            if self.bounds.peek().is_none_or(|other| farthest > *other) {
+                self.chosen.push(farthest.point);
+                self.centres.extend_from_slice(row);
+            } else {
+                self.bounds.push(farthest);
+            }
+        }
+        self.chosen
+    }
+}
+
+/// Larger distance first, then the smaller index.
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.distance.total_cmp(&other.distance).then(other.point.cmp(&self.point))
+    }
+}
+
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Bound {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Bound {}

@@ -15,6 +15,10 @@
 //! | [`LeastConfidence`], [`Margin`], [`Entropy`] | what the learner is unsure of | probabilities |
 //! | [`El2n`] | points with a large error | probabilities, labels |
 //! | [`Grand`] | points with a large gradient | probabilities, labels, features |
+//! | [`Badge`] | large gradients unlike one another | probabilities, features |
+//! | [`Craig`] | gradients close to all others of the class | probabilities, labels, features |
+//! | [`GradMatch`] | gradients that sum up to the mean of all | probabilities, labels, features |
+//! | [`Glister`] | gradients along which the validation loss falls | probabilities, labels, features, validation |
 //! | [`Forgetting`] | what the learner keeps forgetting | history |
 //! | [`Aum`] | what looks mislabelled all through training | margins |
 //! | [`Easiest`] | the other end of any score | its score's |
@@ -31,18 +35,24 @@
 //! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
 
 mod aum;
+mod badge;
 mod class_balanced;
 mod coverage_centric;
+mod craig;
 mod el2n;
 mod evidence;
 mod facility_location;
 mod forgetting;
+mod glister;
+mod grad_match;
 mod grand;
 mod graph_cut;
 mod herding;
 mod k_center;
+mod last_layer;
 mod log_determinant;
 mod loss;
+mod nearest;
 mod neighbours;
 mod random;
 mod rows;
@@ -56,12 +66,16 @@ use rand::RngCore;
 use crate::error::{Error, Result};
 
 pub use aum::Aum;
+pub use badge::Badge;
 pub use class_balanced::{ClassBalanced, Shares};
 pub use coverage_centric::CoverageCentric;
+pub use craig::Craig;
 pub use el2n::El2n;
 pub use evidence::Evidence;
 pub use facility_location::FacilityLocation;
 pub use forgetting::Forgetting;
+pub use glister::Glister;
+pub use grad_match::GradMatch;
 pub use grand::Grand;
 pub use graph_cut::GraphCut;
 pub use herding::Herding;

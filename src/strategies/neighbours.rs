@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::rows::unit_rows;
+use super::last_layer::Gradients;
+use super::nearest::Screen;
+use super::rows::{inner, squared_distance_exact, unit_rows};
 use crate::error::{Error, Result};
 
 /// How alike two rows of features are: 1 for equal ones, 0 for strangers.
@@ -21,8 +23,8 @@ pub enum Similarity {
 /// For each point itself, at similarity one, and its neighbours: the pairs in which at least one is among
 /// the other's `k` nearest. All other pairs count as similarity zero, so the kernel stays symmetric.
 ///
-/// Exact: `O(N^2 width)` time, a panel of columns at a time, and `O(N k)` memory. Equally near
-/// neighbours: the smaller index first.
+/// Exact up to the rounding of sums in `f64`: `O(N^2 width)` time, as products of matrices, and
+/// `O(N (width + k))` memory. Equally near neighbours: the smaller index first.
 pub(super) struct Neighbours {
     rows: Vec<Vec<(u32, f32)>>,
 }
@@ -34,20 +36,35 @@ impl Neighbours {
         k: usize,
         similarity: Similarity,
     ) -> Result<Self> {
-        if k == 0 {
-            return Err(Error::OutOfRange { what: "neighbours", rule: "at least 1", found: 0.0 });
-        }
+        check_neighbours(k)?;
         let lists = match similarity {
-            Similarity::Cosine => nearest(&unit_rows(features, width), width, k, |a, b| a * b),
+            Similarity::Cosine => {
+                let unit = unit_rows(features, width);
+                let row = |i: usize| &unit[i * width..(i + 1) * width];
+                let screen = Screen::inner_products(&unit, width);
+                screen.nearest(k, |i, j| inner(row(i), row(j)))
+            }
             Similarity::Rbf { bandwidth } if bandwidth > 0.0 && bandwidth.is_finite() => {
-                nearest(features, width, k, |a, b| -(a - b) * (a - b))
+                let row = |i: usize| &features[i * width..(i + 1) * width];
+                let screen = Screen::distances(features, width);
+                screen.nearest(k, |i, j| -squared_distance_exact(row(i), row(j)))
             }
             Similarity::Rbf { bandwidth: found } => {
                 let (what, rule) = ("bandwidth", "positive and finite");
                 return Err(Error::OutOfRange { what, rule, found });
             }
         };
-        Ok(Self { rows: symmetric(&lists, |closeness| similarity.of(closeness)) })
+        Ok(Self { rows: symmetric(&lists, 1.0, |closeness| similarity.of(closeness)) })
+    }
+
+    /// `d_max - ||g_i - g_j||`, with the largest distance of a listed pair for `d_max`.
+    pub(super) fn of_gradients(gradients: &Gradients, k: usize) -> Result<Self> {
+        check_neighbours(k)?;
+        let squared = |i, j| -gradients.squared_distance(i, j);
+        let lists = gradients.screen().nearest(k, squared);
+        let farthest = lists.iter().flatten().map(|pair| -pair.1).fold(0.0, f64::max).sqrt();
+        let of = |closeness: f64| (farthest - (-closeness).sqrt()) as f32;
+        Ok(Self { rows: symmetric(&lists, farthest as f32, of) })
     }
 
     /// The neighbours of a point and itself, by index.
@@ -61,85 +78,30 @@ impl Neighbours {
 }
 
 impl Similarity {
-    /// From what [`nearest`] sums up: the cosine, or minus the squared distance.
-    fn of(self, closeness: f32) -> f32 {
+    /// From the cosine, or minus the squared distance.
+    fn of(self, closeness: f64) -> f32 {
         match self {
-            Self::Cosine => closeness.clamp(0.0, 1.0),
+            Self::Cosine => closeness.clamp(0.0, 1.0) as f32,
             // Divided twice: the square of a tiny bandwidth is zero, and equal rows would be 0 / 0.
-            Self::Rbf { bandwidth } => {
-                (f64::from(closeness) / bandwidth / bandwidth / 2.0).exp() as f32
-            }
+            Self::Rbf { bandwidth } => (closeness / bandwidth / bandwidth / 2.0).exp() as f32,
         }
     }
 }
 
-/// Columns that are compared with a row at once; their sums fit the registers of any machine.
-const PANEL: usize = 16;
-/// Rows of a task, which share a packed panel.
-const BLOCK: usize = 64;
-
-/// For each row the `k` others with the largest `sum of term(a, b)`, largest first.
-fn nearest<T>(rows: &[f32], width: usize, k: usize, term: T) -> Vec<Vec<(u32, f32)>>
-where
-    T: Fn(f32, f32) -> f32 + Copy + Sync + Send,
-{
-    let block = |(b, block)| nearest_of_block(rows, width, b * BLOCK, block, k, term);
-    rows.par_chunks(BLOCK * width).enumerate().flat_map_iter(block).collect()
-}
-
-fn nearest_of_block(
-    rows: &[f32],
-    width: usize,
-    start: usize,
-    block: &[f32],
-    k: usize,
-    term: impl Fn(f32, f32) -> f32 + Copy,
-) -> Vec<Vec<(u32, f32)>> {
-    let mut lists = vec![Vec::new(); block.len() / width];
-    let mut panel = vec![[0.0f32; PANEL]; width];
-    for (p, columns) in rows.chunks(PANEL * width).enumerate() {
-        for (lane, column) in columns.chunks(width).enumerate() {
-            panel.iter_mut().zip(column).for_each(|(packed, x)| packed[lane] = *x);
-        }
-        for (r, (row, list)) in block.chunks(width).zip(&mut lists).enumerate() {
-            let sums = sums(row, &panel, term);
-            for (lane, sum) in sums.into_iter().take(columns.len() / width).enumerate() {
-                let j = p * PANEL + lane;
-                if j != start + r {
-                    offer(list, k, j, sum);
-                }
-            }
-        }
+fn check_neighbours(k: usize) -> Result<()> {
+    if k == 0 {
+        return Err(Error::OutOfRange { what: "neighbours", rule: "at least 1", found: 0.0 });
     }
-    lists
-}
-
-fn sums(row: &[f32], panel: &[[f32; PANEL]], term: impl Fn(f32, f32) -> f32) -> [f32; PANEL] {
-    let mut sums = [0.0; PANEL];
-    for (a, packed) in row.iter().zip(panel) {
-        for (sum, b) in sums.iter_mut().zip(packed) {
-            *sum += term(*a, *b);
-        }
-    }
-    sums
-}
-
-/// Indices come in ascending order: behind its equals, a new one leaves the smaller index in front.
-fn offer(list: &mut Vec<(u32, f32)>, k: usize, j: usize, closeness: f32) {
-    if list.len() == k {
-        if list[k - 1].1 >= closeness {
-            return;
-        }
-        list.pop();
-    }
-    let place = list.partition_point(|(_, other)| *other >= closeness);
-    // Half the memory of usize; comparing more than 2^32 points with one another would take decades.
-    list.insert(place, (j as u32, closeness));
+    Ok(())
 }
 
 /// Every listed pair in both directions, and every point with itself; pairs of similarity zero go.
-fn symmetric(lists: &[Vec<(u32, f32)>], of: impl Fn(f32) -> f32) -> Vec<Vec<(u32, f32)>> {
-    let mut rows: Vec<_> = (0..lists.len() as u32).map(|i| vec![(i, 1.0)]).collect();
+fn symmetric(
+    lists: &[Vec<(u32, f64)>],
+    itself: f32,
+    of: impl Fn(f64) -> f32,
+) -> Vec<Vec<(u32, f32)>> {
+    let mut rows: Vec<_> = (0..lists.len() as u32).map(|i| vec![(i, itself)]).collect();
     for (i, list) in lists.iter().enumerate() {
         for (j, closeness) in list {
             let similarity = of(*closeness);
@@ -163,28 +125,6 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-
-    /// All pairs, sorted; sizes around the edges of blocks and panels.
-    #[test]
-    fn blocks_and_panels_find_what_a_full_sort_finds() {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
-        for (points, width, k) in [(1, 2, 3), (2, 1, 1), (15, 3, 4), (16, 1, 20), (83, 5, 7)] {
-            // A coarse grid: many ties, and every sum exact.
-            let rows: Vec<f32> =
-                (0..points * width).map(|_| rng.random_range(-2..3) as f32).collect();
-            let lists = nearest(&rows, width, k, |a, b| -(a - b) * (a - b));
-            let row = |i: usize| &rows[i * width..(i + 1) * width];
-            for (i, list) in lists.iter().enumerate() {
-                let closeness = |j: &u32| -> f32 {
-                    row(i).iter().zip(row(*j as usize)).map(|(a, b)| -(a - b) * (a - b)).sum()
-                };
-                let mut all: Vec<u32> = (0..points as u32).filter(|j| *j != i as u32).collect();
-                all.sort_by(|a, b| closeness(b).total_cmp(&closeness(a)));
-                let expected: Vec<_> = all.iter().take(k).map(|j| (*j, closeness(j))).collect();
-                assert_eq!(*list, expected, "{points} points, row {i}");
-            }
-        }
-    }
 
     #[test]
     fn the_graph_is_symmetric_and_holds_every_point_itself() -> Result<()> {

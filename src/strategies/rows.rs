@@ -16,6 +16,36 @@ pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// `<a, b>`, in `f64`.
+pub(super) fn inner(a: &[f32], b: &[f32]) -> f64 {
+    in_lanes(a, b, |a, b| a * b)
+}
+
+/// `||a||^2`, in `f64`.
+pub(super) fn squared_norm(a: &[f32]) -> f64 {
+    inner(a, a)
+}
+
+/// `||a - b||^2`, in `f64`.
+pub(super) fn squared_distance_exact(a: &[f32], b: &[f32]) -> f64 {
+    in_lanes(a, b, |a, b| (a - b) * (a - b))
+}
+
+/// Four partial sums, for the same reason.
+fn in_lanes(a: &[f32], b: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
+    const LANES: usize = 4;
+    let mut sums = [0.0; LANES];
+    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
+    let rest: f64 = rest.map(|(a, b)| term(f64::from(*a), f64::from(*b))).sum();
+    for (a, b) in a_lanes.zip(b_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += term(f64::from(a[lane]), f64::from(b[lane]));
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
 /// A copy with rows of length one; zero rows stay zero.
 pub(super) fn unit_rows(rows: &[f32], width: usize) -> Vec<f32> {
     let mut unit = rows.to_vec();

@@ -32,7 +32,7 @@ pub(super) fn proportional(sizes: &[usize], count: usize) -> Vec<usize> {
 
 /// The first of every group, then the second of every group, and so on: the beginning of the list
 /// serves all groups too.
-pub(super) fn take_turns(groups: &[Vec<usize>]) -> Vec<usize> {
+pub(super) fn take_turns<T: Copy>(groups: &[Vec<T>]) -> Vec<T> {
     let rounds = groups.iter().map(Vec::len).max().unwrap_or(0);
     (0..rounds).flat_map(|k| groups.iter().filter_map(move |group| group.get(k))).copied().collect()
 }
@@ -74,6 +74,6 @@ mod tests {
     #[test]
     fn turns_by_hand() {
         assert_eq!(take_turns(&[vec![7], vec![], vec![1, 2, 3], vec![9, 8]]), [7, 1, 9, 2, 8, 3]);
-        assert!(take_turns(&[]).is_empty());
+        assert!(take_turns::<usize>(&[]).is_empty());
     }
 }
