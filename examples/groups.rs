@@ -38,6 +38,8 @@
 
 #[path = "shared/jobs.rs"]
 mod jobs;
+#[path = "shared/threads.rs"]
+mod threads;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -55,12 +57,13 @@ use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_tabl
 use gleaner::strategies::top;
 use gleaner::training::{Diet, Length, Recipe, judge};
 use indicatif::{ProgressBar, ProgressStyle};
-use jobs::{one_a_core, with_thread_count};
+use jobs::one_a_core;
 use nalgebra::DMatrix;
 use rand::distr::{Distribution, Uniform, weighted::WeightedIndex};
 use rand::{Rng, RngCore, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use threads::with_thread_count;
 
 /// Buys whole speakers or single utterances for the same money, and judges what a learner makes of them.
 #[derive(Parser)]

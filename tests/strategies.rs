@@ -633,3 +633,30 @@ fn classes_take_turns() -> Result<()> {
     assert_eq!(choice(&forgotten, 7)?, [5, 1, 6, 2, 0, 4, 3]);
     Ok(())
 }
+
+#[test]
+fn remembered_points_count_as_chosen() -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    // On a line at 0, 1, 2, …, 9; the remembered points are at 0 and 1.
+    let rows: Vec<f32> = (0..10).map(|k| k as f32).collect();
+    let evidence = Evidence::new(10).with_features(&rows, 1)?.with_remembered(&[0.0, 1.0], 1)?;
+    // Farthest from both: 9; then 5 (4 away, as is nothing else); then 3 and 7 (2 away), the smaller first.
+    assert_eq!(KCenter.select(&evidence, 4, &mut rng)?, [9, 5, 3, 7]);
+    // Everything may be chosen, but nothing twice.
+    let mut all = KCenter.select(&evidence, 10, &mut rng)?;
+    all.sort_unstable();
+    assert_eq!(all, (0..10).collect::<Vec<_>>());
+
+    // Two clumps: with one remembered, the other is worth more, though it is smaller.
+    let rows = [0.0, 0.1, 0.2, 0.3, 5.0, 5.1];
+    let similarity = Similarity::Rbf { bandwidth: 0.5 };
+    let strategy = FacilityLocation { similarity, ..Default::default() };
+    let fresh = Evidence::new(6).with_features(&rows, 1)?;
+    assert!(strategy.select(&fresh, 1, &mut rng)?[0] < 4);
+    let known = fresh.with_remembered(&[0.1, 0.2], 1)?;
+    assert!(strategy.select(&known, 1, &mut rng)?[0] >= 4);
+    // Rows of another width, or not numbers, are refused.
+    assert!(fresh.with_remembered(&[0.0, 0.0], 2).is_err());
+    assert!(fresh.with_remembered(&[f32::NAN], 1).is_err());
+    Ok(())
+}

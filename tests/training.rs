@@ -181,7 +181,7 @@ fn a_pause_leaves_no_trace_with_augmented_images() -> Result<()> {
     let learner = || -> Result<Box<dyn Learner>> {
         Ok(Box::new(Cnn::new(&options, 0, DType::F32, &Device::Cpu)?))
     };
-    let augmentation = Some(Augmentation { padding: 2, mirror: true });
+    let augmentation = Some(Augmentation { padding: 2, flip: true });
     let recipe =
         Recipe { length: Length::Epochs(3), batch: 16, augmentation, ..Default::default() };
     let (straight, trained) = weights_after(learner, &data, &recipe, None)?;

@@ -1,37 +1,21 @@
 //! What the comparison examples share: seeds in parallel under one progress bar, tables, CSV, pictures.
 
+mod device;
 mod jobs;
+mod threads;
 
 use std::path::Path;
 
 use anyhow::Result;
-use candle_core::Device;
-use clap::ValueEnum;
 use gleaner::comparison::{Comparison, ComparisonOptions, Task, Way, compare};
 use gleaner::learners::Learner;
 use gleaner::metrics::mean_and_std;
 use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_table, write_csv};
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub use device::DeviceKind;
 use jobs::one_a_core;
-pub use jobs::with_thread_count;
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceKind {
-    Cpu,
-    Cuda,
-    Metal,
-}
-
-impl DeviceKind {
-    pub fn open(self) -> Result<Device> {
-        Ok(match self {
-            Self::Cpu => Device::Cpu,
-            Self::Cuda => Device::new_cuda(0)?,
-            Self::Metal => Device::new_metal(0)?,
-        })
-    }
-}
+pub use threads::with_thread_count;
 
 /// All seeds at one level of label noise.
 pub struct Level {

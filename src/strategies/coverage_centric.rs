@@ -54,6 +54,14 @@ impl<S: Score> CoverageCentric<S> {
     }
 }
 
+/// A tenth pruned, 50 strata.
+impl<S: Score + Default> Default for CoverageCentric<S> {
+    fn default() -> Self {
+        let name = format!("coverage-centric {}", S::NAME);
+        Self { score: S::default(), prune: 0.1, strata: 50, name }
+    }
+}
+
 impl<S: Score> Strategy for CoverageCentric<S> {
     fn name(&self) -> &str {
         &self.name

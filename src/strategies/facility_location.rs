@@ -15,7 +15,8 @@ use crate::error::Result;
 ///
 /// with `s_ij` the similarity of the features. Similarities are kept between nearest neighbours only; a
 /// chosen point outside a point's neighbourhood counts as similarity zero for it, as if it did not
-/// represent it at all. With `neighbours >= N - 1` the kernel is complete.
+/// represent it at all. With `neighbours >= N - 1` the kernel is complete. Remembered points count as chosen
+/// already, for every point.
 ///
 /// # Cost
 /// The neighbour graph takes `O(N^2 width)` time and `O(N k)` memory, a gain `O(k)` on average.
@@ -66,6 +67,9 @@ impl Strategy for FacilityLocation {
         let (rows, width) = evidence.features(self.name())?;
         let kernel = Neighbours::new(rows, width, self.neighbours, self.similarity)?;
         let mut objective = Representation::new(&kernel);
+        if !evidence.remembered().is_empty() {
+            objective.best = self.similarity.to_nearest(rows, evidence.remembered(), width);
+        }
         self.greedy.maximise(&mut objective, evidence.points(), count, rng)
     }
 }

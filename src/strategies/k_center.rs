@@ -11,7 +11,8 @@ use super::{Evidence, Strategy, check_count};
 use crate::error::Result;
 
 /// Starts at a random point and adds, one at a time, the point farthest from all chosen ones (squared
-/// Euclidean distance of the features): a 2-approximation of the smallest covering radius.
+/// Euclidean distance of the features): a 2-approximation of the smallest covering radius. Where points
+/// are remembered it starts from those instead.
 ///
 /// # Cost
 /// `O(N count width)` time at worst, and mostly far less: a point is compared with a chosen one only once
@@ -36,8 +37,12 @@ impl Strategy for KCenter {
     ) -> Result<Vec<usize>> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
-        let start = rng.random_range(0..evidence.points());
-        Ok(Reach::new(rows, width, start, count).run(count))
+        let mut reach = match evidence.remembered() {
+            [] => Reach::from_one(rows, width, rng.random_range(0..evidence.points())),
+            remembered => Reach::from_centres(rows, width, remembered.to_vec(), Vec::new()),
+        };
+        reach.extend(count);
+        Ok(reach.chosen)
     }
 }
 
@@ -45,7 +50,7 @@ impl Strategy for KCenter {
 struct Bound {
     distance: f32,
     point: usize,
-    /// How many of the chosen points, in their order, have been looked at.
+    /// How many of the centres, in their order, have been looked at.
     seen: usize,
 }
 
@@ -55,29 +60,38 @@ struct Reach<'a> {
     rows: &'a [f32],
     width: usize,
     chosen: Vec<usize>,
-    /// The rows of the chosen points, side by side.
+    /// The rows of remembered and chosen points, side by side.
     centres: Vec<f32>,
     bounds: BinaryHeap<Bound>,
 }
 
 impl<'a> Reach<'a> {
-    fn new(rows: &'a [f32], width: usize, start: usize, count: usize) -> Self {
-        let centre = &rows[start * width..(start + 1) * width];
-        let bounds: Vec<Bound> = (rows.par_chunks(width).enumerate().with_min_len(256))
-            .filter(|(point, _)| *point != start)
-            .map(|(point, row)| Bound { distance: squared_distance(row, centre), point, seen: 1 })
-            .collect();
-        let mut centres = Vec::with_capacity(count * width);
-        centres.extend_from_slice(centre);
-        Self { rows, width, chosen: vec![start], centres, bounds: bounds.into() }
+    fn from_one(rows: &'a [f32], width: usize, start: usize) -> Self {
+        let centre = rows[start * width..(start + 1) * width].to_vec();
+        Self::from_centres(rows, width, centre, vec![start])
     }
 
-    fn run(mut self, count: usize) -> Vec<usize> {
+    /// `centres` holds a row or more, those of the points in `chosen` last.
+    fn from_centres(rows: &'a [f32], width: usize, centres: Vec<f32>, chosen: Vec<usize>) -> Self {
+        let bounds: Vec<Bound> = (rows.par_chunks(width).enumerate().with_min_len(256))
+            .filter(|(point, _)| !chosen.contains(point))
+            .map(|(point, row)| Bound {
+                distance: squared_distance(row, &centres[..width]),
+                point,
+                seen: 1,
+            })
+            .collect();
+        Self { rows, width, chosen, centres, bounds: bounds.into() }
+    }
+
+    /// Goes on until `count` points are chosen.
+    fn extend(&mut self, count: usize) {
+        self.centres.reserve((count - self.chosen.len()) * self.width);
         while self.chosen.len() < count
             && let Some(mut farthest) = self.bounds.pop()
         {
             let row = &self.rows[farthest.point * self.width..(farthest.point + 1) * self.width];
-            while farthest.seen < self.chosen.len()
+            while farthest.seen < self.centres.len() / self.width
                 && self.bounds.peek().is_none_or(|other| farthest > *other)
             {
                 let centre = &self.centres[farthest.seen * self.width..][..self.width];
@@ -91,7 +105,6 @@ impl<'a> Reach<'a> {
                 self.bounds.push(farthest);
             }
         }
-        self.chosen
     }
 }
 

@@ -134,6 +134,55 @@ impl Strategy for Box<dyn Strategy> {
     }
 }
 
+/// Every strategy with its default settings, baselines first, [`Random`] left out: for comparisons of all.
+pub fn all() -> Vec<Box<dyn Strategy>> {
+    vec![
+        Box::new(LeastConfidence),
+        Box::new(Margin),
+        Box::new(Entropy),
+        Box::new(KCenter),
+        Box::new(Forgetting),
+        Box::new(El2n),
+        Box::new(Grand),
+        Box::new(Aum),
+        Box::new(LargestLoss),
+        Box::new(SmallestLoss),
+        Box::new(CoverageCentric::<Aum>::default()),
+        Box::new(Herding),
+        Box::new(FacilityLocation::default()),
+        Box::new(GraphCut::default()),
+        Box::new(LogDeterminant::default()),
+        Box::new(Badge),
+        Box::new(Craig::default()),
+        Box::new(GradMatch::default()),
+        Box::new(Glister::default()),
+    ]
+}
+
+/// The strategy of that name with its default settings; `class-balanced NAME` takes equal shares of every
+/// class.
+///
+/// ```
+/// use gleaner::strategies::{Strategy, named};
+/// assert_eq!(named("k-center")?.name(), "k-center");
+/// assert_eq!(named("class-balanced entropy")?.name(), "class-balanced entropy");
+/// assert!(named("entropie").unwrap_err().to_string().contains("entropy"));
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Unknown`] with all the names there are.
+pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
+    if let Some(inner) = name.strip_prefix("class-balanced ") {
+        return Ok(Box::new(ClassBalanced::new(named(inner)?, Shares::Equal)));
+    }
+    let mut all = all();
+    all.push(Box::new(Random));
+    let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
+    let found = all.into_iter().find(|strategy| strategy.name() == name);
+    found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })
+}
+
 /// Positions of the `count` largest scores, best first; equal scores keep the smaller position first.
 pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();

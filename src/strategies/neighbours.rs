@@ -86,6 +86,23 @@ impl Similarity {
             Self::Rbf { bandwidth } => (closeness / bandwidth / bandwidth / 2.0).exp() as f32,
         }
     }
+
+    /// Of every row to the one of `others` most like it. `O(N M width)` time.
+    pub(super) fn to_nearest(self, rows: &[f32], others: &[f32], width: usize) -> Vec<f32> {
+        let prepared = |rows: &[f32]| match self {
+            Self::Cosine => unit_rows(rows, width),
+            Self::Rbf { .. } => rows.to_vec(),
+        };
+        let (rows, others) = (prepared(rows), prepared(others));
+        let closeness = |a: &[f32], b: &[f32]| match self {
+            Self::Cosine => inner(a, b),
+            Self::Rbf { .. } => -squared_distance_exact(a, b),
+        };
+        let closest = |row: &[f32]| {
+            others.chunks(width).map(|o| closeness(row, o)).fold(f64::NEG_INFINITY, f64::max)
+        };
+        rows.par_chunks(width).map(|row| self.of(closest(row))).collect()
+    }
 }
 
 fn check_neighbours(k: usize) -> Result<()> {
