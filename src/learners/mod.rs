@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`Mlp`] | vectors, or anything flattened | last hidden activations |
 //! | [`Cnn`] | small square images | channels of the last convolution, averaged over the image |
+//! | [`FastText`] | texts, as bags of hashed n-grams | averaged embeddings |
+//! | [`Vdcnn`] | texts, as characters | last hidden activations |
 //!
 //! A model of your own needs two functions and a list of variables; see [`Learner`].
 //!
@@ -13,11 +15,14 @@
 //! same unseedable source. `VarMap::all_vars` changes its order from instance to instance as well.
 //! [`SeededWeights`] is the cure: same seed, same weights, in one order.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the first user is the residual network"))]
 mod batch_norm;
 mod cnn;
 mod convolution;
+mod fast_text;
 mod mlp;
+mod pooling;
+mod text_learner;
+mod vdcnn;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -34,7 +39,10 @@ use crate::datasets::Source;
 use crate::error::{Error, Result};
 
 pub use cnn::{Cnn, CnnOptions};
+pub use fast_text::{FastText, FastTextOptions};
 pub use mlp::{Mlp, MlpOptions};
+pub use text_learner::TextLearner;
+pub use vdcnn::{Vdcnn, VdcnnDepth, VdcnnOptions};
 
 /// A model being trained, cut in two before its last layer.
 ///
