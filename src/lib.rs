@@ -46,7 +46,8 @@
 //! | [`strategies`], [`comparison`] | rivals, side by side | |
 //!
 //! # Features
-//! `report`: CSV tables and SVG charts. `cuda`, `cudnn`, `metal`, `accelerate`, `mkl`: passed on to candle.
+//! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `cuda`, `cudnn`, `metal`,
+//! `accelerate`, `mkl`: passed on to candle.
 
 #![deny(missing_docs)]
 #![deny(rustdoc::broken_intra_doc_links)]

@@ -5,6 +5,7 @@
 //! | Gaussian clusters of very unequal size | [`synthetic::clusters`] | `dimensions` | any | any | drawn here |
 //! | CIFAR-10 | [`cifar::load`] | 3 × 32 × 32 | 10 | 50,000 + 10,000 | binary version, on disk |
 //! | CIFAR-100 | [`cifar::load`] | 3 × 32 × 32 | 100 or 20 | 50,000 + 10,000 | binary version, on disk |
+//! | any texts, such as Amazon reviews | `text::TextCsv` (feature `text`) | ids, see [`encode`] | any | any | CSV file, plain or gzip |
 //!
 //! Nothing is downloaded. Anything else becomes a [`Dataset`] through [`Dataset::new`].
 //!
@@ -18,8 +19,11 @@
 
 mod augmentation;
 pub mod cifar;
+pub mod encode;
 mod source;
 pub mod synthetic;
+#[cfg(feature = "text")]
+pub mod text;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,8 @@
 //! | [`Mlp`] | vectors, or anything flattened | last hidden activations |
 //! | [`Cnn`] | small square images, quickly | channels of the last convolution, averaged over the image |
 //! | [`ResNet`] | small square images, well | channels of the last block, averaged over the image |
+//! | [`FastText`] | texts, as bags of hashed n-grams | averaged embeddings |
+//! | [`Vdcnn`] | texts, as characters | last hidden activations |
 //!
 //! A model of your own needs two functions and a list of variables; see [`Learner`].
 //!
@@ -17,8 +19,12 @@
 mod batch_norm;
 mod cnn;
 mod convolution;
+mod fast_text;
 mod mlp;
+mod pooling;
 mod resnet;
+mod text_learner;
+mod vdcnn;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,8 +42,11 @@ use crate::datasets::Source;
 use crate::error::{Error, Result};
 
 pub use cnn::{Cnn, CnnOptions};
+pub use fast_text::{FastText, FastTextOptions};
 pub use mlp::{Mlp, MlpOptions};
 pub use resnet::{ResNet, ResNetKind, ResNetOptions};
+pub use text_learner::TextLearner;
+pub use vdcnn::{Vdcnn, VdcnnDepth, VdcnnOptions};
 
 /// A model being trained, cut in two before its last layer.
 ///
