@@ -5,8 +5,8 @@
 //! files could be one step apart.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 
 use crate::error::{Error, Result};
+use crate::whole_file::{io_error, write_bytes};
 
 /// Where the notes are kept in the metadata of a safetensors file: under one key, because the format
 /// does not keep several in order, and equal states should give equal files.
@@ -139,7 +140,7 @@ impl Checkpoint {
         let metadata = HashMap::from([(NOTES.to_string(), notes)]);
         let bytes = safetensors::serialize(&self.tensors, Some(metadata))
             .map_err(|error| unwritable(path, &error))?;
-        write_whole(path, &bytes)
+        write_bytes(path, &bytes)
     }
 
     /// Reads what [`Checkpoint::save`] wrote, or any safetensors file (which then has no notes).
@@ -185,24 +186,7 @@ fn parse_generator(note: &str) -> Option<ChaCha8Rng> {
     Some(generator)
 }
 
-/// Writes `bytes` so that the file is there whole or not at all, even if the power fails.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = File::create(&partial).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()
-    });
-    written.map_err(|source| io_error(path, source))?;
-    fs::rename(&partial, path).map_err(|source| io_error(path, source))
-}
-
 pub(crate) fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Error {
     let (expected, found) = ("a file that can be written".into(), error.to_string());
     Error::File { path: path.to_path_buf(), expected, found }
-}
-
-pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_path_buf(), source }
 }

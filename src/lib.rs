@@ -72,6 +72,7 @@ pub mod run;
 pub mod strategies;
 pub mod trainer;
 pub mod training;
+mod whole_file;
 
 pub use distance::Distance;
 pub use error::{Error, Result};

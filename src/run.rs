@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::checkpoint::{Checkpoint, io_error, unwritable, write_whole};
+use crate::checkpoint::{Checkpoint, unwritable};
 use crate::error::{Error, Result};
+use crate::whole_file::{io_error, write_bytes};
 
 /// What a run is asked to do: every setting that its results depend on, as text.
 pub type Configuration = BTreeMap<String, String>;
@@ -76,7 +77,7 @@ impl Run {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let text = serde_json::to_string_pretty(&configuration)
                     .map_err(|error| unwritable(&path, &error))?;
-                write_whole(&path, (text + "\n").as_bytes())?;
+                write_bytes(&path, (text + "\n").as_bytes())?;
             }
             Err(source) => return Err(io_error(&path, source)),
         }

@@ -1,0 +1,44 @@
+//! Results on paper: CSV tables, plain-text tables and SVG charts.
+//!
+//! | what | for example |
+//! | --- | --- |
+//! | [`write_csv`], [`text_table`] | results of all seeds; their summary |
+//! | [`line_chart`] | accuracy against the share kept, with its spread over seeds |
+//! | [`bar_chart`] | time by stage: proxy, selection, target |
+//! | [`scatter_chart`] | a proxy's ranking of thousands of points against the target's |
+//!
+//! Needs the feature `report`. Files appear whole or not at all, missing parent folders are made, and
+//! equal input gives equal bytes. One call at a time may write a file.
+//!
+//! Things of one kind are told apart by the colours of Okabe and Ito, which colour-blind readers can
+//! tell apart, without the yellow, which is too pale on white.
+//!
+//! # Reference
+//! M. Okabe and K. Ito, "Color Universal Design", 2008: the palette.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use crate::error::Result;
+use crate::whole_file::{io_error, write_whole};
+
+mod axes;
+mod bar;
+mod line;
+mod look;
+mod page;
+mod scatter;
+mod table;
+
+pub use bar::{Bar, BarOptions, BarPanel, bar_chart};
+pub use line::{ChartOptions, Panel, Series, Spread, line_chart};
+pub use scatter::{ScatterOptions, ScatterPanel, scatter_chart};
+pub use table::{text_table, write_csv};
+
+/// Runs `fill` on a new file and moves it to `path`, whose folder is made if it is missing.
+fn write_report(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|source| io_error(path, source))?;
+    }
+    write_whole(path, fill)
+}
