@@ -6,6 +6,8 @@
 
 #[path = "shared/device.rs"]
 mod device;
+#[path = "shared/models.rs"]
+mod models;
 #[path = "shared/proxy.rs"]
 mod proxy;
 #[path = "shared/threads.rs"]
@@ -13,24 +15,21 @@ mod threads;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use candle_core::{DType, Device};
+use anyhow::Result;
 use clap::Parser;
 use gleaner::datasets::cifar::{Cifar, CifarOptions, load};
-use gleaner::datasets::{Augmentation, Dataset, stratified_split};
-use gleaner::learners::{Cnn, CnnOptions, Learner, ResNet, ResNetKind, ResNetOptions};
-use gleaner::metrics::mean_and_std;
-use gleaner::optimiser::OptimiserOptions;
+use gleaner::datasets::stratified_split;
+use gleaner::metrics::{mean_and_std, ranks};
 use gleaner::proxy::{CoreSet, CoreSetOptions, Model, Stages, Task, core_set};
-use gleaner::report::text_table;
+use gleaner::report::{ScatterOptions, ScatterPanel, scatter_chart, text_table};
 use gleaner::run::{Configuration, Run};
 use gleaner::strategies::{self, Strategy};
-use gleaner::training::{Length, Recipe, Schedule};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use device::DeviceKind;
-use proxy::{Bars, Row, error_chart, error_table, note_recipe, seconds_by_stage, write_summary};
+use models::{image_builder, image_recipe, shrunk};
+use proxy::{Bars, Row, error_chart, error_table, note_recipe, report_seconds, write_summary};
 
 /// Trains a proxy, chooses core-sets with it, and trains the target on each.
 #[derive(Parser)]
@@ -129,9 +128,10 @@ fn main() -> Result<()> {
     let fractions =
         if flags.fractions.is_empty() { size.fractions.to_vec() } else { flags.fractions.clone() };
     let options = CoreSetOptions { fractions, target_chooses: !flags.proxy_only };
-    let build_proxy = builder(&flags.proxy, &cifar.train, &device)?;
-    let build_target = builder(&flags.target, &cifar.train, &device)?;
-    let recipe = |epochs| recipe(epochs, size.batch, size.shrink);
+    let (side, classes) = (32 / size.shrink, cifar.train.classes());
+    let build_proxy = image_builder(&flags.proxy, side, classes, &device)?;
+    let build_target = image_builder(&flags.target, side, classes, &device)?;
+    let recipe = |epochs| image_recipe(epochs, size.batch, size.shrink);
     let proxy_epochs = recipe(flags.proxy_epochs.unwrap_or(size.proxy_epochs));
     let target_epochs = recipe(flags.epochs.unwrap_or(size.epochs));
     let proxy = Model { name: flags.proxy.clone(), build: &*build_proxy, recipe: proxy_epochs };
@@ -140,10 +140,8 @@ fn main() -> Result<()> {
     let asked = configuration(&flags, &cifar, &strategies, &options, [&proxy, &target]);
     let run = Run::open(flags.out.join("run"), &asked)?;
     println!(
-        "CIFAR-10 at {} x {}: {} training images, {} of them set aside for validation; {} test \
+        "CIFAR-10 at {side} x {side}: {} training images, {} of them set aside for validation; {} test \
          images; {} chooses for {}; everything is kept in {}",
-        32 / size.shrink,
-        32 / size.shrink,
         cifar.train.len(),
         size.validation,
         cifar.test.len(),
@@ -181,50 +179,6 @@ fn chosen_strategies(flags: &Flags, size: &Size) -> Result<Vec<Box<dyn Strategy>
             Ok(names.iter().map(|name| strategies::named(name)).collect::<gleaner::Result<_>>()?)
         }
     }
-}
-
-type Build = dyn Fn(u64) -> gleaner::Result<Box<dyn Learner>> + Sync;
-
-fn builder(name: &str, data: &Dataset, device: &Device) -> Result<Box<Build>> {
-    let (size, classes, device) = (data.inputs().dim(2)?, data.classes(), device.clone());
-    if name == "cnn" {
-        let options = CnnOptions { size, classes, ..Default::default() };
-        return Ok(Box::new(move |seed| {
-            Ok(Box::new(Cnn::new(&options, seed, DType::F32, &device)?))
-        }));
-    }
-    let kind: ResNetKind = match name.parse() {
-        Ok(kind) => kind,
-        Err(error) => bail!("{error}, and cnn"),
-    };
-    let options = ResNetOptions { size, classes, ..ResNetOptions::new(kind) };
-    Ok(Box::new(move |seed| Ok(Box::new(ResNet::new(&options, seed, DType::F32, &device)?))))
-}
-
-/// SGD with Nesterov momentum under a cosine, on cropped and mirrored images.
-fn recipe(epochs: usize, batch: usize, shrink: usize) -> Recipe {
-    Recipe {
-        length: Length::Epochs(epochs),
-        batch,
-        optimiser: OptimiserOptions::Sgd { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
-        learning_rate: 0.1,
-        warm_up: 0.05,
-        schedule: Schedule::Cosine,
-        label_smoothing: 0.0,
-        augmentation: Some(Augmentation { padding: 4 / shrink, flip: true }),
-    }
-}
-
-/// Images whose squares of `side x side` pixels became one.
-fn shrunk(cifar: Cifar, side: usize) -> Result<Cifar> {
-    if side == 1 {
-        return Ok(cifar);
-    }
-    let smaller = |data: Dataset| -> Result<Dataset> {
-        let inputs = data.inputs().avg_pool2d(side)?;
-        Ok(Dataset::new(inputs, data.labels().to_vec(), data.classes())?)
-    };
-    Ok(Cifar { train: smaller(cifar.train)?, test: smaller(cifar.test)?, ..cifar })
 }
 
 /// All that the results depend on.
@@ -280,28 +234,17 @@ fn report(
         seeds.len()
     );
     error_table(&title, &rows, &options.fractions, |f| format!("{:.0} %", 100.0 * f));
-    time_table(&rows);
+    let title = format!("seconds of choosing and of training {target}, mean over seeds");
+    report_seconds(&flags.out, &title, &rows)?;
     if options.target_chooses {
         agreement_table(found);
         claim(&rows, found, own);
+        rank_scatter(&flags.out, found)?;
     }
     write_summary(&flags.out, "fraction", &rows)?;
     pictures(&flags.out, options, target, &rows)?;
-    println!("written: {}/summary.csv, error.svg", flags.out.display());
+    println!("written: {}/summary.csv and pictures", flags.out.display());
     Ok(())
-}
-
-fn time_table(rows: &[Row]) {
-    let lines: Vec<Vec<String>> = seconds_by_stage(rows)
-        .into_iter()
-        .map(|(name, s)| {
-            let seconds = [s.training, s.selection, s.target, s.training + s.selection + s.target];
-            std::iter::once(name).chain(seconds.map(|s| format!("{s:.1}"))).collect()
-        })
-        .collect();
-    let header = ["strategy", "training what chooses", "choosing", "training the target", "sum"];
-    println!("mean seconds by stage, at the largest size");
-    println!("{}", text_table(&header, &lines));
 }
 
 fn agreement_table(found: &[CoreSet]) {
@@ -316,6 +259,32 @@ fn agreement_table(found: &[CoreSet]) {
     });
     println!("Spearman's correlation of the proxy's and the target's ranking");
     println!("{}", text_table(&["strategy", "correlation"], &lines.collect::<Vec<_>>()));
+}
+
+/// The first seed's ranks, a dot a point: 0 % is what the model would keep first.
+fn rank_scatter(dir: &Path, found: &[CoreSet]) -> Result<()> {
+    let Some(first) = found.first() else { return Ok(()) };
+    let share = |values: &[f64]| -> Result<Vec<f64>> {
+        let (ranks, points) = (ranks(values)?, values.len() as f64);
+        Ok(ranks.iter().map(|rank| 1.0 - rank / points).collect())
+    };
+    let mut panels = Vec::new();
+    for agreement in &first.agreements {
+        let points = share(&agreement.proxy)?.into_iter().zip(share(&agreement.target)?).collect();
+        let note =
+            agreement.correlation.map_or("no ranks".into(), |rho| format!("Spearman {rho:.2}"));
+        panels.push(ScatterPanel { title: agreement.strategy.clone(), note, points });
+    }
+    let options = ScatterOptions {
+        title: "what the proxy and the target would keep first".into(),
+        x_label: "rank by the proxy".into(),
+        y_label: "rank by the target".into(),
+        x_percent: true,
+        y_percent: true,
+        identity: true,
+        ..Default::default()
+    };
+    Ok(scatter_chart(dir.join("ranks.svg"), &options, &panels)?)
 }
 
 /// What the proxy saves, and what it costs.

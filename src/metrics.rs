@@ -180,6 +180,20 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<f64> {
     Ok((dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()).clamp(-1.0, 1.0))
 }
 
+/// Rank of every value, from 1 for the lowest; equal values share the mean of the ranks they occupy.
+///
+/// # Errors
+/// [`Error::Shape`] if there are no values, [`Error::NotFinite`] for one that is NaN or infinite.
+///
+/// ```
+/// assert_eq!(gleaner::metrics::ranks(&[3.0, 1.0, 3.0])?, [2.5, 1.0, 2.5]);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+pub fn ranks(values: &[f64]) -> Result<Vec<f64>> {
+    check_finite("values to rank", values)?;
+    Ok(average_ranks(values))
+}
+
 /// Checks scores against their marks and counts the positives, of which there must be one.
 fn count_positives(scores: &[f64], positive: &[bool]) -> Result<usize> {
     if scores.len() != positive.len() {

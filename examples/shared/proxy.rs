@@ -6,7 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 use gleaner::metrics::mean_and_std;
 use gleaner::proxy::{Progress, Seconds};
-use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_table, write_csv};
+use gleaner::report::{
+    Bar, BarOptions, BarPanel, ChartOptions, Panel, Series, Spread, bar_chart, line_chart,
+    text_table, write_csv,
+};
 use gleaner::run::Configuration;
 use gleaner::training::Recipe;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -79,7 +82,7 @@ fn groups(rows: &[Row]) -> Vec<(String, f64, Vec<&Row>)> {
 }
 
 /// Strategies in order of first appearance.
-pub fn strategies(rows: &[Row]) -> Vec<String> {
+fn strategies(rows: &[Row]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for row in rows {
         if !names.contains(&row.strategy) {
@@ -170,22 +173,60 @@ pub fn error_chart(
     Ok(line_chart(path, &options, &panels)?)
 }
 
-/// Mean seconds by stage of every strategy, at the largest size it has.
-pub fn seconds_by_stage(rows: &[Row]) -> Vec<(String, Seconds)> {
-    let mut largest: BTreeMap<String, f64> = BTreeMap::new();
+/// Mean seconds by stage of every strategy at the largest size it has, and the deviation of their sum.
+fn seconds_by_stage(rows: &[Row]) -> Vec<(String, Seconds, f64)> {
+    let mut largest: BTreeMap<&str, f64> = BTreeMap::new();
     for row in rows {
-        let size = largest.entry(row.strategy.clone()).or_insert(row.size);
+        let size = largest.entry(&row.strategy).or_insert(row.size);
         *size = size.max(row.size);
     }
-    let own = |name: &String| -> Vec<&Row> {
-        rows.iter().filter(|row| row.strategy == *name && row.size == largest[name]).collect()
-    };
     let mean = |name: String| {
-        let rows = own(&name);
-        let of = |f: fn(&Seconds) -> f64| spread(&rows, |row| f(&row.seconds)).0;
-        let (training, selection, target) =
-            (of(|s| s.training), of(|s| s.selection), of(|s| s.target));
-        (name, Seconds { training, selection, target })
+        let size = largest[name.as_str()];
+        let own: Vec<&Row> =
+            rows.iter().filter(|row| row.strategy == name && row.size == size).collect();
+        let of = |f: fn(&Seconds) -> f64| spread(&own, |row| f(&row.seconds)).0;
+        let seconds = Seconds {
+            training: of(|s| s.training),
+            selection: of(|s| s.selection),
+            target: of(|s| s.target),
+        };
+        let std = spread(&own, |row| sum(&row.seconds)).1;
+        (name, seconds, std)
     };
     strategies(rows).into_iter().map(mean).collect()
+}
+
+fn sum(seconds: &Seconds) -> f64 {
+    seconds.training + seconds.selection + seconds.target
+}
+
+/// Where the time of a choice and its target goes: a table and `time.svg`.
+pub fn report_seconds(dir: &Path, title: &str, rows: &[Row]) -> Result<()> {
+    let stages = ["training what chooses", "choosing", "training the target"];
+    let by_stage = seconds_by_stage(rows);
+    let lines = by_stage.iter().map(|(name, s, std)| {
+        let seconds = [s.training, s.selection, s.target].map(|s| format!("{s:.1}"));
+        let sum = format!("{:.1} ± {std:.1}", sum(s));
+        std::iter::once(name.clone()).chain(seconds).chain([sum]).collect()
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    let header = ["strategy", stages[0], stages[1], stages[2], "sum"];
+    println!("mean seconds by stage, at the largest size");
+    println!("{}", text_table(&header, &lines));
+    let bar = |(label, s, std): (String, Seconds, f64)| {
+        let lengths = [s.training, s.selection, s.target];
+        let segments = stages.map(String::from).into_iter().zip(lengths).collect();
+        Bar { label, segments, std }
+    };
+    let bars = by_stage.into_iter().map(bar).collect();
+    let panel = BarPanel { title: String::new(), bars, reference: None };
+    let options = BarOptions {
+        title: title.to_string(),
+        x_label: "seconds".into(),
+        unit: " s".into(),
+        columns: 1,
+        panel_width: 720,
+        ..Default::default()
+    };
+    Ok(bar_chart(dir.join("time.svg"), &options, &[panel])?)
 }

@@ -121,7 +121,7 @@ pub struct ActiveLearning {
 /// depends on `seed` alone, so strategies can be compared from equal beginnings. [`Random`] asks no
 /// proxy: nothing is trained for it.
 ///
-/// Stages are kept under names that begin with the seed and the strategy.
+/// Stages are kept under names that begin with the seed, the strategy and the proxy.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for rounds that do not fit the pool, [`Error::Shape`] for an answer of the wrong
@@ -137,7 +137,7 @@ pub fn active_learning(
     stages: Stages,
 ) -> Result<ActiveLearning> {
     rounds.check(task.pool.points())?;
-    let name = format!("seed{seed} {}", strategy.name());
+    let name = format!("seed{seed} {} by {}", strategy.name(), proxy.name);
     let mut buyer = Buyer { task, proxy, strategy, rounds, oracle, seed, name, stages };
     let mut ledger = buyer.ledger()?;
     let mut found = Vec::new();
