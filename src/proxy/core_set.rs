@@ -129,8 +129,9 @@ impl Work<'_, '_> {
 
     /// All strategies on the evidence of one model; returns what each ranks the points by.
     fn chosen_by(&mut self, role: &str, model: &Model) -> Result<Vec<Vec<f64>>> {
-        let (seen, before) = self.observe(role, model)?;
-        let evidence = seen.evidence()?;
+        let (seen, validation, before) = self.observe(role, model)?;
+        let validation = validation.evidence()?;
+        let evidence = seen.evidence()?.with_validation(&validation);
         let mut rankings = Vec::new();
         for strategy in self.strategies {
             let mut largest: Vec<usize> = Vec::new();
@@ -159,8 +160,12 @@ impl Work<'_, '_> {
         Ok(rankings)
     }
 
-    /// Trains the model on the whole pool and looks at the pool with it.
-    fn observe(&mut self, role: &str, model: &Model) -> Result<(Observations, Seconds)> {
+    /// Trains the model on the whole pool and looks at the pool and the validation part with it.
+    fn observe(
+        &mut self,
+        role: &str,
+        model: &Model,
+    ) -> Result<(Observations, Observations, Seconds)> {
         let stage = self.stage(&format!("{role} {}", model.name));
         let learner = (model.build)(self.seed)?;
         let everyone: Vec<usize> = (0..self.task.pool.points()).collect();
@@ -170,8 +175,9 @@ impl Work<'_, '_> {
         let trained = self.stages.train(&stage, training.with_history(), kept.as_ref())?;
         let started = Instant::now();
         let seen = Observations::labelled(&learner, self.task.pool, trained.history)?;
+        let validation = Observations::labelled(&learner, self.task.validation, None)?;
         let selection = self.once(&format!("{role} observed"), started.elapsed().as_secs_f64())?;
-        Ok((seen, Seconds { training: trained.seconds, selection, target: 0.0 }))
+        Ok((seen, validation, Seconds { training: trained.seconds, selection, target: 0.0 }))
     }
 
     /// The seconds noted when a stage was first done, whatever a repetition took.
