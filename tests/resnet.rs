@@ -94,7 +94,8 @@ fn names_are_read_and_others_refused() {
 /// makes of small deviations, and truncation less. Errors are those of the loss, so they are measured
 /// against the largest derivative of all: normalisation leaves next to none to what is in front of
 /// it. A ReLU that changes sign within a step would show as an error; with these seeds none does.
-fn check_derivatives(network: &ResNet, inputs: &Tensor, labels: &Tensor) {
+fn check_derivatives(kind: ResNetKind, inputs: &Tensor, labels: &Tensor) {
+    let network = small(kind, 3, DType::F64);
     let uneven = Tensor::new(&[0.5, 1.5, 2.5], CPU).unwrap();
     let objective = || {
         let losses = cross_entropy(&network.training_logits(inputs).unwrap(), labels).unwrap();
@@ -115,7 +116,7 @@ fn check_derivatives(network: &ResNet, inputs: &Tensor, labels: &Tensor) {
         for (k, got) in got.iter().enumerate().step_by(got.len().div_ceil(20)) {
             let expected = (at(k, 1e-6) - at(k, -1e-6)) / 2e-6;
             let error = (got - expected).abs() / scale;
-            assert!(error < 1e-6, "{name}[{k}]: {got} against {expected}");
+            assert!(error < 1e-6, "{kind}, {name}[{k}]: {got} against {expected}");
         }
         at(0, 0.0);
     }
@@ -125,8 +126,7 @@ fn check_derivatives(network: &ResNet, inputs: &Tensor, labels: &Tensor) {
 fn derivatives_match_finite_differences() {
     let labels = Tensor::new(&[0u32, 2, 1], CPU).unwrap();
     for kind in [ResNetKind::PreAct8, ResNetKind::PreAct14, ResNetKind::ResNet18] {
-        println!("{kind}");
-        check_derivatives(&small(kind, 3, DType::F64), &normal(&[3, 2, 5, 5], 2), &labels);
+        check_derivatives(kind, &normal(&[3, 2, 5, 5], 2), &labels);
     }
 }
 
@@ -134,7 +134,7 @@ fn derivatives_match_finite_differences() {
 fn evaluation_leaves_the_buffers_alone_and_training_moves_them() {
     for kind in [ResNetKind::PreAct8, ResNetKind::PreAct164, ResNetKind::ResNet18] {
         let network = small(kind, 1, DType::F64);
-        let images = normal(&[6, 2, 5, 5], 4);
+        let images = normal(&[40, 2, 5, 5], 4);
         let state = || network.buffers().iter().map(|(_, b)| numbers(b)).collect::<Vec<_>>();
         let start = state();
         let before = numbers(&network.logits(&images).unwrap());
@@ -144,14 +144,20 @@ fn evaluation_leaves_the_buffers_alone_and_training_moves_them() {
             assert!(*old != new, "{kind}: {name}");
         }
         assert!(before != numbers(&network.logits(&images).unwrap()), "{kind}");
-        // Of alike batches, the running statistics become those of the batch, but for the factor
-        // between a variance divided by N and by N - 1, which is 6/5 at most with one pixel left.
-        for _ in 0..300 {
+        if kind == ResNetKind::PreAct164 {
+            continue; // what follows takes its time, and is no different
+        }
+        // Of alike batches, the running statistics become those of the batch (0.9^100 is 3e-5), but
+        // for variances divided by N - 1 instead of N: 40/39 where one pixel is left of an image, so
+        // each norm is off by a hundredth at most, and the logits by a few of them.
+        for _ in 0..100 {
             network.training_logits(&images).unwrap();
         }
         let after = numbers(&network.logits(&images).unwrap());
         let apart = |a: &[f64]| a.iter().zip(&trained).map(|(a, b)| (a - b).abs()).sum::<f64>();
-        assert!(apart(&after) < 0.5 * apart(&before), "{kind}: {after:?}, {trained:?}");
+        let size: f64 = trained.iter().map(|x| x.abs()).sum();
+        let (start, end) = (apart(&before) / size, apart(&after) / size);
+        assert!(start > 0.2 && end < 0.05, "{kind}: from {start} to {end}");
     }
 }
 

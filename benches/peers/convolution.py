@@ -3,8 +3,9 @@
 usage: convolution.py NETWORK BATCH [--channels-last]
 
 The networks are those of `gleaner::learners` (`Cnn`, `ResNet`): the same layers, shapes and counts of
-parameters. Prints that count, and then, for each line on standard input, the milliseconds of a step: forward in training mode, mean cross-entropy,
-backward and stochastic gradient descent with momentum 0.9 on images 3 x 32 x 32.
+parameters. Prints that count, and then, for each line on standard input, the milliseconds of a step:
+forward in training mode, mean cross-entropy, backward, and stochastic gradient descent with momentum 0.9
+on images 3 x 32 x 32.
 """
 
 import argparse

@@ -271,7 +271,7 @@ impl Fused {
 
     fn forward<T: Number>(&self, inputs: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let columns = Columns::new(weight.len());
-        let line = self.line(weight, bias);
+        let (line, least) = (self.line(weight, bias), self.least());
         let mut outputs = vec![T::zero(); inputs.len()];
         let chunks = outputs.par_chunks_mut(columns.chunk).zip(inputs.par_chunks(columns.chunk));
         chunks.for_each(|(outputs, inputs)| {
@@ -283,7 +283,7 @@ impl Fused {
                 for k in 0..n {
                     let y = inputs[k] * scale[k] + shift[k];
                     // Not a maximum, which would turn NaN into an innocent zero.
-                    outputs[k] = if self.relu && y < T::zero() { T::zero() } else { y };
+                    outputs[k] = if y < least { least } else { y };
                 }
             }
         });
@@ -299,7 +299,7 @@ impl Fused {
         upstream: &[T],
     ) -> [Vec<T>; 3] {
         let columns = Columns::new(weight.len());
-        let line = self.line(weight, bias);
+        let (line, least) = (self.line(weight, bias), self.least());
         let mean = columns.repeat::<T>(self.statistics.mean.iter().copied());
         let [on_bias, on_weight] = self.sums(columns, inputs, upstream, &line, &mean);
         let precision: Vec<f64> = self.statistics.precision().collect();
@@ -330,8 +330,9 @@ impl Fused {
                 let (scale, shift) = (&line.scale[..n], &line.shift[..n]);
                 let (mean, slope, level) = (&mean[..n], &slope[..n], &level[..n]);
                 for k in 0..n {
-                    let g = self.through(inputs[k] * scale[k] + shift[k], upstream[k]);
-                    on_inputs[k] = scale[k] * g + (slope[k] * (inputs[k] - mean[k]) + level[k]);
+                    let (x, g) = (inputs[k], upstream[k]);
+                    let g = if x * scale[k] + shift[k] > least { g } else { T::zero() };
+                    on_inputs[k] = scale[k] * g + (slope[k] * (x - mean[k]) + level[k]);
                 }
             }
         });
@@ -348,6 +349,7 @@ impl Fused {
         line: &Line<T>,
         mean: &[T],
     ) -> [Vec<f64>; 2] {
+        let least = self.least();
         let chunks = inputs.par_chunks(columns.chunk).zip(upstream.par_chunks(columns.chunk));
         let parts: Vec<[Vec<f64>; 2]> = chunks
             .map(|(inputs, upstream)| {
@@ -359,9 +361,10 @@ impl Fused {
                     let (upstream, mean) = (&upstream[..n], &mean[..n]);
                     let (scale, shift) = (&line.scale[..n], &line.shift[..n]);
                     for k in 0..n {
-                        let g = self.through(inputs[k] * scale[k] + shift[k], upstream[k]);
+                        let (x, g) = (inputs[k], upstream[k]);
+                        let g = if x * scale[k] + shift[k] > least { g } else { T::zero() };
                         plain[k] += g;
-                        apart[k] += g * (inputs[k] - mean[k]);
+                        apart[k] += g * (x - mean[k]);
                     }
                 }
                 [columns.by_channel(&plain), columns.by_channel(&apart)]
@@ -376,9 +379,10 @@ impl Fused {
         })
     }
 
-    /// The upstream gradient behind the ReLU, whose derivative is zero at zero too.
-    fn through<T: Number>(&self, output: T, upstream: T) -> T {
-        if !self.relu || output > T::zero() { upstream } else { T::zero() }
+    /// Gradients pass where an output is larger, so the ReLU's derivative is zero at zero too. A
+    /// number where a flag would do, because the loops above are vectorised only without a branch.
+    fn least<T: Number>(&self) -> T {
+        <T as WithDType>::from_f64(if self.relu { 0.0 } else { f64::NEG_INFINITY })
     }
 }
 
