@@ -1,8 +1,9 @@
 //! Our side of the comparison with other differentiable layers; `benches/peers/run.sh` runs both sides.
 //!
 //! `write` makes the problems as files, `solve` times this library and clarabel on them, `epoch` times
-//! training steps, `memory` measures one large program in a process of its own.
+//! training steps, `convolution` training steps of the image networks beside PyTorch's, `memory` measures one large program in a process of its own.
 
+mod convolution;
 mod epoch;
 mod problems;
 mod row;
@@ -53,13 +54,27 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Times training steps of the image networks and PyTorch's in turn, and writes a CSV.
+    Convolution {
+        /// The CSV to write.
+        out: PathBuf,
+        /// The Python that has torch.
+        #[arg(long)]
+        python: PathBuf,
+        /// Fewer steps, and not ResNet-18.
+        #[arg(long)]
+        quick: bool,
+        /// This network alone.
+        #[arg(long)]
+        network: Option<String>,
+    },
     /// Solves 1,000 incoming against 20,000 remembered points, forward only, and prints milliseconds,
     /// objective and this process's peak memory in MiB.
     #[command(hide = true)]
     Memory,
 }
 
-const NAMES: [&str; 4] = ["write", "solve", "epoch", "memory"];
+const NAMES: [&str; 5] = ["write", "solve", "epoch", "convolution", "memory"];
 
 fn main() -> Result<()> {
     // `cargo bench` runs every bench, with a filter or criterion's flags: nothing to do then.
@@ -74,6 +89,10 @@ fn main() -> Result<()> {
         }
         Command::Epoch { out, data, quick } => {
             epoch::time_all(data.as_deref(), quick).and_then(|rows| row::write(&out, &rows))
+        }
+        Command::Convolution { out, python, quick, network } => {
+            convolution::time_all(&python, quick, network.as_deref())
+                .and_then(|rows| row::write(&out, &rows))
         }
         Command::Memory => solve::memory(),
     }

@@ -65,4 +65,6 @@ ours solve "$work" "$work/ours.csv" "${quick[@]}" "${large[@]}"
 peer peers.py "$work" "$work/peers.csv" "${quick[@]}"
 ours epoch "$work/ours-epoch.csv" "${data[@]}" "${quick[@]}"
 peer hostcp.py "$work/peers-epoch.csv" "${data[@]}" "${quick[@]}"
-peer report.py "$out" "$work/ours.csv" "$work/peers.csv" "$work/ours-epoch.csv" "$work/peers-epoch.csv"
+ours convolution "$work/convolution.csv" --python "$environment/bin/python" "${quick[@]}"
+peer report.py "$out" "$work/ours.csv" "$work/peers.csv" "$work/ours-epoch.csv" "$work/peers-epoch.csv" \
+    "$work/convolution.csv"

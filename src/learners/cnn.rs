@@ -142,7 +142,7 @@ impl Learner for Cnn {
 ///
 /// candle 0.11.1 sums over other dimensions than the last one number at a time, working out where
 /// each belongs by division, at the price of a convolution.
-fn average(images: &Tensor) -> candle_core::Result<Tensor> {
+pub(super) fn average(images: &Tensor) -> candle_core::Result<Tensor> {
     let ours = images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64);
     if ours { images.contiguous()?.apply_op1(Average) } else { images.mean((1, 2)) }
 }

@@ -103,13 +103,26 @@ impl Convolution {
 
     /// n x h x w x inputs to n x h' x w' x outputs.
     pub(super) fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let ours = images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64);
-        if ours { self.by_blocks(images) } else { self.by_candle(images) }
+        if is_ours(images) { self.by_blocks(images, None) } else { self.by_candle(images) }
     }
 
-    fn by_blocks(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+    /// The same plus `base`, n x h' x w' x outputs, for a convolution without bias and ReLU.
+    pub(super) fn forward_onto(
+        &self,
+        images: &Tensor,
+        base: &Tensor,
+    ) -> candle_core::Result<Tensor> {
+        if is_ours(images) && !self.stage.bias && !self.stage.relu {
+            return self.by_blocks(images, Some(base));
+        }
+        self.forward(images)? + base
+    }
+
+    fn by_blocks(&self, images: &Tensor, base: Option<&Tensor>) -> candle_core::Result<Tensor> {
         let weight = self.weight.permute((0, 2, 3, 1))?.contiguous()?;
-        images.contiguous()?.apply_op3(&weight, &self.bias.contiguous()?, Fused(self.stage))
+        let added = base.unwrap_or(&self.bias).contiguous()?;
+        let onto = base.is_some();
+        images.contiguous()?.apply_op3(&weight, &added, Fused { stage: self.stage, onto })
     }
 
     /// For devices and types our op does not know. There, candle 0.11.1 has no derivative of strides
@@ -131,9 +144,17 @@ impl Convolution {
     }
 }
 
-/// Images (n x h x w x c), weight (outputs x kernel x c) and bias (outputs or none), all of them
-/// contiguous, to n x h' x w' x outputs.
-struct Fused(Stage);
+fn is_ours(images: &Tensor) -> bool {
+    images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64)
+}
+
+/// Images (n x h x w x c), weight (outputs x kernel x c) and what is added, all of them contiguous,
+/// to n x h' x w' x outputs.
+struct Fused {
+    stage: Stage,
+    /// Whether what is added has the shape of the outputs; otherwise it is the bias, or empty.
+    onto: bool,
+}
 
 impl CustomOp3 for Fused {
     fn name(&self) -> &'static str {
@@ -146,37 +167,44 @@ impl CustomOp3 for Fused {
         images_layout: &Layout,
         weight: &CpuStorage,
         weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
+        added: &CpuStorage,
+        added_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         fn run<T: Number>(
             sizes: Sizes,
-            [images, weight, bias]: [(&CpuStorage, &Layout); 3],
+            onto: bool,
+            [images, weight, added]: [(&CpuStorage, &Layout); 3],
         ) -> candle_core::Result<CpuStorage> {
             let (images, weight) = (slice::<T>(images.0, images.1)?, slice(weight.0, weight.1)?);
-            let outputs = sizes.forward(images, weight, slice(bias.0, bias.1)?);
+            let added = slice(added.0, added.1)?;
+            let outputs = sizes.forward(images, weight, added, onto);
             Ok(T::to_cpu_storage_owned(outputs))
         }
-        let sizes = Sizes::new(self.0, images_layout.shape(), weight_layout.shape())?;
-        let all = [(images, images_layout), (weight, weight_layout), (bias, bias_layout)];
+        let sizes = Sizes::new(self.stage, images_layout.shape(), weight_layout.shape())?;
+        let [down, right] = sizes.patches;
+        let shape = Shape::from((images_layout.dims()[0], down, right, sizes.outputs));
+        if self.onto && added_layout.shape() != &shape {
+            let (expected, found) = (format!("{shape:?}"), format!("{:?}", added_layout.shape()));
+            return Err(Error::Shape { what: "base of a convolution", expected, found }.into());
+        }
+        let all = [(images, images_layout), (weight, weight_layout), (added, added_layout)];
         let outputs = match images.dtype() {
-            DType::F32 => run::<f32>(sizes, all)?,
-            DType::F64 => run::<f64>(sizes, all)?,
+            DType::F32 => run::<f32>(sizes, self.onto, all)?,
+            DType::F64 => run::<f64>(sizes, self.onto, all)?,
             other => candle_core::bail!("no convolution of {other:?}"),
         };
-        let [down, right] = sizes.patches;
-        Ok((outputs, Shape::from((images_layout.dims()[0], down, right, sizes.outputs))))
+        Ok((outputs, shape))
     }
 
     fn bwd(
         &self,
         images: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
+        _added: &Tensor,
         outputs: &Tensor,
         upstream: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::new(self.0, images.shape(), weight.shape())?;
+        let sizes = Sizes::new(self.stage, images.shape(), weight.shape())?;
         // Nothing waits for the derivative of what is not tracked, such as images from a data set.
         let wanted = images.track_op();
         let (on_images, on_weight, on_bias) = match images.dtype() {
@@ -184,7 +212,12 @@ impl CustomOp3 for Fused {
             DType::F64 => gradients::<f64>(sizes, [images, weight, outputs, upstream], wanted)?,
             other => candle_core::bail!("no convolution of {other:?}"),
         };
-        Ok((on_images, Some(on_weight), if self.0.bias { Some(on_bias) } else { None }))
+        let on_added = match self.onto {
+            true => Some(upstream.clone()),
+            false if self.stage.bias => Some(on_bias),
+            false => None,
+        };
+        Ok((on_images, Some(on_weight), on_added))
     }
 }
 
@@ -339,20 +372,27 @@ impl Sizes {
         (part, part.div_ceil(part.div_ceil(most)))
     }
 
-    fn forward<T: Number>(self, images: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+    /// `added` is as long as the outputs if they go `onto` it, otherwise the bias.
+    fn forward<T: Number>(self, images: &[T], weight: &[T], added: &[T], onto: bool) -> Vec<T> {
         let n = images.len() / self.image_len();
         let (_, block) = self.part_and_block::<T>(n);
         let weight = DMatrixView::from_slice(weight, self.patch_len(), self.outputs).transpose();
         let mut outputs = vec![T::zero(); n * self.output_len()];
-        let blocks = outputs.par_chunks_mut(block * self.output_len());
-        blocks.zip(images.par_chunks(block * self.image_len())).for_each(|(outputs, images)| {
+        let length = block * self.output_len();
+        let blocks =
+            outputs.par_chunks_mut(length).zip(images.par_chunks(block * self.image_len()));
+        blocks.enumerate().for_each(|(k, (outputs, images))| {
+            if onto {
+                outputs.copy_from_slice(&added[k * length..][..outputs.len()]);
+            }
             T::with_scratch(|scratch| {
                 let patches = self.patches(images, &mut scratch.patches);
-                self.multiply(patches, &weight, outputs);
+                let keep = if onto { T::one() } else { T::zero() };
+                self.multiply(patches, &weight, keep, outputs);
             });
             if self.stage.bias {
                 for row in outputs.chunks_exact_mut(self.outputs) {
-                    row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+                    row.iter_mut().zip(added).for_each(|(y, &b)| *y += b);
                 }
             }
             if self.stage.relu {
@@ -367,12 +407,12 @@ impl Sizes {
     // transpose, so the three products below are written transposed. A view with strides may only be
     // the second factor: as the first, nalgebra 0.34.2 writes past the end of narrow products.
 
-    /// Y' = W P'.
-    fn multiply<T: Number>(self, patches: &[T], weight: &DMatrix<T>, outputs: &mut [T]) {
+    /// Y' = W P' + keep Y'.
+    fn multiply<T: Number>(self, patches: &[T], weight: &DMatrix<T>, keep: T, outputs: &mut [T]) {
         let (len, rows) = (self.patch_len(), outputs.len() / self.outputs);
         let patches = DMatrixView::from_slice(patches, len, rows);
         let mut outputs = DMatrixViewMut::from_slice(outputs, self.outputs, rows);
-        outputs.gemm(T::one(), weight, &patches, T::zero());
+        outputs.gemm(T::one(), weight, &patches, keep);
     }
 
     /// dW' += P' G.
@@ -621,8 +661,8 @@ mod tests {
             stages().flat_map(|stage| sizes.map(|sizes| (stage, sizes)))
         {
             let case = Case::new(stage, [n, size, size, channels], outputs, DType::F64);
-            let all = [Convolution::by_blocks, Convolution::by_candle];
-            let [ours, theirs] = all.map(|convolve| case.answers(convolve));
+            let ours = case.answers(|layer, images| layer.by_blocks(images, None));
+            let theirs = case.answers(Convolution::by_candle);
             for (what, (ours, theirs)) in
                 ["outputs", "images", "weight", "bias"].into_iter().zip(ours.iter().zip(&theirs))
             {
@@ -681,9 +721,30 @@ mod tests {
             let case = Case::new(stage, [83, 16, 16, 24], 16, DType::F32);
             let [one, two, three] = [1, 2, 3].map(|threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| case.answers(Convolution::by_blocks))
+                pool.install(|| case.answers(|layer, images| layer.by_blocks(images, None)))
             });
             assert!(one == two && one == three, "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn onto_a_base_is_plus_the_base() {
+        for stage in stages() {
+            let case = Case::new(stage, [19, 5, 7, 3], 6, DType::F64);
+            let base = Var::from_tensor(&case.upstream.affine(0.5, 1.0).unwrap()).unwrap();
+            let apart = case.answers(|layer, images| layer.forward(images)? + base.as_tensor());
+            let fused = case.answers(|layer, images| layer.forward_onto(images, &base));
+            for (apart, fused) in apart.iter().flatten().zip(fused.iter().flatten()) {
+                let close = (apart - fused).abs() < 1e-12 * apart.abs().max(1.0);
+                assert!(close, "{stage:?}: {apart} against {fused}");
+            }
+            let images = case.images.permute((0, 2, 3, 1)).unwrap();
+            let outputs = case.layer.forward_onto(&images, &base).unwrap();
+            let sum = (outputs * &case.upstream).unwrap().sum_all().unwrap();
+            let gradients = sum.backward().unwrap();
+            assert_eq!(numbers(gradients.get(&base).unwrap()), numbers(&case.upstream));
+            let narrow = base.narrow(0, 0, 18).unwrap();
+            assert!(case.layer.forward_onto(&images, &narrow).is_err());
         }
     }
 

@@ -3,7 +3,8 @@
 //! | Learner | For | Features |
 //! |---|---|---|
 //! | [`Mlp`] | vectors, or anything flattened | last hidden activations |
-//! | [`Cnn`] | small square images | channels of the last convolution, averaged over the image |
+//! | [`Cnn`] | small square images, quickly | channels of the last convolution, averaged over the image |
+//! | [`ResNet`] | small square images, well | channels of the last block, averaged over the image |
 //! | [`FastText`] | texts, as bags of hashed n-grams | averaged embeddings |
 //! | [`Vdcnn`] | texts, as characters | last hidden activations |
 //!
@@ -21,6 +22,7 @@ mod convolution;
 mod fast_text;
 mod mlp;
 mod pooling;
+mod resnet;
 mod text_learner;
 mod vdcnn;
 
@@ -41,6 +43,7 @@ use crate::error::{Error, Result};
 pub use cnn::{Cnn, CnnOptions};
 pub use fast_text::{FastText, FastTextOptions};
 pub use mlp::{Mlp, MlpOptions};
+pub use resnet::{ResNet, ResNetKind, ResNetOptions};
 pub use text_learner::TextLearner;
 pub use vdcnn::{Vdcnn, VdcnnDepth, VdcnnOptions};
 
