@@ -62,6 +62,16 @@ impl FastTextOptions {
 /// come out for any number of threads. The gradient of the embeddings is dense, and so is the
 /// step of an optimiser: at the default options that is 1.3 million numbers a step, and most of its time.
 ///
+/// # Accuracy
+/// On test data looked at once, mean of three seeds, ten epochs of AdamW without weight decay, the
+/// rate falling to zero along a half cosine (chosen on a fifth of the training data):
+///
+/// | Texts (training / test) | Width, batch, rate | Accuracy, and of each seed |
+/// |---|---|---|
+/// | Amazon reviews of four domains, 2 classes (6,400 / 1,600) | 10, 128, 0.02 | 0.849: 0.851, 0.850, 0.847 |
+/// | SMS spam (4,459 / 1,115) | 10, 128, 0.02 | 0.971: 0.971, 0.970, 0.971 |
+/// | 20 Newsgroups by date, subject and body (11,314 / 7,532) | 20, 64, 0.01 | 0.748: 0.752, 0.746, 0.746 |
+///
 /// # Example
 ///
 /// ```
