@@ -140,7 +140,7 @@ pub fn line_chart(path: impl AsRef<Path>, options: &ChartOptions, panels: &[Pane
             axes.draw_heading(canvas, &panel.title, 24)?;
             axes.draw_x_label(canvas, &options.x_label)?;
             if k == 0 {
-                axes.draw_y_label(canvas, &options.y_label)?;
+                axes.draw_y_label(canvas, &options.y_label, 6)?;
             }
             figure.draw_spreads(canvas, panel, &axes)?;
             figure.draw_lines(canvas, panel, &axes)?;
