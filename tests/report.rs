@@ -173,7 +173,7 @@ fn charts_that_cannot_be_read_are_refused() {
     assert!(matches!(refused(&narrow, vec![(0.0, 0.0, 0.0)]), Error::OutOfRange { .. }));
     assert!(names_in(folder.path()).is_empty());
 }
-/// Lines of text, and how often each stands there.
+/// How many texts read exactly so.
 fn count(svg: &str, text: &str) -> usize {
     svg.lines().filter(|line| *line == text).count()
 }

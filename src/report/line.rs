@@ -90,9 +90,8 @@ impl Default for ChartOptions {
 /// Draws panels side by side into one SVG file, with one legend below them all.
 ///
 /// Series are told apart by colour, marker and line pattern together, in the order in which their
-/// names first appear; the colours are those of Okabe and Ito, which colour-blind readers can tell
-/// apart, without the yellow, which is too pale on white. Looks repeat after 21 names. If a panel has at
-/// most eight different x values, its ticks are just those.
+/// names first appear. Looks repeat after 21 names. If a panel has at most eight different x values, its
+/// ticks are just those.
 ///
 /// # Errors
 /// [`Error::Shape`] without panels, or for a panel without series or a series without points;

@@ -80,11 +80,9 @@ const NOTE_HEIGHT: i32 = 20;
 /// point to the fullest cell of the figure. The legend says how many that is. Nothing is drawn at random.
 ///
 /// # Errors
-/// [`Error::Shape`] without panels, or for a panel without points;
-/// [`Error::NotFinite`] for a number that is NaN or infinite (row: the point;
-/// column: x or y); [`Error::OutOfRange`] for one beyond 1e300 or a panel that is too
-/// small;
-/// [`Error::Io`] if the system refuses. An older file is then untouched.
+/// [`Error::Shape`] without panels, or for a panel without points; [`Error::NotFinite`] for a number that
+/// is NaN or infinite (row: the point; column: x or y); [`Error::OutOfRange`] for one beyond 1e300 or a
+/// panel that is too small; [`Error::Io`] if the system refuses. An older file is then untouched.
 ///
 /// # Example
 /// ```
@@ -194,7 +192,7 @@ fn settle(
         y = x;
     }
     let width = options.panel_width as i32;
-    let ticks = f64::from(side(width)) / 45.0;
+    let ticks = (f64::from(side(width)) / 45.0).min(10.0);
     let x = Axis::linear(x, ticks, options.x_percent);
     let y = Axis::linear(y, ticks, options.y_percent);
     let size = (width - TICK_ROOM, MARGINS.2 + side(width) + MARGINS.3);
