@@ -142,10 +142,10 @@ impl Axes {
         look::write(canvas, label, place, look::font(LABEL_FONT, FontStyle::Normal), CENTRED)
     }
 
-    /// The label at the left, upwards.
-    pub fn draw_y_label(&self, canvas: &Canvas, label: &str) -> Drawn {
+    /// The label of the y axis, upwards, its left edge in column `left`.
+    pub fn draw_y_label(&self, canvas: &Canvas, label: &str, left: i32) -> Drawn {
         let font = look::font(LABEL_FONT, FontStyle::Normal).transform(FontTransform::Rotate270);
-        let place = (self.left - MARGINS.0 + 6, (self.top + self.bottom) / 2);
+        let place = (left, (self.top + self.bottom) / 2);
         look::write(canvas, label, place, font, CENTRED)
     }
 }

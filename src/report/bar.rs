@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// One bar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// What stands at its left; cut with an ellipsis where it would take half of the panel.
+    /// What stands at its left; cut with an ellipsis beyond 45 % of the panel.
     pub label: String,
     /// `(name, length)` from left to right, lengths at least 0. Segments of one name look alike in
     /// every bar and panel.
@@ -58,7 +58,7 @@ pub struct BarOptions {
     pub shared_x: bool,
     /// Most panels in a row; at least 1. Default 2.
     pub columns: usize,
-    /// Width of a panel with its labels, in pixels; at least 240. Default 480, so that two panels are
+    /// Width of a panel with its labels, in pixels; at least 320. Default 480, so that two panels are
     /// as wide as a page.
     pub panel_width: u32,
     /// From one bar to the next, in pixels; at least 16. Default 28.
@@ -158,7 +158,7 @@ pub fn bar_chart(path: impl AsRef<Path>, options: &BarOptions, panels: &[BarPane
 
 fn check(options: &BarOptions, panels: &[BarPanel]) -> Result<()> {
     let (width, height) = (options.panel_width, options.row_height);
-    check_length("BarOptions::panel_width", "from 240 to 10,000 pixels", width, 240)?;
+    check_length("BarOptions::panel_width", "from 320 to 10,000 pixels", width, 320)?;
     check_length("BarOptions::row_height", "from 16 to 10,000 pixels", height, 16)?;
     if options.columns == 0 {
         return Err(Error::OutOfRange { what: "BarOptions::columns", rule: ">= 1", found: 0.0 });
@@ -210,7 +210,7 @@ impl<'a> Figure<'a> {
         Self {
             options,
             panel_height: ABOVE + most * options.row_height as i32 + below,
-            label_width: widest.min(options.panel_width as i32 / 2 - 2 * GAP),
+            label_width: widest.min(9 * options.panel_width as i32 / 20),
         }
     }
 
@@ -224,8 +224,7 @@ impl<'a> Figure<'a> {
         let room = f64::from(self.room());
         let bars = sharing.iter().flat_map(|panel| &panel.bars).map(|bar| {
             let text = f64::from(look::text_width(&self.value(bar)) + 2 * GAP);
-            // Text may take three quarters: a bar shorter than its value would say little.
-            (bar.total() + bar.std) * room / (room - text).max(room / 4.0)
+            (bar.total() + bar.std) * room / (room - text).max(room / 8.0)
         });
         let references = sharing.iter().filter_map(|panel| panel.reference);
         let longest = bars.chain(references.map(|place| 1.04 * place)).fold(0.0, f64::max);
@@ -234,7 +233,7 @@ impl<'a> Figure<'a> {
 
     fn axes(&self, (left, top): (i32, i32), panel: &BarPanel, longest: f64) -> Axes {
         let left = left + self.label_width + 2 * GAP;
-        let count = f64::from(self.room() / 60).clamp(2.0, 7.0);
+        let count = (f64::from(self.room()) / 48.0).clamp(2.0, 7.0);
         let rows = panel.bars.len() as i32 * self.options.row_height as i32;
         let x = Axis::linear((0.0, longest), count, false);
         // Rows are counted from the top.

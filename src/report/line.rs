@@ -90,9 +90,8 @@ impl Default for ChartOptions {
 /// Draws panels side by side into one SVG file, with one legend below them all.
 ///
 /// Series are told apart by colour, marker and line pattern together, in the order in which their
-/// names first appear; the colours are those of Okabe and Ito, which colour-blind readers can tell
-/// apart, without the yellow, which is too pale on white. Looks repeat after 21 names. If a panel has at
-/// most eight different x values, its ticks are just those.
+/// names first appear. Looks repeat after 21 names. If a panel has at most eight different x values, its
+/// ticks are just those.
 ///
 /// # Errors
 /// [`Error::Shape`] without panels, or for a panel without series or a series without points;
@@ -140,7 +139,7 @@ pub fn line_chart(path: impl AsRef<Path>, options: &ChartOptions, panels: &[Pane
             axes.draw_heading(canvas, &panel.title, 24)?;
             axes.draw_x_label(canvas, &options.x_label)?;
             if k == 0 {
-                axes.draw_y_label(canvas, &options.y_label)?;
+                axes.draw_y_label(canvas, &options.y_label, 6)?;
             }
             figure.draw_spreads(canvas, panel, &axes)?;
             figure.draw_lines(canvas, panel, &axes)?;

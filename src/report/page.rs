@@ -126,7 +126,7 @@ impl<'a> Legend<'a> {
     }
 }
 
-/// Refuses a chart without panels, or with panels of `length` outside `smallest..=10,000` pixels.
+/// Refuses a length outside `smallest..=10,000` pixels.
 pub(super) fn check_length(
     what: &'static str,
     rule: &'static str,

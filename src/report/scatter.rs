@@ -59,31 +59,30 @@ impl Default for ScatterOptions {
     }
 }
 
-/// Most points drawn as dots; more become cells.
-const MOST_DOTS: usize = 2000;
+/// Most points of a figure drawn as dots, about 100 bytes each; more become cells.
+const MOST_DOTS: usize = 4000;
 /// Cells along an axis, about.
 const CELLS: i32 = 40;
 /// Shades of cells from one point to the most.
 const SHADES: u32 = 8;
 /// Most panels in a row.
 const MOST_COLUMNS: usize = 4;
+/// More room for y ticks than elsewhere: ranks have many digits.
+const TICK_ROOM: i32 = 8;
 /// Room for the note under the heading.
 const NOTE_HEIGHT: i32 = 20;
 
 /// Draws square panels of points into one SVG file, at most four in a row.
 ///
-/// Up to 2,000 points are small translucent dots, darker where they lie on each other. If any panel has
-/// more, all panels become histograms, so that they can be compared and the file stays small: each
-/// is cut into about 40 by 40 square cells, and a cell is shaded by how many points fall into it, in
-/// eight steps of the logarithm from one point to the fullest cell of the figure. The legend says how many
-/// that is. Nothing is drawn at random.
+/// Up to 4,000 points in the figure are small translucent dots, darker where they lie on each other. With
+/// more, every panel becomes a histogram, so that the file stays small: it is cut into about 40 by 40
+/// square cells, each shaded by how many points fall into it, in eight steps of the logarithm from one
+/// point to the fullest cell of the figure. The legend says how many that is. Nothing is drawn at random.
 ///
 /// # Errors
-/// [`Error::Shape`] without panels, or for a panel without points;
-/// [`Error::NotFinite`] for a number that is NaN or infinite (row: the point;
-/// column: x or y); [`Error::OutOfRange`] for one beyond 1e300 or a panel that is too
-/// small;
-/// [`Error::Io`] if the system refuses. An older file is then untouched.
+/// [`Error::Shape`] without panels, or for a panel without points; [`Error::NotFinite`] for a number that
+/// is NaN or infinite (row: the point; column: x or y); [`Error::OutOfRange`] for one beyond 1e300 or a
+/// panel that is too small; [`Error::Io`] if the system refuses. An older file is then untouched.
 ///
 /// # Example
 /// ```
@@ -110,31 +109,40 @@ pub fn scatter_chart(
     check(options, panels)?;
     let rows = panels.len().div_ceil(MOST_COLUMNS);
     let note = if panels.iter().all(|panel| panel.note.is_empty()) { 0 } else { NOTE_HEIGHT };
-    let side = options.panel_width as i32 - MARGINS.0 - MARGINS.1;
+    let width = options.panel_width as i32;
     let explained;
     let mut page = Page {
         title: &options.title,
         columns: panels.len().div_ceil(rows) as i32,
         rows: rows as i32,
-        panel: (options.panel_width as i32, MARGINS.2 + note + side + MARGINS.3),
+        panel: (width, MARGINS.2 + note + side(width) + MARGINS.3),
         legend: Legend { names: Vec::new() },
     };
-    let axes: Vec<Axes> =
-        (0..panels.len()).map(|k| settle(options, panels, k, page.corner(k), side, note)).collect();
-    let dense = panels.iter().any(|panel| panel.points.len() > MOST_DOTS);
+    let settled = panels.iter().enumerate().map(|(k, panel)| {
+        let sharing = if options.shared { panels } else { std::slice::from_ref(panel) };
+        settle(options, sharing, page.corner(k), note)
+    });
+    let axes: Vec<Axes> = settled.collect();
+    let dense = panels.iter().map(|panel| panel.points.len()).sum::<usize>() > MOST_DOTS;
     let cells: Option<Vec<Cells>> = dense.then(|| {
         panels.iter().zip(&axes).map(|(panel, axes)| Cells::new(&panel.points, axes)).collect()
     });
     let fullest = cells.iter().flatten().flat_map(|cells| &cells.counts).max().copied();
     if let Some(fullest) = fullest {
-        explained = format!("1 to {fullest} points in a cell, shaded by the logarithm");
+        explained = match fullest {
+            1 => "1 point in a cell".to_owned(),
+            _ => format!("1 to {fullest} points in a cell, shaded by the logarithm"),
+        };
         page.legend.names.push(&explained);
     }
     let sample = |canvas: &Canvas, _, corner| draw_shades(canvas, corner);
     page.save(path.as_ref(), sample, |canvas| {
         for (k, (panel, axes)) in panels.iter().zip(&axes).enumerate() {
             axes.draw(canvas)?;
-            draw_texts(canvas, options, panel, axes, note, k as i32 % page.columns == 0)?;
+            draw_texts(canvas, options, panel, axes)?;
+            if k as i32 % page.columns == 0 {
+                axes.draw_y_label(canvas, &options.y_label, 6)?;
+            }
             match &cells {
                 Some(cells) => cells[k].draw(canvas, axes, fullest.unwrap_or(1))?,
                 None => draw_dots(canvas, panel, axes)?,
@@ -164,16 +172,18 @@ fn check(options: &ScatterOptions, panels: &[ScatterPanel]) -> Result<()> {
     Ok(())
 }
 
-/// The axes of the k-th panel: `side` pixels square, below the heading and a note of this height.
+/// Width and height of the frame in a panel of this width.
+fn side(panel_width: i32) -> i32 {
+    panel_width - MARGINS.0 - TICK_ROOM - MARGINS.1
+}
+
+/// Square axes for all panels in `sharing`, below the heading and a note of this height.
 fn settle(
     options: &ScatterOptions,
-    panels: &[ScatterPanel],
-    k: usize,
+    sharing: &[ScatterPanel],
     (left, top): (i32, i32),
-    side: i32,
     note: i32,
 ) -> Axes {
-    let sharing = if options.shared { panels } else { &panels[k..=k] };
     let points = || sharing.iter().flat_map(|panel| &panel.points);
     let mut x = padded_range(points().map(|point| point.0));
     let mut y = padded_range(points().map(|point| point.1));
@@ -181,15 +191,12 @@ fn settle(
         x = (x.0.min(y.0), x.1.max(y.1));
         y = x;
     }
-    let ticks = f64::from(side / 50);
+    let width = options.panel_width as i32;
+    let ticks = (f64::from(side(width)) / 45.0).min(10.0);
     let x = Axis::linear(x, ticks, options.x_percent);
     let y = Axis::linear(y, ticks, options.y_percent);
-    Axes::new(
-        (left, top + note),
-        (side + MARGINS.0 + MARGINS.1, side + MARGINS.2 + MARGINS.3),
-        x,
-        y,
-    )
+    let size = (width - TICK_ROOM, MARGINS.2 + side(width) + MARGINS.3);
+    Axes::new((left + TICK_ROOM, top + note), size, x, y)
 }
 
 fn draw_texts(
@@ -197,14 +204,13 @@ fn draw_texts(
     options: &ScatterOptions,
     panel: &ScatterPanel,
     axes: &Axes,
-    note: i32,
-    first: bool,
 ) -> Drawn {
-    axes.draw_heading(canvas, &panel.title, 24 + note)?;
-    let place = ((axes.left + axes.right) / 2, axes.top - 21);
-    look::write(canvas, &panel.note, place, look::font(SMALL_FONT, FontStyle::Normal), CENTRED)?;
-    axes.draw_x_label(canvas, &options.x_label)?;
-    if first { axes.draw_y_label(canvas, &options.y_label) } else { Ok(()) }
+    let (rise, font) = (21, look::font(SMALL_FONT, FontStyle::Normal));
+    let place = ((axes.left + axes.right) / 2, axes.top - rise);
+    look::write(canvas, &panel.note, place, font, CENTRED)?;
+    let above = if panel.note.is_empty() { 24 } else { 24 + NOTE_HEIGHT };
+    axes.draw_heading(canvas, &panel.title, above)?;
+    axes.draw_x_label(canvas, &options.x_label)
 }
 
 fn draw_dots(canvas: &Canvas, panel: &ScatterPanel, axes: &Axes) -> Drawn {
@@ -271,8 +277,8 @@ fn shade(count: u32, fullest: u32) -> u32 {
     if count == 0 {
         return 0;
     }
-    // More points than cells, so the fullest cell has at least two and its logarithm is positive.
-    let share = f64::from(count).ln() / f64::from(fullest).ln();
+    // Where no cell has two points, all are of the first shade.
+    let share = f64::from(count).ln() / f64::from(fullest.max(2)).ln();
     1 + (f64::from(SHADES - 1) * share).round() as u32
 }
 
