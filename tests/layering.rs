@@ -20,7 +20,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("evaluation", &["datasets", "learners", "optimiser", "metrics"]),
     (
         "trainer",
-        &["program", "bridge", "layer", "distance", "memory", "learners", "optimiser", "datasets"],
+        &[
+            "program",
+            "bridge",
+            "layer",
+            "distance",
+            "memory",
+            "learners",
+            "optimiser",
+            "datasets",
+            "strategies",
+        ],
     ),
     (
         "comparison",
