@@ -23,7 +23,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("training", &["checkpoint", "datasets", "learners", "optimiser"]),
     (
         "trainer",
-        &["program", "bridge", "layer", "distance", "memory", "learners", "optimiser", "datasets"],
+        &[
+            "program",
+            "bridge",
+            "layer",
+            "distance",
+            "memory",
+            "learners",
+            "optimiser",
+            "datasets",
+            "strategies",
+        ],
     ),
     (
         "proxy",

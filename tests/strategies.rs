@@ -1,10 +1,10 @@
 //! One contract for all strategies, and cases solved by hand.
 
 use gleaner::strategies::{
-    Aum, Badge, ClassBalanced, CoverageCentric, Craig, Easiest, El2n, Entropy, Evidence,
-    FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy, Herding, KCenter,
-    LargestLoss, LeastConfidence, LogDeterminant, Margin, Random, Score, Shares, Similarity,
-    SmallestLoss, Strategy as Selects, top,
+    Affordable, Aum, Badge, ClassBalanced, Convex, CoverageCentric, Craig, Easiest, El2n, Entropy,
+    Evidence, FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy, Grouped,
+    Herding, KCenter, LargestLoss, LeastConfidence, LogDeterminant, Margin, Random, Score, Shares,
+    Similarity, SmallestLoss, Strategy as Selects, top,
 };
 use gleaner::{Error, Result};
 use proptest::prelude::*;
@@ -17,7 +17,8 @@ type Row = (Box<dyn Selects>, &'static [&'static str]);
 fn all() -> Vec<Row> {
     let similarity = Similarity::Rbf { bandwidth: 0.8 };
     let greedy = Greedy::Stochastic { epsilon: 0.2 };
-    let sampled = FacilityLocation { neighbours: 9, similarity, greedy };
+    let sampled = FacilityLocation { neighbours: 9, similarity, greedy, budget: None };
+    let bought = FacilityLocation { budget: Some(30.0), ..Default::default() };
     let coverage = CoverageCentric::new(El2n, 0.2, 5).unwrap();
     let equal = ClassBalanced::new(KCenter, Shares::Equal);
     vec![
@@ -36,6 +37,10 @@ fn all() -> Vec<Row> {
         (Box::new(Herding), &["features"]),
         (Box::new(FacilityLocation { neighbours: 4, ..Default::default() }), &["features"]),
         (Box::new(ClassBalanced::new(sampled, Shares::Proportional)), &["features", "labels"]),
+        (Box::new(Convex { batch: 7, passes: 4, ..Default::default() }), &["features"]),
+        (Box::new(Grouped::new(Entropy)), &["probabilities", "groups"]),
+        (Box::new(Affordable::new(KCenter, 12.0).unwrap()), &["features", "costs"]),
+        (Box::new(bought), &["features", "costs"]),
         (Box::new(Badge), &["probabilities", "features"]),
         (Box::new(Craig { neighbours: 5, ..Default::default() }), &GRADIENT),
         (Box::new(GradMatch::default()), &GRADIENT),
@@ -58,8 +63,22 @@ fn all() -> Vec<Row> {
 
 const GRADIENT: [&str; 3] = ["probabilities", "labels", "features"];
 
-const KINDS: [&str; 7] =
-    ["features", "losses", "probabilities", "labels", "history", "margins", "validation"];
+const KINDS: [&str; 9] = [
+    "features",
+    "losses",
+    "probabilities",
+    "labels",
+    "history",
+    "margins",
+    "groups",
+    "costs",
+    "validation",
+];
+
+/// Where groups stay whole or a budget binds, `count` is an upper bound.
+fn may_be_fewer(name: &str) -> bool {
+    name.starts_with("grouped") || name.starts_with("affordable")
+}
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
@@ -74,6 +93,8 @@ struct Pool {
     labels: Vec<u32>,
     history: Vec<bool>,
     margins: Vec<f32>,
+    groups: Vec<u32>,
+    costs: Vec<f64>,
     validation: Option<Box<Self>>,
 }
 
@@ -97,6 +118,9 @@ impl Pool {
             labels: (0..points).map(|_| rng.random_range(0..3)).collect(),
             history: (0..EPOCHS * points).map(|_| rng.random()).collect(),
             margins: (0..EPOCHS * points).map(|_| rng.random_range(-2..3) as f32).collect(),
+            // One point, then three a group.
+            groups: (0..points as u32).map(|i| i.div_ceil(3)).collect(),
+            costs: (0..points).map(|_| f64::from(rng.random_range(1..5))).collect(),
             validation: None,
         }
     }
@@ -124,6 +148,8 @@ impl Pool {
                 "probabilities" => evidence.with_probabilities(&self.probabilities, 3),
                 "labels" => evidence.with_labels(&self.labels),
                 "history" => evidence.with_history(&self.history),
+                "groups" => evidence.with_groups(&self.groups),
+                "costs" => evidence.with_costs(&self.costs),
                 _ => evidence.with_margins(&self.margins),
             }
             .unwrap();
@@ -147,12 +173,13 @@ proptest! {
                 pool.with("", |evidence| strategy.select(evidence, count, &mut rng(seed))).unwrap()
             };
             let chosen = select();
-            prop_assert_eq!(chosen.len(), count, "{}", name);
+            let fewer = may_be_fewer(name) && !chosen.is_empty() && chosen.len() < count;
+            prop_assert!(chosen.len() == count || fewer, "{name}: {} of {count}", chosen.len());
             prop_assert!(chosen.iter().all(|&i| i < points), "{name}: {chosen:?}");
             let mut distinct = chosen.clone();
             distinct.sort_unstable();
             distinct.dedup();
-            prop_assert_eq!(distinct.len(), count, "{} repeats: {:?}", name, chosen);
+            prop_assert_eq!(distinct.len(), chosen.len(), "{} repeats: {:?}", name, chosen);
             prop_assert_eq!(chosen, select(), "{}", name);
         }
     }
@@ -217,7 +244,8 @@ fn a_strategy_says_which_evidence_it_misses() {
         for kind in KINDS {
             let outcome = pool.with(kind, |evidence| strategy.select(evidence, 2, &mut rng(0)));
             if !needed.contains(&kind) {
-                assert_eq!(outcome.expect(name).len(), 2, "{name} without {kind}");
+                let found = outcome.expect(name).len();
+                assert!(found == 2 || (found == 1 && may_be_fewer(name)), "{name} without {kind}");
                 continue;
             }
             let error = outcome.expect_err(name);
@@ -263,11 +291,16 @@ fn evidence_is_checked_at_the_door() {
         Evidence::new(2).with_features(&[0.0; 5], 2),
         Evidence::new(2).with_features(&[], 0),
         Evidence::new(2).with_losses(&[0.0; 3]),
+        Evidence::new(2).with_groups(&[0; 3]),
+        Evidence::new(2).with_costs(&[1.0; 3]),
+        Evidence::new(2).with_column_costs(&[1.0; 3]),
     ];
     for outcome in shapes {
         assert!(matches!(outcome.unwrap_err(), Error::Shape { .. }));
     }
     let ranges = [
+        Evidence::new(1).with_costs(&[0.0]),
+        Evidence::new(1).with_column_costs(&[-1.0]),
         Evidence::new(1).with_probabilities(&[1.1, -0.1], 2),
         Evidence::new(1).with_probabilities(&[0.5, 0.498], 2),
         Evidence::new(1).with_probabilities(&[0.5, 0.502], 2),
@@ -300,6 +333,12 @@ fn settings_out_of_range_are_refused() {
         Box::new(GraphCut { neighbours: 0, ..Default::default() }),
         Box::new(cut(-1.0)),
         Box::new(cut(f64::NAN)),
+        Box::new(Convex { batch: 0, ..Default::default() }),
+        Box::new(Convex { eps: 0.0, ..Default::default() }),
+        Box::new(Convex { eps: f64::NAN, ..Default::default() }),
+        Box::new(Affordable::new(Random, 0.5).unwrap()),
+        Box::new(FacilityLocation { budget: Some(0.5), ..Default::default() }),
+        Box::new(FacilityLocation { budget: Some(f64::NAN), ..Default::default() }),
         Box::new(GradMatch { ridge: 0.0 }),
         Box::new(GradMatch { ridge: f64::NAN }),
         Box::new(Glister { rate: -1.0, ..Default::default() }),
@@ -389,7 +428,8 @@ fn another_seed_is_another_choice() -> Result<()> {
     let greedy = Greedy::Stochastic { epsilon: 0.2 };
     let sampled = FacilityLocation { greedy, ..Default::default() };
     let coverage = CoverageCentric::new(Aum, 0.1, 4)?;
-    let random: [&dyn Selects; 4] = [&Random, &KCenter, &sampled, &coverage];
+    let random: [&dyn Selects; 6] =
+        [&Random, &KCenter, &sampled, &coverage, &Badge, &Convex::default()];
     for strategy in random {
         let choices: Vec<Vec<usize>> = (0..2)
             .map(|seed| strategy.select(&pool.evidence(), 20, &mut rng(seed)))
@@ -658,5 +698,213 @@ fn remembered_points_count_as_chosen() -> Result<()> {
     // Rows of another width, or not numbers, are refused.
     assert!(fresh.with_remembered(&[0.0, 0.0], 2).is_err());
     assert!(fresh.with_remembered(&[f32::NAN], 1).is_err());
+    Ok(())
+}
+
+/// A learner's last layer on random points: features, probabilities and labels.
+fn outputs(points: usize, width: usize, classes: usize, seed: u64) -> Pool {
+    let mut pool = Pool::draw_alone(points, width, seed);
+    let mut rng = rng(seed);
+    pool.features.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
+    pool.labels.iter_mut().for_each(|label| *label = rng.random_range(0..classes as u32));
+    pool.probabilities = (0..points * classes).map(|_| rng.random_range(0.05..1.0)).collect();
+    for row in pool.probabilities.chunks_mut(classes) {
+        let total: f32 = row.iter().sum();
+        row.iter_mut().for_each(|p| *p /= total);
+    }
+    pool
+}
+
+/// `(p - y) [h; 1]'`, a column a class.
+fn gradient(pool: &Pool, classes: usize, i: usize) -> Vec<f64> {
+    let h = &pool.features[i * pool.width..(i + 1) * pool.width];
+    let p = &pool.probabilities[i * classes..(i + 1) * classes];
+    let error = |c: usize| f64::from(p[c]) - f64::from(u8::from(c == pool.labels[i] as usize));
+    let inputs = h.iter().chain(&[1.0]).map(|h| f64::from(*h));
+    (0..classes).flat_map(|c| inputs.clone().map(move |h| error(c) * h)).collect()
+}
+
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[test]
+fn badge_draws_in_proportion_to_squared_distances() -> Result<()> {
+    // Gradients (-h, h) / 2 with h = 9, 8, 6, 9: the first, then never its double, and 1 : 9 between
+    // the others. 4,000 draws: 400 give or take sqrt(4000 * 0.1 * 0.9) = 19.
+    let evidence = Evidence::new(4).with_features(&[9.0, 8.0, 6.0, 9.0], 1)?;
+    let evidence = evidence.with_probabilities(&[0.5; 8], 2)?;
+    let mut rng = rng(7);
+    let mut near = 0i32;
+    for _ in 0..4000 {
+        let chosen = Badge.select(&evidence, 2, &mut rng)?;
+        assert!(chosen[0] == 0 && [1, 2].contains(&chosen[1]), "{chosen:?}");
+        near += i32::from(chosen[1] == 1);
+    }
+    assert!((near - 400).abs() < 95, "{near}");
+    Ok(())
+}
+
+/// With as many points as there are, the weights are the optimum of a convex program: where a weight is
+/// positive its derivative is zero, where it is zero the derivative is not negative.
+#[test]
+fn grad_match_weights_meet_the_optimality_conditions() -> Result<()> {
+    for seed in 0..20 {
+        let (points, classes) = (12, 3);
+        let pool = outputs(points, 2, classes, seed);
+        let ridge = [0.5, 0.01][seed as usize % 2];
+        let strategy = GradMatch { ridge };
+        let (chosen, weights) = strategy.select_weighted(&pool.evidence(), points, &mut rng(0))?;
+        let gradients: Vec<_> = (0..points).map(|i| gradient(&pool, classes, i)).collect();
+        let share = 1.0 / points as f64;
+        let mean_square = gradients.iter().map(|g| product(g, g) * share).sum::<f64>();
+        let missing: Vec<f64> = (0..gradients[0].len())
+            .map(|k| {
+                let mean = gradients.iter().map(|g| g[k] * share).sum::<f64>();
+                mean - chosen.iter().zip(&weights).map(|(i, w)| w * gradients[*i][k]).sum::<f64>()
+            })
+            .collect();
+        for (i, weight) in chosen.iter().zip(&weights) {
+            let slope = product(&gradients[*i], &missing) - ridge * mean_square * weight;
+            // Correlations in f32 end the search at 1e-6 of the lengths.
+            assert!(*weight >= 0.0 && slope < 1e-5, "seed {seed}: {slope} at {weight}");
+            assert!(*weight == 0.0 || slope.abs() < 1e-6, "seed {seed}: {slope} at {weight}");
+        }
+        assert!(weights.iter().any(|weight| *weight > 0.0));
+    }
+    Ok(())
+}
+
+/// With a refresh for each choice: before each one, the slope of the validation loss along every
+/// gradient, by central differences in the logits of the validation points (error about 1e-9, far below
+/// the gaps between random points).
+#[test]
+fn glister_follows_the_slope_of_the_validation_loss() -> Result<()> {
+    let (points, classes, count, rate) = (10, 3, 6, 4.0);
+    for seed in 0..10 {
+        let (pool, judge) = (outputs(points, 2, classes, seed), outputs(5, 2, classes, !seed));
+        let gradients: Vec<_> = (0..points).map(|i| gradient(&pool, classes, i)).collect();
+        let row = |v: usize| judge.features[v * 2..v * 2 + 2].iter().chain(&[1.0]);
+        let loss = |step: &[f64]| -> f64 {
+            let of = |v: usize| {
+                let logit = |c: usize| {
+                    let h: Vec<f64> = row(v).map(|h| f64::from(*h)).collect();
+                    f64::from(judge.probabilities[v * classes + c]).ln()
+                        + product(&step[c * 3..c * 3 + 3], &h)
+                };
+                let total: f64 = (0..classes).map(|c| logit(c).exp()).sum();
+                total.ln() - logit(judge.labels[v] as usize)
+            };
+            (0..5).map(of).sum::<f64>() / 5.0
+        };
+        let moved = |step: &[f64], along: &[f64], by: f64| -> Vec<f64> {
+            step.iter().zip(along).map(|(s, g)| s - by * g).collect()
+        };
+        let (mut step, mut naive) = (vec![0.0; classes * 3], Vec::new());
+        while naive.len() < count {
+            let slope = |i: usize| {
+                let at = |by| loss(&moved(&step, &gradients[i], by));
+                (at(-1e-5) - at(1e-5)) / 2e-5
+            };
+            let free = (0..points).filter(|i| !naive.contains(i));
+            let next = free.max_by(|a, b| slope(*a).total_cmp(&slope(*b))).unwrap();
+            step = moved(&step, &gradients[next], rate / count as f64);
+            naive.push(next);
+        }
+        let strategy = Glister { rate, refreshes: count };
+        let validation = judge.evidence();
+        let evidence = pool.evidence().with_validation(&validation);
+        assert_eq!(strategy.select(&evidence, count, &mut rng(0))?, naive, "seed {seed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn glister_refuses_validation_points_of_another_learner() -> Result<()> {
+    let (pool, wider) = (outputs(6, 2, 3, 0), outputs(4, 3, 3, 1));
+    let validation = wider.evidence();
+    let evidence = pool.evidence().with_validation(&validation);
+    let error = Glister::default().select(&evidence, 2, &mut rng(0)).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+    Ok(())
+}
+
+/// No other point would have added more to the paper's objective over all distances.
+#[test]
+fn craig_is_the_papers_objective_where_nothing_is_left_out() -> Result<()> {
+    let (points, classes) = (20, 3);
+    for seed in 0..10 {
+        let mut pool = outputs(points, 2, classes, seed);
+        pool.labels.fill(1);
+        let gradients: Vec<_> = (0..points).map(|i| gradient(&pool, classes, i)).collect();
+        let distance = |i: usize, j: usize| {
+            let pairs = gradients[i].iter().zip(&gradients[j]);
+            pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+        };
+        let pairs = (0..points).flat_map(|i| (0..points).map(move |j| (i, j)));
+        let farthest = pairs.map(|(i, j)| distance(i, j)).fold(0.0, f64::max);
+        let value = |set: &[usize]| -> f64 {
+            let best = |i| set.iter().map(|j| farthest - distance(i, *j)).fold(0.0, f64::max);
+            (0..points).map(best).sum()
+        };
+        let strategy = Craig { neighbours: points, ..Default::default() };
+        let (chosen, weights) = strategy.select_weighted(&pool.evidence(), 6, &mut rng(0))?;
+        for t in 0..chosen.len() {
+            let with = |j: usize| value(&[&chosen[..t], &[j]].concat());
+            let best = (0..points).map(with).fold(0.0, f64::max);
+            // Two points that stand for each other alone tie; sums of 20 numbers in f32 are good to 1e-5.
+            assert!(with(chosen[t]) > best - 1e-5, "seed {seed}: choice {t} of {chosen:?}");
+        }
+        assert_eq!(weights.iter().sum::<f64>(), points as f64);
+    }
+    Ok(())
+}
+
+#[test]
+fn groups_stay_whole() -> Result<()> {
+    let pool = Pool::draw(40, 2, 3);
+    let chosen = Grouped::new(El2n).select(&pool.evidence(), 20, &mut rng(0))?;
+    for i in &chosen {
+        let whole = (0..40).filter(|j| pool.groups[*j] == pool.groups[*i]);
+        assert!(whole.into_iter().all(|j| chosen.contains(&j)), "{chosen:?}");
+    }
+    let pair = Evidence::new(2).with_losses(&[1.0, 2.0])?.with_groups(&[3, 3])?;
+    let error = Grouped::new(LargestLoss).select(&pair, 1, &mut rng(0)).unwrap_err();
+    assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn facility_location_weighs_gains_against_costs() -> Result<()> {
+    // Three strangers: by gain the dear one alone, by gain per cost the two cheap ones.
+    let axes = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let evidence = Evidence::new(3).with_features(&axes, 3)?.with_costs(&[3.0, 1.0, 2.0])?;
+    let within = |budget| FacilityLocation { budget: Some(budget), ..Default::default() };
+    assert_eq!(within(3.0).select(&evidence, 3, &mut rng(0))?, [1, 2]);
+    assert_eq!(within(1.0).select(&evidence, 3, &mut rng(0))?, [1]);
+    // Both searches find two strangers: the one by gain stays.
+    assert_eq!(within(9.0).select(&evidence, 2, &mut rng(0))?, [0, 1]);
+    let sampled = FacilityLocation { greedy: Greedy::Stochastic { epsilon: 0.1 }, ..within(9.0) };
+    let error = sampled.select(&evidence, 2, &mut rng(0)).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn convex_takes_one_of_each_pile_and_avoids_what_is_dear() -> Result<()> {
+    // Five far piles of eight; in each pile all but the last point carry a price.
+    let rows: Vec<f32> =
+        (0..40).flat_map(|i| [(i / 8) as f32 * 10.0, (i % 8) as f32 * 0.01]).collect();
+    let prices: Vec<f64> = (0..40).map(|i| if i % 8 == 7 { 0.0 } else { 1.0 }).collect();
+    let evidence = Evidence::new(40).with_features(&rows, 2)?;
+    for seed in 0..5 {
+        let mut chosen = Convex::default().select(&evidence, 5, &mut rng(seed))?;
+        chosen.sort_unstable();
+        assert_eq!(chosen.iter().map(|i| i / 8).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        let priced = evidence.with_column_costs(&prices)?;
+        let mut chosen = Convex::default().select(&priced, 5, &mut rng(seed))?;
+        chosen.sort_unstable();
+        assert_eq!(chosen, [7, 15, 23, 31, 39]);
+    }
     Ok(())
 }

@@ -2,11 +2,13 @@
 # Times this library and other differentiable layers on the same problems, one after the other.
 #
 #   benches/peers/run.sh [--quick] [--large]
+#   benches/peers/run.sh --selection [--quick]
 #
 # --quick: fewer repeats and the small problems only.
 # --large: also our own solver at sizes that no peer can take.
+# --selection: selection strategies instead of layers; leaves target/gleaner/selection-peers.csv.
 #
-# DATA=DIR:       DIR holds cifar-10-batches-bin; noise images of the same shape without it.
+# DATA=DIR:       DIR holds cifar-10-batches-bin; noise images of the same shape, or clusters, without it.
 # PEERS_ENV=DIR:  the Python environment; made if it is not there. Default: target/gleaner/peers-env.
 #
 # Leaves target/gleaner/peers.csv, peers-spread.csv (quartiles, repeats, notes) and peers.svg.
@@ -15,12 +17,14 @@ cd "$(dirname "$0")/../.."
 
 quick=()
 large=()
+selection=
 for flag in "$@"; do
     case "$flag" in
     --quick) quick=(--quick) ;;
     --large) large=(--large) ;;
+    --selection) selection=yes ;;
     *)
-        echo "usage: benches/peers/run.sh [--quick] [--large]" >&2
+        echo "usage: benches/peers/run.sh [--quick] [--large | --selection]" >&2
         exit 2
         ;;
     esac
@@ -59,6 +63,11 @@ peer() {
     "$environment/bin/python" -W ignore "$here/$script" "$@"
 }
 
+if [[ -n "$selection" ]]; then
+    binary=$(cargo bench --bench selection --no-run 2>&1 | sed -n 's/.*selection\.rs (\(.*\))$/\1/p')
+    peer selection.py "$binary" "$work" "$out/selection-peers.csv" "${data[@]}" "${quick[@]}"
+    exit
+fi
 cargo bench --quiet --bench peers --no-run
 ours write "$work"
 ours solve "$work" "$work/ours.csv" "${quick[@]}" "${large[@]}"

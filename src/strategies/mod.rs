@@ -11,6 +11,7 @@
 //! | [`FacilityLocation`] | points to which all others are similar | features |
 //! | [`GraphCut`] | points like the rest and unlike one another | features |
 //! | [`LogDeterminant`] | points that span a large volume | features |
+//! | [`Convex`] | points that represent all others, by the selection program | features; takes column costs |
 //! | [`LargestLoss`], [`SmallestLoss`] | what the learner finds hardest, easiest | losses |
 //! | [`LeastConfidence`], [`Margin`], [`Entropy`] | what the learner is unsure of | probabilities |
 //! | [`El2n`] | points with a large error | probabilities, labels |
@@ -24,6 +25,8 @@
 //! | [`Easiest`] | the other end of any score | its score's |
 //! | [`CoverageCentric`] | every degree of a score but the hardest | its score's |
 //! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
+//! | [`Grouped`] | whole groups by their mean score | its score's, groups |
+//! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
 //!
 //! A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
 //!
@@ -34,9 +37,11 @@
 //! 3. Re-export it here and add its row to the table.
 //! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
 
+mod affordable;
 mod aum;
 mod badge;
 mod class_balanced;
+pub(crate) mod convex;
 mod coverage_centric;
 mod craig;
 mod el2n;
@@ -47,6 +52,7 @@ mod glister;
 mod grad_match;
 mod grand;
 mod graph_cut;
+mod grouped;
 mod herding;
 mod k_center;
 mod last_layer;
@@ -65,9 +71,11 @@ use rand::RngCore;
 
 use crate::error::{Error, Result};
 
+pub use affordable::Affordable;
 pub use aum::Aum;
 pub use badge::Badge;
 pub use class_balanced::{ClassBalanced, Shares};
+pub use convex::Convex;
 pub use coverage_centric::CoverageCentric;
 pub use craig::Craig;
 pub use el2n::El2n;
@@ -78,6 +86,7 @@ pub use glister::Glister;
 pub use grad_match::GradMatch;
 pub use grand::Grand;
 pub use graph_cut::GraphCut;
+pub use grouped::Grouped;
 pub use herding::Herding;
 pub use k_center::KCenter;
 pub use log_determinant::LogDeterminant;
@@ -93,7 +102,8 @@ pub trait Strategy {
     /// Its name in tables.
     fn name(&self) -> &str;
 
-    /// `count` different points, best first.
+    /// `count` different points, best first; fewer only where the strategy keeps groups whole or to a
+    /// budget, and says so.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there are fewer points, `count` is zero or a setting is out of range,
@@ -156,6 +166,7 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(Craig::default()),
         Box::new(GradMatch::default()),
         Box::new(Glister::default()),
+        Box::new(Convex::default()),
     ]
 }
 

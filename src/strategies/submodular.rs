@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
+use super::affordable::{check_budget, unaffordable};
 use crate::error::{Error, Result};
 
 /// How the next point is searched for.
@@ -41,7 +42,45 @@ pub(super) trait Objective: Sync {
     fn add(&mut self, point: usize);
 }
 
+/// What the chosen points may cost together.
+#[derive(Clone, Copy)]
+pub(super) struct Budget<'a> {
+    limit: f64,
+    costs: &'a [f64],
+}
+
+impl<'a> Budget<'a> {
+    /// Costs are positive.
+    pub(super) fn new(limit: f64, costs: &'a [f64]) -> Result<Self> {
+        check_budget(limit)?;
+        if costs.iter().all(|cost| *cost > limit) {
+            return Err(unaffordable(limit));
+        }
+        Ok(Self { limit, costs })
+    }
+}
+
 impl Greedy {
+    /// At most `count` points within the budget: the better of two searches, by gain and by gain per
+    /// cost. Either alone can be arbitrarily bad.
+    pub(super) fn maximise_within(
+        self,
+        objective: &(impl Objective + Clone),
+        points: usize,
+        count: usize,
+        budget: Budget,
+    ) -> Result<Vec<usize>> {
+        if self != Self::Lazy {
+            let (method, what) = ("stochastic greedy search", "selection within a budget");
+            return Err(Error::Unsupported { method, what, instead: "Greedy::Lazy" });
+        }
+        let search = |divisors: Option<&[f64]>| {
+            lazy_within(&mut objective.clone(), points, count, budget, divisors)
+        };
+        let (by_gain, by_ratio) = (search(None), search(Some(budget.costs)));
+        Ok(if by_ratio.1 > by_gain.1 { by_ratio.0 } else { by_gain.0 })
+    }
+
     /// `count` of `points` points, `count` being at most as many; ties go to the smaller index.
     pub(super) fn maximise(
         self,
@@ -87,6 +126,41 @@ fn lazy(objective: &mut impl Objective, points: usize, count: usize) -> Vec<usiz
         }
     }
     chosen
+}
+
+/// Lazy search by gain over divisor; what no longer fits never fits again. With the value of the set.
+fn lazy_within(
+    objective: &mut impl Objective,
+    points: usize,
+    count: usize,
+    budget: Budget,
+    divisors: Option<&[f64]>,
+) -> (Vec<usize>, f64) {
+    let divisor = |point: usize| divisors.map_or(1.0, |divisors| divisors[point]);
+    let gains: Vec<f64> =
+        (0..points).into_par_iter().map(|point| objective.gain(point) / divisor(point)).collect();
+    let bounds = gains.into_iter().enumerate();
+    let mut heap: BinaryHeap<Bound> =
+        bounds.map(|(point, gain)| Bound { gain, point, round: 0 }).collect();
+    let (mut chosen, mut left, mut value) = (Vec::new(), budget.limit, 0.0);
+    while chosen.len() < count
+        && let Some(best) = heap.pop()
+    {
+        let Bound { point, round, .. } = best;
+        if budget.costs[point] > left {
+            continue;
+        }
+        let gain = objective.gain(point);
+        if round == chosen.len() {
+            objective.add(point);
+            left -= budget.costs[point];
+            value += gain;
+            chosen.push(point);
+        } else {
+            heap.push(Bound { gain: gain / divisor(point), point, round: chosen.len() });
+        }
+    }
+    (chosen, value)
 }
 
 fn stochastic(

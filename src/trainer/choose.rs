@@ -1,11 +1,7 @@
 //! The final pass: with the trained selection model, the subset of the requested size.
 //!
-//! The data streams through the selection program batch by batch; what was chosen so far is remembered
-//! and costs nothing. Instead of a budget a batch, all batches share one *price* for a unit of weight (a
-//! uniform column cost, the budget's multiplier): a batch full of new things may keep many points, one
-//! full of known things none. The price is found by bisection so that the pass keeps the requested
-//! number. Cheap points (by column cost) stream first, so that a suspicious point is kept only where
-//! nothing else represents it.
+//! The engine is that of [`Convex`]; here costs are distances of embeddings, and points have the column
+//! costs of the model.
 
 use candle_core::Tensor;
 use nalgebra::DMatrix;
@@ -15,15 +11,13 @@ use rayon::prelude::*;
 
 use super::{Trainer, View, without_diagonal};
 use crate::bridge::{to_matrix, to_vec};
-use crate::datasets::{Dataset, shuffled_batches};
+use crate::datasets::{Source, shuffled_batches};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::layer::typical;
 use crate::learners::Learner;
-use crate::program::{Budget, Norm, ProgramOptions, Regulariser, SelectionProgram, SolveOptions};
-
-/// Column costs within this (in units of the typical cost) count as equal for the order of the stream.
-const PRICE_LEVEL: f64 = 0.05;
+use crate::strategies::Convex;
+use crate::strategies::convex::{Costs, Kept, Stream, solve, worths};
 
 /// How many points to keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,20 +113,21 @@ impl Pool {
         let index = Tensor::from_vec(index, indices.len(), self.places.device())?;
         Ok(self.places.index_select(&index, 0)?)
     }
+}
 
-    /// Costs among some points.
+impl Costs for Pool {
     fn within(&self, indices: &[usize]) -> Result<DMatrix<f64>> {
         let rows = self.rows(indices)?;
         to_matrix(&without_diagonal(&self.distance.between(&rows, &rows)?)?)
     }
-}
 
-/// A point kept by a pass.
-#[derive(Clone, Copy)]
-struct Kept {
-    index: usize,
-    weight: f64,
-    worth: f64,
+    fn nearest(&self, batch: &[usize], kept: &[usize]) -> Result<Option<Vec<f64>>> {
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let far = self.distance.between(&self.rows(batch)?, &self.rows(kept)?)?;
+        to_vec(&far.min(1)?).map(Some)
+    }
 }
 
 impl<L: Learner> Trainer<L> {
@@ -146,19 +141,19 @@ impl<L: Learner> Trainer<L> {
     /// [`Error::OutOfRange`] for an impossible amount; errors of the program.
     pub fn choose(
         &mut self,
-        data: &Dataset,
+        data: &dyn Source,
         amount: Amount,
         options: &ChooseOptions,
     ) -> Result<Subset> {
-        let count = amount.of(data.len())?;
+        let count = amount.of(data.points())?;
         let pool = self.pool(data)?;
-        let everyone: Vec<usize> = (0..data.len()).collect();
+        let everyone: Vec<usize> = (0..data.points()).collect();
         let mut kept = match options.balance {
             Balance::Free => pool.choose_among(&everyone, count, options)?,
             Balance::Classes => {
                 let mut kept = Vec::new();
                 for (class, share) in
-                    even_shares(&data.class_counts(), count).into_iter().enumerate()
+                    even_shares(&class_counts(data), count).into_iter().enumerate()
                 {
                     let label = class as u32;
                     let members: Vec<usize> =
@@ -183,18 +178,18 @@ impl<L: Learner> Trainer<L> {
     ///
     /// # Errors
     /// As [`choose`](Self::choose).
-    pub fn suspicion(&mut self, data: &Dataset, options: &ChooseOptions) -> Result<Vec<f64>> {
+    pub fn suspicion(&mut self, data: &dyn Source, options: &ChooseOptions) -> Result<Vec<f64>> {
         /// Shuffles that are averaged.
         const SHUFFLES: usize = 3;
         let pool = self.pool(data)?;
         if self.model.options().heads.prices() {
             return Ok(pool.column_costs.iter().map(|c| c / pool.unit).collect());
         }
-        let mut suspicion = vec![0.0; data.len()];
+        let mut suspicion = vec![0.0; data.points()];
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let budget = self.options.layer.budget.clone();
         for _ in 0..SHUFFLES {
-            let batches = shuffled_batches(data.len(), options.batch.max(2), &mut rng);
+            let batches = shuffled_batches(data.points(), options.batch.max(2), &mut rng);
             let per_batch: Vec<Result<Vec<f64>>> = batches
                 .par_iter()
                 .map(|batch| {
@@ -212,13 +207,13 @@ impl<L: Learner> Trainer<L> {
         Ok(suspicion)
     }
 
-    fn pool(&mut self, data: &Dataset) -> Result<Pool> {
+    fn pool(&mut self, data: &dyn Source) -> Result<Pool> {
         /// Points of one forward pass.
         const CHUNK: usize = 512;
         let (mut places, mut column_costs) = (Vec::new(), Vec::new());
-        let everyone: Vec<usize> = (0..data.len()).collect();
+        let everyone: Vec<usize> = (0..data.points()).collect();
         for chunk in everyone.chunks(CHUNK) {
-            let View { features, evidence } = self.view(&data.batch(chunk)?, false)?;
+            let View { features, evidence } = self.view(&data.batch_at(chunk)?, false)?;
             places.push(self.model.embed(&features, &evidence)?.detach());
             match self.model.column_costs(&evidence)? {
                 Some(costs) => column_costs.extend(to_vec(&costs)?),
@@ -227,7 +222,7 @@ impl<L: Learner> Trainer<L> {
         }
         let places = Tensor::cat(&places, 0)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let sample = &shuffled_batches(data.len(), 200, &mut rng)[0];
+        let sample = &shuffled_batches(data.points(), 200, &mut rng)[0];
         let mut pool = Pool {
             places,
             column_costs,
@@ -248,129 +243,20 @@ impl Pool {
         count: usize,
         options: &ChooseOptions,
     ) -> Result<Vec<Kept>> {
-        if count == members.len() {
-            return Ok(members
-                .iter()
-                .map(|&index| Kept { index, weight: 1.0, worth: 0.0 })
-                .collect());
-        }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut order = shuffled_batches(members.len(), members.len(), &mut rng).remove(0);
-        // Cheap points first: a suspicious one is kept only if nothing cheaper has come by.
-        let level = |k: &usize| (self.column_costs[members[*k]] / (PRICE_LEVEL * self.unit)) as u64;
-        order.sort_by_key(level);
-        let order: Vec<usize> = order.into_iter().map(|k| members[k]).collect();
-        let batches: Vec<Vec<usize>> =
-            order.chunks(options.batch.max(1)).map(<[usize]>::to_vec).collect();
-        // Prices in units of the typical cost, on a logarithmic scale: high prices keep few points.
-        let (mut low, mut high) = (-12.0f64, (members.len() as f64).ln() + 2.0);
-        let mut best = self.pass(&batches, 0.0, options)?;
-        for _ in 0..options.passes {
-            if best.len() == count {
-                break;
-            }
-            let middle = 0.5 * (low + high);
-            let kept = self.pass(&batches, middle.exp() * self.unit, options)?;
-            if kept.len() >= count {
-                low = middle;
-                if kept.len() < best.len() || best.len() < count {
-                    best = kept;
-                }
-            } else {
-                high = middle;
-            }
-        }
-        // Surplus goes by least worth; a shortfall (prices of all others too high) is filled by least
-        // column cost.
-        best.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.index.cmp(&b.index)));
-        best.truncate(count);
-        if best.len() < count {
-            let taken: Vec<usize> = best.iter().map(|k| k.index).collect();
-            let mut rest: Vec<usize> =
-                members.iter().copied().filter(|i| !taken.contains(i)).collect();
-            rest.sort_by(|&a, &b| {
-                self.column_costs[a].total_cmp(&self.column_costs[b]).then(a.cmp(&b))
-            });
-            let fill = rest.into_iter().map(|index| Kept { index, weight: 0.0, worth: 0.0 });
-            best.extend(fill.take(count - taken.len()));
-        }
-        Ok(best)
-    }
-
-    /// One pass over all batches at a price.
-    fn pass(
-        &self,
-        batches: &[Vec<usize>],
-        price: f64,
-        options: &ChooseOptions,
-    ) -> Result<Vec<Kept>> {
-        let mut kept: Vec<Kept> = Vec::new();
-        for batch in batches {
-            let rows = self.rows(batch)?;
-            let mut costs = to_matrix(&without_diagonal(&self.distance.between(&rows, &rows)?)?)?;
-            if !kept.is_empty() {
-                let chosen: Vec<usize> = kept.iter().map(|k| k.index).collect();
-                let far = self.distance.between(&rows, &self.rows(&chosen)?)?;
-                let nearest = to_vec(&far.min(1)?)?;
-                costs = costs.insert_column(batch.len(), 0.0);
-                costs.set_column(batch.len(), &nalgebra::DVector::from_vec(nearest));
-            }
-            let prices = batch.iter().map(|&i| self.column_costs[i] + price).collect();
-            let slack = Budget::Absolute(2.0 * batch.len() as f64);
-            let solved = solve(costs, prices, slack, self.unit * options.eps)?;
-            let worths = worths(&solved);
-            for (position, weight) in representatives(solved.assignment(), batch.len()) {
-                kept.push(Kept { index: batch[position], weight, worth: worths[position] });
-            }
-        }
-        Ok(kept)
+        let order = shuffled_batches(members.len(), members.len(), &mut rng).remove(0);
+        let order = order.into_iter().map(|k| members[k]).collect();
+        let ChooseOptions { batch, eps, passes, .. } = *options;
+        let settings = Convex { batch, eps, passes };
+        let column_costs = &self.column_costs;
+        Stream { costs: self, column_costs, unit: self.unit, settings }.choose(order, count)
     }
 }
 
-fn solve(
-    costs: DMatrix<f64>,
-    prices: Vec<f64>,
-    budget: Budget,
-    eps: f64,
-) -> Result<crate::program::Selection> {
-    let options = ProgramOptions {
-        norm: Norm::Infinity,
-        regulariser: Regulariser::Quadratic(eps),
-        column_costs: Some(prices),
-        ..Default::default()
-    };
-    SelectionProgram::new(costs, budget, options)?
-        .solve(SolveOptions { tolerance: 1e-6, ..Default::default() })
-}
-
-/// `sum_i (nu_i - D_ij)_+ - c_j` of every incoming column.
-fn worths(solved: &crate::program::Selection) -> Vec<f64> {
-    let program = solved.program();
-    (0..program.incoming())
-        .map(|j| {
-            let column = program.costs().column(j);
-            let pairs = solved.row_multipliers().iter().zip(column.iter());
-            pairs.map(|(nu, cost)| (nu - cost).max(0.0)).sum::<f64>() - program.column_costs()[j]
-        })
-        .collect()
-}
-
-/// Rounds an assignment: every row names one representative; incoming ones are kept, each with its
-/// weight. Among columns that carry nearly as much of the row as the best one the busiest is named, so
-/// that duplicates sharing a row do not all drop out or all stay.
-fn representatives(assignment: &DMatrix<f64>, incoming: usize) -> Vec<(usize, f64)> {
-    let load: Vec<f64> = assignment.column_iter().map(|column| column.sum()).collect();
-    let mut named = vec![false; assignment.ncols()];
-    for row in assignment.row_iter() {
-        let most = row.max();
-        let busiest = (0..row.len())
-            .filter(|&j| row[j] >= 0.5 * most)
-            .max_by(|&a, &b| load[a].total_cmp(&load[b]).then(b.cmp(&a)));
-        if let Some(j) = busiest {
-            named[j] = true;
-        }
-    }
-    (0..incoming).filter(|&j| named[j]).map(|j| (j, assignment.column(j).max().min(1.0))).collect()
+fn class_counts(data: &dyn Source) -> Vec<usize> {
+    let mut counts = vec![0; data.classes()];
+    data.labels().iter().for_each(|label| counts[*label as usize] += 1);
+    counts
 }
 
 /// Equal shares of `count`, none above its class's size, the rest dealt out evenly.

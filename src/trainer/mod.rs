@@ -32,7 +32,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::bridge::{to_scalar, to_vec};
-use crate::datasets::{Batch, Dataset};
+use crate::datasets::{Batch, Source};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::layer::{LayerInputs, LayerOptions, SelectionLayer, Status};
@@ -186,14 +186,14 @@ impl<L: Learner> Trainer<L> {
     /// From the options' own checks; [`crate::Error::Tensor`] from the learner.
     pub fn new(
         learner: L,
-        validation: &Dataset,
+        validation: &dyn Source,
         options: TrainerOptions,
         seed: u64,
     ) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let everything: Vec<usize> = (0..validation.len()).collect();
-        let validation_batch = validation.batch(&everything)?;
-        let one = validation.batch(&[0])?;
+        let everything: Vec<usize> = (0..validation.points()).collect();
+        let validation_batch = validation.batch_at(&everything)?;
+        let one = validation.batch_at(&[0])?;
         let features = match options.cost_features {
             CostFeatures::Inputs => one.inputs.elem_count(),
             CostFeatures::Learner => learner.features(&one.inputs)?.dim(1)?,
