@@ -20,7 +20,7 @@ use clap::Parser;
 use gleaner::datasets::cifar::{Cifar, CifarOptions, load};
 use gleaner::datasets::stratified_split;
 use gleaner::metrics::{mean_and_std, ranks};
-use gleaner::proxy::{CoreSet, CoreSetOptions, Model, Stages, Task, core_set};
+use gleaner::proxy::{CoreSet, CoreSetOptions, Joint, Model, Stages, Task, core_set};
 use gleaner::report::{ScatterOptions, ScatterPanel, scatter_chart, text_table};
 use gleaner::run::{Configuration, Run};
 use gleaner::strategies::{self, Strategy};
@@ -67,6 +67,9 @@ struct Flags {
     /// Leave out the target's own choices: half the time, and nothing to measure the proxy against.
     #[arg(long)]
     proxy_only: bool,
+    /// Leave out the selection that is learned together with the proxy.
+    #[arg(long)]
+    no_joint: bool,
     /// Few images at half their height and width, few epochs; under ten minutes on two cores.
     #[arg(long)]
     quick: bool,
@@ -88,6 +91,7 @@ struct Size {
     epochs: usize,
     proxy_epochs: usize,
     batch: usize,
+    joint_steps: usize,
     fractions: &'static [f64],
     strategies: &'static [&'static str],
 }
@@ -100,6 +104,7 @@ const QUICK: Size = Size {
     epochs: 12,
     proxy_epochs: 6,
     batch: 32,
+    joint_steps: 60,
     fractions: &[0.3, 0.5],
     strategies: &["entropy", "k-center", "forgetting"],
 };
@@ -112,6 +117,7 @@ const FULL: Size = Size {
     epochs: 181,
     proxy_epochs: 50,
     batch: 128,
+    joint_steps: 3_000,
     fractions: &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
     strategies: &["least-confidence", "margin", "entropy", "k-center", "forgetting", "el2n"],
 };
@@ -127,7 +133,8 @@ fn main() -> Result<()> {
     let strategies = chosen_strategies(&flags, &size)?;
     let fractions =
         if flags.fractions.is_empty() { size.fractions.to_vec() } else { flags.fractions.clone() };
-    let options = CoreSetOptions { fractions, target_chooses: !flags.proxy_only };
+    let joint = (!flags.no_joint).then(|| Joint { steps: size.joint_steps, ..Default::default() });
+    let options = CoreSetOptions { fractions, target_chooses: !flags.proxy_only, joint };
     let (side, classes) = (32 / size.shrink, cifar.train.classes());
     let build_proxy = image_builder(&flags.proxy, side, classes, &device)?;
     let build_target = image_builder(&flags.target, side, classes, &device)?;
@@ -151,7 +158,8 @@ fn main() -> Result<()> {
     );
     let seeds: Vec<u64> = (flags.seed..flags.seed + flags.seeds).collect();
     let choosers = if options.target_chooses { 2 } else { 1 };
-    let each = 2 + (choosers * strategies.len() + 2) * options.fractions.len();
+    let joint = usize::from(options.joint.is_some());
+    let each = 2 + (choosers * strategies.len() + 2 + joint) * options.fractions.len();
     let mut bars = Bars::new(each * seeds.len())?;
     let mut found = Vec::new();
     for &seed in &seeds {
@@ -200,6 +208,7 @@ fn configuration(
         ("strategies".into(), names.join(", ")),
         ("fractions".into(), format!("{:?}", options.fractions)),
         ("target chooses".into(), options.target_chooses.to_string()),
+        ("joint".into(), format!("{:?}", options.joint)),
         ("seeds".into(), format!("{} from {}", flags.seeds, flags.seed)),
         ("device".into(), format!("{:?}", flags.device)),
     ]);

@@ -7,13 +7,13 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::bridge::to_vec;
-use crate::datasets::{Dataset, shuffled_batches};
+use crate::datasets::Dataset;
 use crate::error::Result;
 
 use crate::learners::{Learner, features_in_batches, losses_in_batches};
 use crate::metrics::{average_precision, recall_at, roc_auc};
 use crate::strategies::{Evidence, KCenter, LargestLoss, Random, SmallestLoss, Strategy};
-use crate::trainer::{Amount, ChooseOptions, Heads, StepReport, Trainer, TrainerOptions};
+use crate::trainer::{Amount, ChooseOptions, Heads, Trainer, TrainerOptions};
 use crate::training::{Diet, Recipe, judge, train};
 
 /// Points of one forward pass where nothing is trained.
@@ -320,14 +320,8 @@ impl<L: Learner> Run<'_, L> {
         let mut trainer = Trainer::new(learner, self.task.validation, options, self.seed)?;
         if way != Way::Untrained {
             let steps = self.options.trainer_steps;
-            train_jointly(
-                &mut trainer,
-                self.task.train,
-                self.options.trainer_batch,
-                steps,
-                self.seed,
-                |_| {},
-            )?;
+            let batch = self.options.trainer_batch;
+            trainer.fit_steps(self.task.train, batch, steps, self.seed, |_| {})?;
         }
         let trained = started.elapsed().as_secs_f64();
         for fraction in self.options.fractions.clone() {
@@ -361,23 +355,4 @@ impl<L: Learner> Run<'_, L> {
         });
         Ok(())
     }
-}
-
-/// `steps` steps of joint training on shuffled batches of `data`, epoch after epoch.
-///
-/// # Errors
-/// As [`Trainer::step`].
-pub fn train_jointly<L: Learner>(
-    trainer: &mut Trainer<L>,
-    data: &Dataset,
-    batch: usize,
-    steps: usize,
-    seed: u64,
-    watch: impl FnMut(&StepReport),
-) -> Result<()> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xba7c);
-    let epochs = std::iter::repeat_with(move || shuffled_batches(data.len(), batch, &mut rng));
-    // A last short batch may be too small for the program's budget: leave it out.
-    let whole = epochs.flatten().filter(|b| b.len() == batch.min(data.len()));
-    trainer.fit(whole.take(steps).map(|b| data.batch(&b)), watch)
 }

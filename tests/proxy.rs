@@ -73,7 +73,7 @@ fn rows(found: &CoreSet) -> Vec<(String, String, f64, u64)> {
 fn a_target_that_is_its_own_proxy_chooses_what_the_proxy_chooses() -> Result<()> {
     let (data, build) = (Data::new()?, mlp(12));
     let twins = (&model("proxy", &build), &model("target", &build));
-    let options = CoreSetOptions { fractions: vec![0.2, 0.5], target_chooses: true };
+    let options = CoreSetOptions { fractions: vec![0.2, 0.5], target_chooses: true, joint: None };
     let (run, mut heard) = (Run::in_memory(), 0);
     let stages = Stages { run: &run, watch: &mut |_| heard += 1 };
     let found = core_set(data.task(), twins, &strategies(), &options, 1, stages)?;
@@ -107,7 +107,7 @@ fn a_target_that_is_its_own_proxy_chooses_what_the_proxy_chooses() -> Result<()>
 fn a_core_set_depends_on_its_seed_and_on_nothing_else() -> Result<()> {
     let data = Data::new()?;
     let (small, large) = (mlp(4), mlp(16));
-    let options = CoreSetOptions { fractions: vec![0.3], target_chooses: false };
+    let options = CoreSetOptions { fractions: vec![0.3], target_chooses: false, joint: None };
     let once = |seed| -> Result<_> {
         let run = Run::in_memory();
         let stages = Stages { run: &run, watch: &mut |_| {} };
@@ -229,7 +229,7 @@ fn nonsense_is_refused() -> Result<()> {
     for fractions in [vec![], vec![0.0], vec![0.5, 1.5], vec![f64::NAN]] {
         let run = Run::in_memory();
         let stages = Stages { run: &run, watch: &mut |_| {} };
-        let options = CoreSetOptions { fractions, target_chooses: false };
+        let options = CoreSetOptions { fractions, target_chooses: false, joint: None };
         assert!(core_set(data.task(), models, &[], &options, 0, stages).is_err(), "{options:?}");
     }
     Ok(())

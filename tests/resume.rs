@@ -54,7 +54,7 @@ fn experiment(folder: &Path) -> Result<()> {
     let mut results = String::new();
 
     let strategies: [Box<dyn Strategy>; 3] = [Box::new(Entropy), Box::new(Aum), Box::new(KCenter)];
-    let options = CoreSetOptions { fractions: vec![0.1, 0.4], target_chooses: true };
+    let options = CoreSetOptions { fractions: vec![0.1, 0.4], target_chooses: true, joint: None };
     let stages = Stages { run: &run, watch: &mut |_| {} };
     let found = core_set(task, (&proxy, &target), &strategies, &options, 0, stages)?;
     for o in &found.outcomes {

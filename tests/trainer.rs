@@ -2,7 +2,6 @@
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::bridge::{to_scalar, to_vec};
-use gleaner::comparison::train_jointly;
 use gleaner::datasets::Dataset;
 use gleaner::datasets::synthetic::{ClusterOptions, Clusters, clusters};
 use gleaner::learners::{Mlp, MlpOptions, accuracy_in_batches};
@@ -98,7 +97,7 @@ fn the_selection_model_has_the_right_gradient() {
         let mut settings = TrainerOptions { layer, look_ahead: 0.5, ..options(heads) };
         settings.model.floor = 0.3;
         let mut trainer = Trainer::new(mlp(4, DType::F64), &validation, settings, 7).unwrap();
-        train_jointly(&mut trainer, &train, 12, 15, 0, |_| {}).unwrap();
+        trainer.fit_steps(&train, 12, 15, 0, |_| {}).unwrap();
         assert!(!trainer.memory().is_empty());
 
         let batch = train.batch(&(20..32).collect::<Vec<_>>()).unwrap();
@@ -167,11 +166,12 @@ fn run(seed: u64, threads: usize) -> Trace {
         let mut trainer =
             Trainer::new(mlp(seed, DType::F32), &made.validation, settings, seed).unwrap();
         let mut trace = Trace { losses: vec![], weights: vec![], chosen: vec![] };
-        train_jointly(&mut trainer, &made.train, 24, 20, seed, |report| {
-            trace.losses.push(report.training_loss);
-            trace.weights.push(report.weights.clone());
-        })
-        .unwrap();
+        trainer
+            .fit_steps(&made.train, 24, 20, seed, |report| {
+                trace.losses.push(report.training_loss);
+                trace.weights.push(report.weights.clone());
+            })
+            .unwrap();
         let subset =
             trainer.choose(&made.train, Amount::Count(30), &ChooseOptions::default()).unwrap();
         trace.chosen = subset.indices;
@@ -206,16 +206,17 @@ fn joint_training_finds_flipped_labels_and_keeps_the_clean() {
     let settings = TrainerOptions { warm_up: 300, ..Default::default() };
     let mut trainer = Trainer::new(learner, &made.validation, settings, 6).unwrap();
     let mut warmed = 0;
-    train_jointly(&mut trainer, &made.train, 48, 500, 6, |report| {
-        assert_eq!(report.step < 300, report.status.is_none());
-        warmed += usize::from(report.validation_loss.is_none());
-        if let Some(status) = &report.status {
-            assert!(status.verdict.gap < 1e-6 && report.remembered <= 400);
-            let total: f64 = report.weights.iter().sum();
-            assert!(total <= 0.3 * 48.0 * (1.0 + 1e-6), "{total}");
-        }
-    })
-    .unwrap();
+    trainer
+        .fit_steps(&made.train, 48, 500, 6, |report| {
+            assert_eq!(report.step < 300, report.status.is_none());
+            warmed += usize::from(report.validation_loss.is_none());
+            if let Some(status) = &report.status {
+                assert!(status.verdict.gap < 1e-6 && report.remembered <= 400);
+                let total: f64 = report.weights.iter().sum();
+                assert!(total <= 0.3 * 48.0 * (1.0 + 1e-6), "{total}");
+            }
+        })
+        .unwrap();
     assert_eq!(warmed, 300);
     let options = ChooseOptions::default();
     let subset = trainer.choose(&made.train, Amount::Fraction(0.1), &options).unwrap();
@@ -269,7 +270,7 @@ fn the_optimisers_of_a_trainer_resume_bit_for_bit() {
     let settings =
         || TrainerOptions { learner_optimiser: sgd, learner_rate: 0.05, ..options(Heads::Unary) };
     let mut trainer = Trainer::new(mlp(9, DType::F32), &made.validation, settings(), 1).unwrap();
-    train_jointly(&mut trainer, &made.train, 24, 10, 1, |_| {}).unwrap();
+    trainer.fit_steps(&made.train, 24, 10, 1, |_| {}).unwrap();
     let state = trainer.model_optimiser().state().unwrap();
     let mut fresh = Trainer::new(mlp(9, DType::F32), &made.validation, settings(), 1).unwrap();
     fresh.model_optimiser().load_state(&state).unwrap();

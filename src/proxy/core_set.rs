@@ -8,11 +8,11 @@ use rand_chacha::ChaCha8Rng;
 use super::{CHUNK, Model, Observations, Seconds, Stages, Task, index_tensor, indices_of};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::learners::accuracy_in_batches;
+use crate::learners::{Learner, accuracy_in_batches};
 use crate::metrics::spearman;
 use crate::strategies::{Evidence, Random, Strategy};
-use crate::trainer::Amount;
-use crate::training::{Diet, Training};
+use crate::trainer::{Amount, ChooseOptions, CostFeatures, Trainer, TrainerOptions};
+use crate::training::{Diet, Training, restore_learner};
 
 /// What [`core_set`] compares.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,12 +22,44 @@ pub struct CoreSetOptions {
     /// Whether the target also chooses for itself, with every strategy: what the proxy is measured
     /// against, and what it saves.
     pub target_chooses: bool,
+    /// The learned selection beside the strategies, if asked for: see [`Joint`].
+    pub joint: Option<Joint>,
+}
+
+/// Training the selection model together with the proxy, which goes on from where its own training ended,
+/// and choosing with it: the strategy `convex, learned`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joint {
+    /// Settings of the trainer. The proxy has learned already: no warm-up is needed.
+    pub trainer: TrainerOptions,
+    /// Points of a step.
+    pub batch: usize,
+    /// Steps.
+    pub steps: usize,
+    /// The final pass.
+    pub choose: ChooseOptions,
+}
+
+impl Default for Joint {
+    /// 300 steps of 48 points, costs between the proxy's features.
+    fn default() -> Self {
+        let trainer = TrainerOptions {
+            cost_features: CostFeatures::Learner,
+            warm_up: 0,
+            ..Default::default()
+        };
+        Self { trainer, batch: 48, steps: 300, choose: ChooseOptions::default() }
+    }
 }
 
 impl Default for CoreSetOptions {
     /// 10 to 90 %, and the target chooses for itself.
     fn default() -> Self {
-        Self { fractions: (1..10).map(|k| f64::from(k) / 10.0).collect(), target_chooses: true }
+        Self {
+            fractions: (1..10).map(|k| f64::from(k) / 10.0).collect(),
+            target_chooses: true,
+            joint: None,
+        }
     }
 }
 
@@ -100,6 +132,7 @@ pub fn core_set(
     let found = CoreSet { outcomes: Vec::new(), agreements: Vec::new() };
     let mut work = Work { task, target, strategies, options, seed, stages, found };
     let by_proxy = work.chosen_by("proxy", proxy)?;
+    work.chosen_jointly(proxy)?;
     work.baselines()?;
     if options.target_chooses {
         let by_target = work.chosen_by("full", target)?;
@@ -136,18 +169,13 @@ impl Work<'_, '_> {
         for strategy in self.strategies {
             let mut largest: Vec<usize> = Vec::new();
             for fraction in self.options.fractions.clone() {
-                let (chosen, ranking) =
-                    self.choose(role, strategy.as_ref(), &evidence, fraction)?;
-                let label = format!("{role} {} {fraction}", strategy.name());
-                let (error, target) = self.judge(&label, Diet::Fixed(&chosen))?;
-                let selection = before.selection + ranking;
-                self.found.outcomes.push(Outcome {
-                    strategy: strategy.name().into(),
-                    chooser: model.name.clone(),
-                    fraction,
-                    error,
-                    seconds: Seconds { selection, target, ..before },
-                });
+                let stage = format!("{role} {} {fraction}", strategy.name());
+                let (count, seed) = (self.count(fraction)?, self.seed);
+                let (chosen, ranking) = self.choose(&stage, || {
+                    strategy.select(&evidence, count, &mut ChaCha8Rng::seed_from_u64(seed))
+                })?;
+                let before = Seconds { selection: before.selection + ranking, ..before };
+                self.test(strategy.name(), role, model, fraction, &chosen, before)?;
                 if chosen.len() > largest.len() {
                     largest = chosen;
                 }
@@ -158,6 +186,69 @@ impl Work<'_, '_> {
             });
         }
         Ok(rankings)
+    }
+
+    /// The learned selection, by the proxy alone.
+    fn chosen_jointly(&mut self, model: &Model) -> Result<()> {
+        const NAME: &str = "convex, learned";
+        let Some(joint) = self.options.joint.clone() else { return Ok(()) };
+        let state = self.stages.run.load(&self.stage(&format!("proxy {}", model.name)))?;
+        let before: f64 = state.as_ref().map_or(Ok(0.0), |state| state.note("seconds"))?;
+        let mut trainer = None;
+        for fraction in self.options.fractions.clone() {
+            let stage = format!("proxy {NAME} {fraction}");
+            let count = Amount::Count(self.count(fraction)?);
+            let pool = self.task.pool;
+            let mut trained = 0.0;
+            if trainer.is_none() && !self.is_chosen(&stage)? {
+                let started = Instant::now();
+                trainer = Some(self.train_jointly(model, state.as_ref(), &joint)?);
+                trained = started.elapsed().as_secs_f64();
+            }
+            let trained = self.once("proxy jointly trained", trained)?;
+            let (chosen, selection) = self.choose(&stage, || match &mut trainer {
+                Some(trainer) => Ok(trainer.choose(pool, count, &joint.choose)?.indices),
+                // Not called: the choice is there already.
+                None => Ok(Vec::new()),
+            })?;
+            let seconds = Seconds { training: before + trained, selection, target: 0.0 };
+            self.test(NAME, "proxy", model, fraction, &chosen, seconds)?;
+        }
+        Ok(())
+    }
+
+    fn train_jointly(
+        &self,
+        model: &Model,
+        state: Option<&Checkpoint>,
+        joint: &Joint,
+    ) -> Result<Trainer<Box<dyn Learner>>> {
+        let learner = (model.build)(self.seed)?;
+        if let Some(state) = state {
+            restore_learner(&learner, state)?;
+        }
+        let options = joint.trainer.clone();
+        let mut trainer = Trainer::new(learner, self.task.validation, options, self.seed)?;
+        trainer.fit_steps(self.task.pool, joint.batch, joint.steps, self.seed, |_| {})?;
+        Ok(trainer)
+    }
+
+    /// Trains the target on a choice and notes the outcome.
+    fn test(
+        &mut self,
+        strategy: &str,
+        role: &str,
+        model: &Model,
+        fraction: f64,
+        chosen: &[usize],
+        before: Seconds,
+    ) -> Result<()> {
+        let (error, target) =
+            self.judge(&format!("{role} {strategy} {fraction}"), Diet::Fixed(chosen))?;
+        let (strategy, chooser) = (strategy.to_string(), model.name.clone());
+        let seconds = Seconds { target, ..before };
+        self.found.outcomes.push(Outcome { strategy, chooser, fraction, error, seconds });
+        Ok(())
     }
 
     /// Trains the model on the whole pool and looks at the pool and the validation part with it.
@@ -192,21 +283,22 @@ impl Work<'_, '_> {
         Ok(seconds)
     }
 
-    /// A strategy's choice and the seconds it took.
+    fn is_chosen(&self, name: &str) -> Result<bool> {
+        Ok(self.stages.run.load(&self.stage(&format!("{name} choice")))?.is_some())
+    }
+
+    /// A choice and the seconds it took.
     fn choose(
         &mut self,
-        role: &str,
-        strategy: &dyn Strategy,
-        evidence: &Evidence,
-        fraction: f64,
+        name: &str,
+        choice: impl FnOnce() -> Result<Vec<usize>>,
     ) -> Result<(Vec<usize>, f64)> {
-        let stage = self.stage(&format!("{role} {} {fraction} choice", strategy.name()));
+        let stage = self.stage(&format!("{name} choice"));
         if let Some(state) = self.stages.run.load(&stage)? {
             return Ok((indices_of(&state, "chosen")?, state.note("seconds")?));
         }
         let started = Instant::now();
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let chosen = strategy.select(evidence, self.count(fraction)?, &mut rng)?;
+        let chosen = choice()?;
         let seconds = started.elapsed().as_secs_f64();
         let mut state = Checkpoint::new();
         state.set("chosen", index_tensor(&chosen)?);
@@ -224,8 +316,11 @@ impl Work<'_, '_> {
     /// Random points, fresh random points, and everything.
     fn baselines(&mut self) -> Result<()> {
         for fraction in self.options.fractions.clone() {
+            let (count, seed) = (self.count(fraction)?, self.seed);
             let nothing = Evidence::new(self.task.pool.points());
-            let (chosen, selection) = self.choose("none", &Random, &nothing, fraction)?;
+            let (chosen, selection) = self.choose(&format!("random {fraction}"), || {
+                Random.select(&nothing, count, &mut ChaCha8Rng::seed_from_u64(seed))
+            })?;
             let (error, target) =
                 self.judge(&format!("random {fraction}"), Diet::Fixed(&chosen))?;
             self.baseline("random", fraction, error, Seconds { selection, target, training: 0.0 });

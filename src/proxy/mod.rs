@@ -31,7 +31,7 @@ use crate::run::Run;
 use crate::training::{Diet, History, Recipe, Training};
 
 pub use active_learning::{ActiveLearning, KnownLabels, Oracle, Round, Rounds, active_learning};
-pub use core_set::{CoreSet, CoreSetOptions, Outcome, RankAgreement, core_set};
+pub use core_set::{CoreSet, CoreSetOptions, Joint, Outcome, RankAgreement, core_set};
 pub use observations::Observations;
 
 /// Points of one forward pass where nothing is trained.

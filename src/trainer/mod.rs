@@ -32,7 +32,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::bridge::{to_scalar, to_vec};
-use crate::datasets::{Batch, Source};
+use crate::datasets::{Batch, Source, shuffled_batches};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::layer::{LayerInputs, LayerOptions, SelectionLayer, Status};
@@ -278,6 +278,26 @@ impl<L: Learner> Trainer<L> {
             watch(&self.step(&batch?)?);
         }
         Ok(())
+    }
+
+    /// `steps` steps on shuffled batches of `data`, epoch after epoch, telling `watch` about each.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_steps(
+        &mut self,
+        data: &dyn Source,
+        batch: usize,
+        steps: usize,
+        seed: u64,
+        watch: impl FnMut(&StepReport),
+    ) -> Result<()> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xba7c);
+        let points = data.points();
+        let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
+        // A last short batch may be too small for the program's budget: leave it out.
+        let whole = epochs.flatten().filter(|b| b.len() == batch.min(points));
+        self.fit(whole.take(steps).map(|b| data.batch_at(&b)), watch)
     }
 
     /// One step on one batch.
