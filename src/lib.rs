@@ -46,8 +46,9 @@
 //! | [`strategies`], [`comparison`] | rivals, side by side | |
 //!
 //! # Features
-//! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `cuda`, `cudnn`, `metal`,
-//! `accelerate`, `mkl`: passed on to candle.
+//! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `images`: folders of pictures. `tables`: ready-made features from csv,
+//! npy, npz and safetensors files; `parquet`: from parquet files too, and with `images` pictures in them.
+//! `download`: files of the Hugging Face hub. `cuda`, `cudnn`, `metal`, `accelerate`, `mkl`: passed on to candle.
 
 #![deny(missing_docs)]
 #![deny(rustdoc::broken_intra_doc_links)]

@@ -6,8 +6,13 @@
 //! | CIFAR-10 | [`cifar::load`] | 3 × 32 × 32 | 10 | 50,000 + 10,000 | binary version, on disk |
 //! | CIFAR-100 | [`cifar::load`] | 3 × 32 × 32 | 100 or 20 | 50,000 + 10,000 | binary version, on disk |
 //! | any texts, such as Amazon reviews | `text::TextCsv` (feature `text`) | ids, see [`encode`] | any | any | CSV file, plain or gzip |
+//! | Folders of pictures, as ImageNet comes | `ImageFolder` (`images`) | 3 × `size` × `size` | any | any | files, decoded on demand |
+//! | Pictures in parquet, as on the hub | `load_image_parquet` (`images`, `parquet`) | 3 × height × width | any | any | one file |
+//! | Ready-made features | `features::load` (`tables`, `parquet`) | any length | any | any | csv, npy, npz, safetensors, parquet |
 //!
-//! Nothing is downloaded. Anything else becomes a [`Dataset`] through [`Dataset::new`].
+//! Names in brackets are cargo features. Nothing is downloaded, unless `download::HubFile::fetch`
+//! (`download`) is asked to. Anything else becomes a [`Dataset`] through [`Dataset::new`], or
+//! implements [`Source`].
 //!
 //! # Adding a data set
 //!
@@ -19,7 +24,27 @@
 
 mod augmentation;
 pub mod cifar;
+#[cfg(feature = "download")]
+pub mod download;
 pub mod encode;
+#[cfg(feature = "tables")]
+pub mod features;
+#[cfg(feature = "tables")]
+mod features_array;
+#[cfg(feature = "tables")]
+mod features_csv;
+#[cfg(feature = "tables")]
+mod features_npy;
+#[cfg(feature = "parquet")]
+mod features_parquet;
+#[cfg(feature = "tables")]
+mod features_safetensors;
+#[cfg(feature = "images")]
+mod image_folder;
+#[cfg(all(feature = "images", feature = "parquet"))]
+mod image_parquet;
+#[cfg(feature = "images")]
+mod picture;
 mod source;
 pub mod synthetic;
 #[cfg(feature = "text")]
@@ -33,6 +58,10 @@ use rand::{Rng, RngCore, seq::SliceRandom};
 use crate::error::{Error, Result};
 
 pub use augmentation::Augmentation;
+#[cfg(feature = "images")]
+pub use image_folder::{ImageFolder, ImageFolderOptions, Unreadable};
+#[cfg(all(feature = "images", feature = "parquet"))]
+pub use image_parquet::{ImageParquetOptions, load_image_parquet};
 use source::check_indices;
 pub use source::{Part, Source};
 
