@@ -177,7 +177,7 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
 /// use gleaner::strategies::{Strategy, named};
 /// assert_eq!(named("k-center")?.name(), "k-center");
 /// assert_eq!(named("class-balanced entropy")?.name(), "class-balanced entropy");
-/// assert!(named("entropie").unwrap_err().to_string().contains("entropy"));
+/// assert!(named("entropie").is_err_and(|error| error.to_string().contains("entropy")));
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 ///
