@@ -22,8 +22,8 @@ use anyhow::{Result, ensure};
 use candle_core::{DType, Device};
 use clap::Parser;
 use gleaner::datasets::cifar::{CifarOptions, load};
-use gleaner::datasets::text::{Malformed, TextCsv, TextLayout, TextOptions};
-use gleaner::datasets::{Part, Source, stratified_split};
+use gleaner::datasets::text::{TextCsv, TextLayout, TextOptions};
+use gleaner::datasets::{Malformed, Part, Source, stratified_split};
 use gleaner::learners::TextLearner;
 use gleaner::proxy::{ActiveLearning, KnownLabels, Model, Rounds, Stages, Task, active_learning};
 use gleaner::run::{Configuration, Run};
@@ -193,7 +193,7 @@ fn main() -> Result<()> {
 
 fn plan(flags: &Flags, images: bool) -> Result<Plan> {
     let [initial, round, rounds, epochs] = match (images, flags.quick) {
-        (true, true) => [200, 200, 3, 12],
+        (true, true) => [200, 200, 3, 10],
         (true, false) => [1_000, 4_000, 6, 181],
         (false, true) => [200, 200, 5, 10],
         (false, false) => [500, 500, 7, 20],
@@ -227,7 +227,7 @@ fn plan(flags: &Flags, images: bool) -> Result<Plan> {
 
 fn images_of(flags: &Flags, plan: &Plan, device: &Device) -> Result<Setting> {
     let (train, test, shrink, batch) =
-        if flags.quick { (Some(2_000), Some(1_000), 2, 32) } else { (None, None, 1, 128) };
+        if flags.quick { (Some(1_600), Some(1_000), 2, 32) } else { (None, None, 1, 128) };
     let limits = CifarOptions { train, test, ..Default::default() };
     let cifar = shrunk(load(&flags.data, &limits)?, shrink)?;
     let side = 32 / shrink;

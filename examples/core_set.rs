@@ -97,12 +97,12 @@ struct Size {
 }
 
 const QUICK: Size = Size {
-    train: Some(2_000),
+    train: Some(1_600),
     test: Some(1_000),
     validation: 200,
     shrink: 2,
-    epochs: 12,
-    proxy_epochs: 6,
+    epochs: 10,
+    proxy_epochs: 4,
     batch: 32,
     joint_steps: 60,
     fractions: &[0.3, 0.5],

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::Error;
-use gleaner::datasets::features::{self, Malformed, Table, TableOptions};
+use gleaner::datasets::Malformed;
+use gleaner::datasets::features::{self, Table, TableOptions};
 use npyz::WriterBuilder;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;

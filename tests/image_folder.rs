@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use gleaner::Error;
-use gleaner::datasets::{ImageFolder, ImageFolderOptions, Source, Unreadable};
+use gleaner::datasets::{ImageFolder, ImageFolderOptions, Malformed, Source};
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -204,7 +204,7 @@ fn a_picture_that_cannot_be_read_is_an_error_with_its_path() {
 #[test]
 fn unreadable_pictures_can_be_left_out_when_opening() {
     let root = damaged();
-    let skip = ImageFolderOptions { unreadable: Unreadable::Skip, ..options(8, 8) };
+    let skip = ImageFolderOptions { malformed: Malformed::Skip, ..options(8, 8) };
     let folder = ImageFolder::open(root.path(), &skip).unwrap();
     assert_eq!((names(&folder), folder.labels()), (vec!["1.png".to_owned()], &[0][..]));
     assert_eq!(folder.skipped().len(), 4);

@@ -12,7 +12,7 @@ use gleaner::checkpoint::Checkpoint;
 use gleaner::datasets::synthetic::{ClusterOptions, clusters};
 use gleaner::learners::{Learner, Mlp, MlpOptions};
 use gleaner::proxy::{
-    CoreSetOptions, KnownLabels, Model, Rounds, Stages, Task, active_learning, core_set,
+    CoreSetOptions, Joint, KnownLabels, Model, Rounds, Stages, Task, active_learning, core_set,
 };
 use gleaner::run::{Configuration, Run};
 use gleaner::strategies::{Aum, Entropy, KCenter, Strategy};
@@ -54,7 +54,8 @@ fn experiment(folder: &Path) -> Result<()> {
     let mut results = String::new();
 
     let strategies: [Box<dyn Strategy>; 3] = [Box::new(Entropy), Box::new(Aum), Box::new(KCenter)];
-    let options = CoreSetOptions { fractions: vec![0.1, 0.4], target_chooses: true, joint: None };
+    let joint = Some(Joint { steps: 20, ..Default::default() });
+    let options = CoreSetOptions { fractions: vec![0.1, 0.4], target_chooses: true, joint };
     let stages = Stages { run: &run, watch: &mut |_| {} };
     let found = core_set(task, (&proxy, &target), &strategies, &options, 0, stages)?;
     for o in &found.outcomes {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use gleaner::Error;
+use gleaner::datasets::Malformed;
 use gleaner::datasets::encode::{Characters, HashedWords, TextEncoder};
-use gleaner::datasets::text::{Malformed, TextCsv, TextLayout, TextOptions};
+use gleaner::datasets::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::datasets::{Dataset, Part, Source, shuffled_batches};
 use gleaner::learners::{
     FastText, FastTextOptions, Learner, TextLearner, Vdcnn, VdcnnDepth, VdcnnOptions,

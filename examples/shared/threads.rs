@@ -6,7 +6,8 @@ use anyhow::Result;
 ///
 /// candle 0.11 looks the number of cores up anew (in /proc/cpuinfo) for every matrix product unless
 /// RAYON_NUM_THREADS is set, which takes longer than a small product itself. It must be set from outside:
-/// changing the environment of a running program is not safe.
+/// changing the environment of a running program is not safe. candle's own pool of threads gets one: it
+/// waits in a busy loop, on the cores that our operations work on.
 pub fn with_thread_count(jobs: u64) -> Result<()> {
     const NAME: &str = "RAYON_NUM_THREADS";
     if std::env::var_os(NAME).is_some() {
@@ -15,6 +16,10 @@ pub fn with_thread_count(jobs: u64) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let each = (cores / jobs.clamp(1, cores)).max(1);
     let mut again = std::process::Command::new(std::env::current_exe()?);
-    let status = again.args(std::env::args_os().skip(1)).env(NAME, each.to_string()).status()?;
+    again.args(std::env::args_os().skip(1)).env(NAME, each.to_string());
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        again.env("CANDLE_NUM_THREADS", "1");
+    }
+    let status = again.status()?;
     std::process::exit(status.code().unwrap_or(1));
 }

@@ -19,19 +19,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
-use super::Dataset;
+use super::{Dataset, Malformed};
 use crate::error::{Error, Result};
-
-/// What becomes of a row that is not what it should be: a feature or cost that is missing, no
-/// number or not finite (as `f32`), a label or group that is missing, too few or too many fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Malformed {
-    /// An error that names the file, the row and what was found.
-    #[default]
-    Refuse,
-    /// Left out; [`Table::skipped`] lists the rows.
-    Skip,
-}
 
 /// Which columns (`.csv`, `.parquet`), arrays (`.npz`), tensors (`.safetensors`) or files in the
 /// same folder (`.npy`: `label` is read from `label.npy`) hold what.

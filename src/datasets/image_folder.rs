@@ -9,23 +9,13 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rayon::prelude::*;
 
+use super::Malformed;
 use super::picture::{CHANNELS, Normaliser, decode};
 use super::source::{Source, check_indices};
 use crate::error::{Error, Result};
 
 /// File names that count as pictures, by what follows the last dot, in small letters.
 const EXTENSIONS: [&str; 6] = ["bmp", "gif", "jpeg", "jpg", "png", "webp"];
-
-/// What becomes of a picture that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unreadable {
-    /// An error where it is used: opening looks at names only, and is quick.
-    #[default]
-    Refuse,
-    /// Left out. Opening decodes every file once to find out, since the number of points is fixed
-    /// from then on; [`ImageFolder::skipped`] lists what was left out.
-    Skip,
-}
 
 /// How [`ImageFolder`] reads. The default is the usual evaluation form of ImageNet.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +36,7 @@ pub struct ImageFolderOptions {
     /// folders, sorted by name.
     pub class_names: Option<Vec<String>>,
     /// What becomes of a picture that cannot be read.
-    pub unreadable: Unreadable,
+    pub malformed: Malformed,
 }
 
 impl Default for ImageFolderOptions {
@@ -58,7 +48,7 @@ impl Default for ImageFolderOptions {
             std: [0.229, 0.224, 0.225],
             limit: None,
             class_names: None,
-            unreadable: Unreadable::default(),
+            malformed: Malformed::default(),
         }
     }
 }
@@ -115,7 +105,7 @@ impl ImageFolder {
     /// Finds the pictures below `root`.
     ///
     /// # Cost
-    /// Listing the folders; with [`Unreadable::Skip`] also decoding every picture once.
+    /// Listing the folders; with [`Malformed::Skip`] also decoding every picture once.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a size or limit of 0, `resize < size`, or a mean or deviation that
@@ -146,7 +136,7 @@ impl ImageFolder {
         let (resize, size) = (options.resize, options.size);
         let mut found =
             Self { paths, labels, class_names, skipped: Vec::new(), resize, size, normaliser };
-        if options.unreadable == Unreadable::Skip {
+        if options.malformed == Malformed::Skip {
             found.leave_out_unreadable();
         }
         match found.paths.is_empty() {
@@ -169,7 +159,7 @@ impl ImageFolder {
         &self.paths
     }
 
-    /// Files left out because they could not be read; none unless [`Unreadable::Skip`] was asked for.
+    /// Files left out because they could not be read; none unless [`Malformed::Skip`] was asked for.
     pub fn skipped(&self) -> &[PathBuf] {
         &self.skipped
     }

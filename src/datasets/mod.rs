@@ -59,7 +59,7 @@ use crate::error::{Error, Result};
 
 pub use augmentation::Augmentation;
 #[cfg(feature = "images")]
-pub use image_folder::{ImageFolder, ImageFolderOptions, Unreadable};
+pub use image_folder::{ImageFolder, ImageFolderOptions};
 #[cfg(all(feature = "images", feature = "parquet"))]
 pub use image_parquet::{ImageParquetOptions, load_image_parquet};
 use source::check_indices;
@@ -67,6 +67,16 @@ pub use source::{Part, Source};
 
 /// Points scanned at a time when inputs are checked, so that the check needs little memory.
 const CHECKED_AT_ONCE: usize = 1024;
+
+/// What becomes of a row, or a picture, that is not what it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Malformed {
+    /// The first one is an error that names the file, the line or row, and what was found.
+    #[default]
+    Refuse,
+    /// It is left out; what was left out can be read afterwards.
+    Skip,
+}
 
 /// Labelled points, checked once: as many labels as inputs, every label below the number of
 /// classes, every input finite.
@@ -101,6 +111,20 @@ pub struct Batch {
     pub inputs: Tensor,
     /// The labels, `u32`, one per point.
     pub labels: Tensor,
+}
+
+impl Batch {
+    /// The same batch on `device`; free if it is there already.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if the device refuses, for example for lack of memory.
+    pub fn to_device(&self, device: &Device) -> Result<Batch> {
+        Ok(Self {
+            indices: self.indices.clone(),
+            inputs: self.inputs.to_device(device)?,
+            labels: self.labels.to_device(device)?,
+        })
+    }
 }
 
 impl Dataset {

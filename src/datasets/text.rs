@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::Tensor;
 use flate2::bufread::MultiGzDecoder;
 
+use super::Malformed;
 use super::encode::TextEncoder;
 use super::source::{Source, check_indices};
 use crate::error::{Error, Result};
@@ -69,16 +70,6 @@ impl TextLayout {
     pub fn numbered(classes: usize, texts: usize) -> Self {
         Self::Numbered { class_names: (1..=classes).map(|k| k.to_string()).collect(), texts }
     }
-}
-
-/// What happens to rows that are not as they should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Malformed {
-    /// The first one is an error that names file and line.
-    #[default]
-    Refuse,
-    /// They are left out and counted: [`TextCsv::skipped`].
-    Skip,
 }
 
 /// How a file of texts is read.

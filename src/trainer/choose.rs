@@ -213,7 +213,8 @@ impl<L: Learner> Trainer<L> {
         let (mut places, mut column_costs) = (Vec::new(), Vec::new());
         let everyone: Vec<usize> = (0..data.points()).collect();
         for chunk in everyone.chunks(CHUNK) {
-            let View { features, evidence } = self.view(&data.batch_at(chunk)?, false)?;
+            let batch = data.batch_at(chunk)?.to_device(&self.learner.device())?;
+            let View { features, evidence } = self.view(&batch, false)?;
             places.push(self.model.embed(&features, &evidence)?.detach());
             match self.model.column_costs(&evidence)? {
                 Some(costs) => column_costs.extend(to_vec(&costs)?),

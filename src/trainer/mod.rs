@@ -192,13 +192,15 @@ impl<L: Learner> Trainer<L> {
     ) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let everything: Vec<usize> = (0..validation.points()).collect();
-        let validation_batch = validation.batch_at(&everything)?;
-        let one = validation.batch_at(&[0])?;
+        let device = learner.device();
+        let validation_batch = validation.batch_at(&everything)?.to_device(&device)?;
+        let one = validation.batch_at(&[0])?.to_device(&device)?;
+        let seen = learner.features(&one.inputs)?;
         let features = match options.cost_features {
             CostFeatures::Inputs => one.inputs.elem_count(),
-            CostFeatures::Learner => learner.features(&one.inputs)?.dim(1)?,
+            CostFeatures::Learner => seen.dim(1)?,
         };
-        let (dtype, device) = (one.inputs.dtype(), one.inputs.device().clone());
+        let dtype = seen.dtype();
         let classes = validation.classes();
         let model = SelectionModel::new(
             options.model.clone(),
@@ -297,7 +299,8 @@ impl<L: Learner> Trainer<L> {
         let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
         // A last short batch may be too small for the program's budget: leave it out.
         let whole = epochs.flatten().filter(|b| b.len() == batch.min(points));
-        self.fit(whole.take(steps).map(|b| data.batch_at(&b)), watch)
+        let device = self.learner.device();
+        self.fit(whole.take(steps).map(|b| data.batch_at(&b)?.to_device(&device)), watch)
     }
 
     /// One step on one batch.
