@@ -103,7 +103,8 @@ struct Flags {
 }
 
 /// Strategies that ask for no label.
-const LABEL_FREE: [&str; 9] = [
+const LABEL_FREE: [&str; 10] = [
+    "convex",
     "least-confidence",
     "margin",
     "entropy",
@@ -168,9 +169,9 @@ fn main() -> Result<()> {
     let random: Box<dyn Strategy> = Box::new(strategies::Random);
     let mut rows = Vec::new();
     for &seed in &seeds {
-        let (pool, validation, test) = split(&setting, seed)?;
+        let (pool, test) = split(&setting)?;
         let test: &dyn Source = setting.test.as_deref().unwrap_or(&test);
-        let task = Task { pool: &pool, validation: &validation, test };
+        let task = Task { pool: &pool, validation: None, test };
         for strategy in plan.strategies.iter().chain([&random]) {
             let mut oracle = KnownLabels(pool.labels());
             let stages = Stages { run: &run, watch: &mut |progress| bars.show(progress) };
@@ -195,26 +196,27 @@ fn plan(flags: &Flags, images: bool) -> Result<Plan> {
     let [initial, round, rounds, epochs] = match (images, flags.quick) {
         (true, true) => [200, 200, 3, 10],
         (true, false) => [1_000, 4_000, 6, 181],
-        (false, true) => [200, 200, 5, 10],
+        (false, true) => [200, 200, 4, 10],
         (false, false) => [500, 500, 7, 20],
     };
     let name = |own: &Option<String>, image: &str| {
         let default = if images { image } else { "fasttext" };
         own.as_ref().or(flags.learner.as_ref()).map_or(default.to_string(), String::clone)
     };
-    let few: &[&str] = match images && flags.quick {
-        true => &["entropy", "k-center"],
-        false => &["least-confidence", "margin", "entropy", "k-center", "badge"],
+    let few: &[&str] = match (images, flags.quick) {
+        (true, true) => &["entropy", "k-center"],
+        (false, true) => &["margin", "k-center", "badge"],
+        (_, false) => &["margin", "entropy", "k-center", "badge", "convex"],
     };
-    let strategies = match flags.strategy.as_slice() {
-        [] => few.iter().map(|name| strategies::named(name)).collect::<gleaner::Result<_>>()?,
-        [all] if all == "all" => {
-            LABEL_FREE.iter().map(|name| strategies::named(name)).collect::<gleaner::Result<_>>()?
-        }
-        names => {
-            names.iter().map(|name| strategies::named(name)).collect::<gleaner::Result<_>>()?
-        }
+    let asked: Vec<&str> = match flags.strategy.as_slice() {
+        [] => few.to_vec(),
+        [all] if all == "all" => LABEL_FREE.to_vec(),
+        names => names.iter().map(String::as_str).collect(),
     };
+    // Random choices are always there.
+    let others = asked.into_iter().filter(|name| *name != "random");
+    let strategies = others.map(strategies::named).collect::<gleaner::Result<Vec<_>>>()?;
+    strategies::check_distinct(&strategies)?;
     Ok(Plan {
         initial: flags.initial.unwrap_or(initial),
         round: flags.round.unwrap_or(round),
@@ -287,19 +289,14 @@ fn text_recipe(epochs: usize) -> Recipe {
     Recipe { length: Length::Epochs(epochs), batch: 32, learning_rate: 1e-2, ..Default::default() }
 }
 
-/// Pool, a validation part (a twentieth) and, where none is given, a test part (a fifth).
-fn split(setting: &Setting, seed: u64) -> Result<(Part<'_>, Part<'_>, Part<'_>)> {
+/// The pool and, where none is given, a test part: a fifth, the same for all seeds.
+fn split(setting: &Setting) -> Result<(Part<'_>, Part<'_>)> {
     let all = setting.train.as_ref();
-    let (points, labels) = (all.points(), all.labels());
-    // The test part is the same for all seeds.
-    let mut fixed = ChaCha8Rng::seed_from_u64(0);
-    let (test, rest) = stratified_split(labels, (points / 5).max(1), &mut fixed)?;
-    let rest = if setting.test.is_some() { (0..points).collect() } else { rest };
-    let left: Vec<u32> = rest.iter().map(|&k| labels[k]).collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (validation, pool) = stratified_split(&left, (left.len() / 20).max(1), &mut rng)?;
-    let of = |part: Vec<usize>| part.into_iter().map(|k| rest[k]).collect();
-    Ok((Part::new(all, of(pool))?, Part::new(all, of(validation))?, Part::new(all, test)?))
+    let points = all.points();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let (test, rest) = stratified_split(all.labels(), (points / 5).max(1), &mut rng)?;
+    let pool = if setting.test.is_some() { (0..points).collect() } else { rest };
+    Ok((Part::new(all, pool)?, Part::new(all, test)?))
 }
 
 /// All that the results depend on.
@@ -315,6 +312,8 @@ fn configuration(
         ("test".into(), format!("{:?}", flags.test)),
         ("what".into(), setting.what.clone()),
         ("columns".into(), format!("{:?} {:?}", flags.label, flags.text)),
+        ("classes".into(), setting.train.classes().to_string()),
+        ("skip malformed".into(), flags.skip_malformed.to_string()),
         ("proxy".into(), proxy.name.clone()),
         ("target".into(), target.name.clone()),
         ("strategies".into(), names.join(", ")),

@@ -20,7 +20,7 @@ use clap::Parser;
 use gleaner::datasets::cifar::{Cifar, CifarOptions, load};
 use gleaner::datasets::stratified_split;
 use gleaner::metrics::{mean_and_std, ranks};
-use gleaner::proxy::{CoreSet, CoreSetOptions, Joint, Model, Stages, Task, core_set};
+use gleaner::proxy::{Chooser, CoreSet, CoreSetOptions, Joint, Model, Stages, Task, core_set};
 use gleaner::report::{ScatterOptions, ScatterPanel, scatter_chart, text_table};
 use gleaner::run::{Configuration, Run};
 use gleaner::strategies::{self, Strategy};
@@ -166,7 +166,7 @@ fn main() -> Result<()> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (validation, pool) = stratified_split(cifar.train.labels(), size.validation, &mut rng)?;
         let (pool, validation) = (cifar.train.subset(&pool)?, cifar.train.subset(&validation)?);
-        let task = Task { pool: &pool, validation: &validation, test: &cifar.test };
+        let task = Task { pool: &pool, validation: Some(&validation), test: &cifar.test };
         let stages = Stages { run: &run, watch: &mut |progress| bars.show(progress) };
         found.push(core_set(task, (&proxy, &target), &strategies, &options, seed, stages)?);
     }
@@ -176,17 +176,15 @@ fn main() -> Result<()> {
 
 /// The strategies asked for, each by its name.
 fn chosen_strategies(flags: &Flags, size: &Size) -> Result<Vec<Box<dyn Strategy>>> {
-    match flags.strategy.as_slice() {
-        [] => Ok(size
-            .strategies
-            .iter()
-            .map(|name| strategies::named(name))
-            .collect::<gleaner::Result<_>>()?),
+    let named = |name: &str| strategies::named(name);
+    // Random choices are always there.
+    let others = |name: &&str| *name != "random";
+    let strategies: gleaner::Result<Vec<_>> = match flags.strategy.as_slice() {
+        [] => size.strategies.iter().copied().map(named).collect(),
         [all] if all == "all" => Ok(strategies::all()),
-        names => {
-            Ok(names.iter().map(|name| strategies::named(name)).collect::<gleaner::Result<_>>()?)
-        }
-    }
+        names => names.iter().map(String::as_str).filter(others).map(named).collect(),
+    };
+    Ok(strategies?)
 }
 
 /// All that the results depend on.
@@ -228,9 +226,9 @@ fn report(
     let mut rows = Vec::new();
     for (&seed, found) in seeds.iter().zip(found) {
         rows.extend(found.outcomes.iter().map(|outcome| Row {
-            strategy: match outcome.chooser == target && flags.proxy != flags.target {
-                true => own(&outcome.strategy),
-                false => outcome.strategy.clone(),
+            strategy: match outcome.chooser {
+                Chooser::Target => own(&outcome.strategy),
+                Chooser::Proxy | Chooser::Nobody => outcome.strategy.clone(),
             },
             size: outcome.fraction,
             seed,

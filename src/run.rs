@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -74,7 +75,7 @@ impl Run {
         let path = folder.join("configuration.json");
         match fs::read(&path) {
             Ok(bytes) => compare(&path, &bytes, &configuration)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 let text = serde_json::to_string_pretty(&configuration)
                     .map_err(|error| unwritable(&path, &error))?;
                 write_bytes(&path, (text + "\n").as_bytes())?;
@@ -91,10 +92,10 @@ impl Run {
     pub fn load(&self, stage: &str) -> Result<Option<Checkpoint>> {
         match &self.keep {
             Keep::Memory(states) => Ok(whole(states).get(stage).cloned()),
-            Keep::Folder { path, .. } => {
-                let path = path.join(file_name(stage));
-                if path.exists() { Checkpoint::load(path).map(Some) } else { Ok(None) }
-            }
+            Keep::Folder { path, .. } => match Checkpoint::load(path.join(file_name(stage))) {
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+                loaded => loaded.map(Some),
+            },
         }
     }
 

@@ -253,6 +253,12 @@ impl<'a> Training<'a> {
             let (what, rule) = ("points to train on", "at least 1");
             return Err(Error::OutOfRange { what, rule, found: 0.0 });
         }
+        if let Diet::Fixed(indices) = diet
+            && let Some(&outside) = indices.iter().find(|index| **index >= data.points())
+        {
+            let (what, rule) = ("index of a point", "below the number of points");
+            return Err(Error::OutOfRange { what, rule, found: outside as f64 });
+        }
         let optimiser =
             Optimiser::new(learner.variables().to_vec(), recipe.optimiser, recipe.learning_rate)?;
         let order = ChaCha8Rng::seed_from_u64(seed);
@@ -375,11 +381,12 @@ impl<'a> Training<'a> {
     /// [`Error::Tensor`] if a tensor cannot be made.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let mut state = Checkpoint::new();
-        let named = |list: &[(String, candle_core::Var)]| -> Vec<(String, Tensor)> {
-            list.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+        let named = |list: &[(String, candle_core::Var)]| -> Result<Vec<(String, Tensor)>> {
+            // A copy: the next step overwrites a variable in place.
+            list.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().copy()?))).collect()
         };
-        state.set_all("variables", named(self.learner.variables()));
-        state.set_all("buffers", named(self.learner.buffers()));
+        state.set_all("variables", named(self.learner.variables())?);
+        state.set_all("buffers", named(self.learner.buffers())?);
         state.set_all("optimiser", self.optimiser.state()?);
         if let Some(History { right, margins }) = &self.history {
             let right: Vec<u8> = right.iter().map(|right| u8::from(*right)).collect();
@@ -390,6 +397,7 @@ impl<'a> Training<'a> {
         state.set_generator("order", &self.order);
         state.set_generator("augmenter", &self.augmenter);
         state.set_note("step", self.step);
+        state.set_note("steps", self.steps);
         state.set_note("epoch", self.epoch);
         state.set_note("seconds", self.seconds);
         Ok(state)
@@ -399,10 +407,16 @@ impl<'a> Training<'a> {
     /// training must be made with the same learner, data, diet and recipe.
     ///
     /// # Errors
-    /// [`Error::Unknown`] and [`Error::Shape`] if the state is not of this learner and optimiser.
+    /// [`Error::Unknown`] and [`Error::Shape`] if the state is not of this learner, this optimiser and as
+    /// many steps.
     pub fn restore(&mut self, state: &Checkpoint) -> Result<()> {
         let (order, augmenter) = (state.generator("order")?, state.generator("augmenter")?);
         let (step, epoch) = (state.note("step")?, state.note("epoch")?);
+        let steps: usize = state.note("steps")?;
+        if steps != self.steps {
+            let expected = format!("{} steps in all", self.steps);
+            return Err(Error::Shape { what: "kept training", expected, found: steps.to_string() });
+        }
         let seconds = state.note("seconds")?;
         let history = match &self.history {
             Some(_) => Some(History {

@@ -17,12 +17,21 @@ pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()
     let mut file = File::create(&partial).map_err(|source| io_error(path, source))?;
     let written = fill(&mut file)
         .and_then(|()| file.sync_all().map_err(|source| io_error(path, source)))
-        .and_then(|()| fs::rename(&partial, path).map_err(|source| io_error(path, source)));
+        .and_then(|()| fs::rename(&partial, path).map_err(|source| io_error(path, source)))
+        .and_then(|()| sync_folder(path).map_err(|source| io_error(path, source)));
     if written.is_err() {
         // The first error is the one to tell; a file that cannot be removed either changes nothing.
         let _ = fs::remove_file(&partial);
     }
     written
+}
+
+/// A new name is on the disk once its folder is; where folders cannot be opened the system sees to that.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(parent) if cfg!(unix) && parent != Path::new("") => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
 }
 
 /// Writes `bytes`, all of them or none.

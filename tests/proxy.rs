@@ -7,8 +7,8 @@ use gleaner::datasets::synthetic::{ClusterOptions, clusters};
 use gleaner::datasets::{Dataset, Source};
 use gleaner::learners::{Learner, Mlp, MlpOptions};
 use gleaner::proxy::{
-    ActiveLearning, CoreSet, CoreSetOptions, KnownLabels, Model, Oracle, Rounds, Stages, Task,
-    active_learning, core_set,
+    ActiveLearning, Chooser, CoreSet, CoreSetOptions, Joint, KnownLabels, Model, Oracle, Rounds,
+    Stages, Task, active_learning, core_set,
 };
 use gleaner::run::Run;
 use gleaner::strategies::{
@@ -39,7 +39,7 @@ impl Data {
     }
 
     fn task(&self) -> Task<'_> {
-        Task { pool: &self.pool, validation: &self.validation, test: &self.test }
+        Task { pool: &self.pool, validation: Some(&self.validation), test: &self.test }
     }
 }
 
@@ -62,9 +62,9 @@ fn strategies() -> Vec<Box<dyn Strategy>> {
 }
 
 /// All but the seconds.
-fn rows(found: &CoreSet) -> Vec<(String, String, f64, u64)> {
+fn rows(found: &CoreSet) -> Vec<(String, Chooser, f64, u64)> {
     let row = |o: &gleaner::proxy::Outcome| {
-        (o.strategy.clone(), o.chooser.clone(), o.fraction, o.error.to_bits())
+        (o.strategy.clone(), o.chooser, o.fraction, o.error.to_bits())
     };
     found.outcomes.iter().map(row).collect()
 }
@@ -80,19 +80,19 @@ fn a_target_that_is_its_own_proxy_chooses_what_the_proxy_chooses() -> Result<()>
     // Four strategies twice and two baselines at two fractions, and everything.
     assert_eq!(found.outcomes.len(), (2 * 4 + 2) * 2 + 1);
     let all = rows(&found);
-    let by = |chooser: &str| -> Vec<(String, f64, u64)> {
+    let by = |chooser: Chooser| -> Vec<(String, f64, u64)> {
         let own = all.iter().filter(|row| row.1 == chooser);
         own.map(|(strategy, _, fraction, error)| (strategy.clone(), *fraction, *error)).collect()
     };
-    assert_eq!(by("proxy"), by("target"));
-    assert_eq!(by("proxy").len(), 8);
+    assert_eq!(by(Chooser::Proxy), by(Chooser::Target));
+    assert_eq!(by(Chooser::Proxy).len(), 8);
     for agreement in &found.agreements {
         assert_eq!(agreement.proxy.len(), data.pool.len());
         // Forgetting may say the same of all points of so easy a pool.
         assert!(agreement.correlation.is_none_or(|rho| rho > 1.0 - 1e-12), "{agreement:?}");
     }
     assert!(found.outcomes.iter().all(|o| (0.0..=1.0).contains(&o.error)));
-    let needless = found.outcomes.iter().filter(|o| o.chooser.is_empty());
+    let needless = found.outcomes.iter().filter(|o| o.chooser == Chooser::Nobody);
     assert!(needless.clone().all(|o| o.seconds.training == 0.0));
     assert_eq!(needless.count(), 5);
     assert!(heard > 0);
@@ -223,6 +223,22 @@ fn nonsense_is_refused() -> Result<()> {
     assert!(matches!(few, Err(Error::Shape { .. })));
     let stranger = buy(&data.pool, &data, &Entropy, &rounds, &mut Wrong(vec![99; 20]));
     assert!(matches!(stranger, Err(Error::OutOfRange { .. })));
+
+    // Two strategies of one name, and learned selection without a validation part.
+    let build = mlp(4);
+    let models = (&model("a", &build), &model("b", &build));
+    let twice: [Box<dyn Strategy>; 2] = [Box::new(Entropy), Box::new(Entropy)];
+    let joint = Some(Joint { steps: 2, ..Default::default() });
+    for (task, strategies, joint) in [
+        (data.task(), &twice[..], None),
+        (Task { validation: None, ..data.task() }, &twice[..1], joint),
+    ] {
+        let run = Run::in_memory();
+        let stages = Stages { run: &run, watch: &mut |_| {} };
+        let options = CoreSetOptions { fractions: vec![0.5], target_chooses: false, joint };
+        let refused = core_set(task, models, strategies, &options, 0, stages);
+        assert!(matches!(refused, Err(Error::Shape { .. })), "{options:?}");
+    }
 
     let build = mlp(4);
     let models = (&model("a", &build), &model("b", &build));

@@ -49,7 +49,7 @@ fn experiment(folder: &Path) -> Result<()> {
     let recipe = Recipe { length: Length::Epochs(EPOCHS), batch: 16, ..Default::default() };
     let proxy = Model { name: "small".into(), build: &small, recipe: recipe.clone() };
     let target = Model { name: "large".into(), build: &large, recipe };
-    let task = Task { pool: &made.train, validation: &made.validation, test: &made.test };
+    let task = Task { pool: &made.train, validation: Some(&made.validation), test: &made.test };
     let run = Run::open(folder, &configuration())?;
     let mut results = String::new();
 
@@ -60,7 +60,7 @@ fn experiment(folder: &Path) -> Result<()> {
     let found = core_set(task, (&proxy, &target), &strategies, &options, 0, stages)?;
     for o in &found.outcomes {
         let bits = o.error.to_bits();
-        results += &format!("{} {} {} {bits:x}\n", o.strategy, o.chooser, o.fraction);
+        results += &format!("{} {:?} {} {bits:x}\n", o.strategy, o.chooser, o.fraction);
     }
     for a in &found.agreements {
         results += &format!("{} {:?} {:?}\n", a.strategy, a.correlation, a.proxy);
@@ -108,7 +108,10 @@ fn states(folder: &Path) -> Vec<(String, Vec<String>)> {
                 let flat = tensor.flatten_all().unwrap();
                 match tensor.dtype() {
                     DType::F32 => format!("{:?}", flat.to_vec1::<f32>().unwrap()),
-                    other => format!("{other:?} {flat}"),
+                    DType::F64 => format!("{:?}", flat.to_vec1::<f64>().unwrap()),
+                    DType::I64 => format!("{:?}", flat.to_vec1::<i64>().unwrap()),
+                    DType::U32 => format!("{:?}", flat.to_vec1::<u32>().unwrap()),
+                    _ => format!("{:?}", flat.to_vec1::<u8>().unwrap()),
                 }
             };
             all.push((name, tensors.map(|(name, t)| format!("{name} {}", text(t))).collect()));

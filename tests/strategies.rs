@@ -697,6 +697,9 @@ fn remembered_points_count_as_chosen() -> Result<()> {
     assert!(strategy.select(&known, 1, &mut rng)?[0] >= 4);
     // Rows of another width, or not numbers, are refused.
     assert!(fresh.with_remembered(&[0.0, 0.0], 2).is_err());
+    assert!(
+        Evidence::new(3).with_remembered(&[0.0, 0.0], 2)?.with_features(&rows[..3], 1).is_err()
+    );
     assert!(fresh.with_remembered(&[f32::NAN], 1).is_err());
     Ok(())
 }

@@ -197,6 +197,27 @@ fn a_pause_leaves_no_trace_with_augmented_images() -> Result<()> {
     Ok(())
 }
 
+/// A state kept in memory is of its moment, whatever the learner does after it.
+#[test]
+fn a_training_can_be_taken_back() -> Result<()> {
+    let (data, _) = points(1)?;
+    let everyone: Vec<usize> = (0..data.len()).collect();
+    let recipe = Recipe { length: Length::Epochs(4), ..Default::default() };
+    let learner = mlp(&data, 2)?;
+    let mut training = Training::new(&learner, &data, Diet::Fixed(&everyone), &recipe, 5)?;
+    training.epoch(|_| {})?;
+    let kept = training.checkpoint()?;
+    let then = bytes(kept.clone());
+    training.epoch(|_| {})?;
+    let ahead = bytes(training.checkpoint()?);
+    assert!(bytes(kept.clone()) == then && ahead != then);
+    training.restore(&kept)?;
+    assert!(bytes(training.checkpoint()?) == then);
+    training.epoch(|_| {})?;
+    assert!(bytes(training.checkpoint()?) == ahead);
+    Ok(())
+}
+
 #[test]
 fn a_state_of_another_training_is_refused() -> Result<()> {
     let (data, _) = points(1)?;
@@ -209,6 +230,9 @@ fn a_state_of_another_training_is_refused() -> Result<()> {
     let mut other = Training::new(&wide, &data, Diet::Fixed(&everyone), &recipe, 0)?;
     assert!(matches!(other.restore(&state), Err(Error::Shape { .. })));
     assert!(matches!(other.restore(&Checkpoint::new()), Err(Error::Unknown { .. })));
+    let longer = Recipe { length: Length::Steps(4), ..recipe };
+    let mut longer = Training::new(&small, &data, Diet::Fixed(&everyone), &longer, 0)?;
+    assert!(matches!(longer.restore(&state), Err(Error::Shape { .. })));
     Ok(())
 }
 

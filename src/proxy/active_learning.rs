@@ -65,6 +65,12 @@ impl Rounds {
         Self { initial, rounds: vec![size; rounds], evaluate, warm: false }
     }
 
+    /// All that decides which labels are bought, as text.
+    fn sizes(&self) -> String {
+        let start = if self.warm { "warm" } else { "fresh" };
+        format!("{} and {:?}, {start} proxies", self.initial, self.rounds)
+    }
+
     fn check(&self, points: usize) -> Result<()> {
         let sizes = self.rounds.iter().chain([&self.initial]);
         let total = sizes.clone().try_fold(0usize, |sum, size| sum.checked_add(*size));
@@ -125,7 +131,7 @@ pub struct ActiveLearning {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for rounds that do not fit the pool, [`Error::Shape`] for an answer of the wrong
-/// length, [`Error::OutOfRange`] for one that is no class; whatever training, observing and the strategy
+/// length or labels that were bought in other rounds, [`Error::OutOfRange`] for one that is no class; whatever training, observing and the strategy
 /// meet.
 pub fn active_learning(
     task: Task,
@@ -219,8 +225,14 @@ impl Ledger {
 
 impl Buyer<'_, '_, '_> {
     fn ledger(&self) -> Result<Ledger> {
-        let kept = self.stages.run.load(&format!("{} ledger", self.name))?;
-        kept.as_ref().map_or_else(|| Ok(Ledger::default()), Ledger::from_state)
+        let Some(kept) = self.stages.run.load(&format!("{} ledger", self.name))? else {
+            return Ok(Ledger::default());
+        };
+        let (found, expected) = (kept.note::<String>("rounds")?, self.rounds.sizes());
+        if found != expected {
+            return Err(Error::Shape { what: "rounds of the kept labels", expected, found });
+        }
+        Ledger::from_state(&kept)
     }
 
     /// One round: choose, ask, and write down the answer before anything else.
@@ -242,7 +254,9 @@ impl Buyer<'_, '_, '_> {
         ledger.labels.extend(labels);
         ledger.budgets.push(ledger.bought.len());
         ledger.seconds.push(seconds);
-        self.stages.run.save(&format!("{} ledger", self.name), &ledger.state()?)
+        let mut state = ledger.state()?;
+        state.set_note("rounds", self.rounds.sizes());
+        self.stages.run.save(&format!("{} ledger", self.name), &state)
     }
 
     /// Random points, the same for all strategies.

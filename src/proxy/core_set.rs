@@ -5,12 +5,12 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{CHUNK, Model, Observations, Seconds, Stages, Task, index_tensor, indices_of};
+use super::{CHUNK, Model, Observations, Seconds, Stages, Task, Trained, index_tensor, indices_of};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::learners::{Learner, accuracy_in_batches};
 use crate::metrics::spearman;
-use crate::strategies::{Evidence, Random, Strategy};
+use crate::strategies::{Evidence, Random, Strategy, check_distinct};
 use crate::trainer::{Amount, ChooseOptions, CostFeatures, Trainer, TrainerOptions};
 use crate::training::{Diet, Training, restore_learner};
 
@@ -63,13 +63,35 @@ impl Default for CoreSetOptions {
     }
 }
 
+/// Who looks at the pool for a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chooser {
+    /// Nobody: a baseline.
+    Nobody,
+    /// The proxy.
+    Proxy,
+    /// The target itself.
+    Target,
+}
+
+impl Chooser {
+    /// In the names of stages.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "none",
+            Self::Proxy => "proxy",
+            Self::Target => "full",
+        }
+    }
+}
+
 /// One target trained on one choice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// The strategy; `full data`, `random` and `fresh-random` are baselines.
     pub strategy: String,
-    /// The model whose evidence it used; empty for the baselines, which need none.
-    pub chooser: String,
+    /// Whose evidence it used.
+    pub chooser: Chooser,
     /// The share of the pool kept.
     pub fraction: f64,
     /// Test error after the last epoch.
@@ -84,7 +106,7 @@ pub struct Outcome {
 pub struct RankAgreement {
     /// The strategy.
     pub strategy: String,
-    /// Spearman's correlation; `None` if one of them gives every point the same rank.
+    /// Spearman's correlation; strategies that draw at random draw the same for both. `None` if one of them gives every point the same rank.
     pub correlation: Option<f64>,
     /// The number each point is ranked by, larger first: the score, or for strategies that choose
     /// jointly minus the place in the largest choice, points left out sharing the last place.
@@ -106,6 +128,9 @@ pub struct CoreSet {
 /// every choice; beside it the target on everything, on random points and, if asked for, on its own
 /// choices.
 ///
+/// Points count alike in training: strategies whose papers give weights with their choice (CRAIG, GradMatch)
+/// are judged by the choice alone.
+///
 /// Everything follows from `seed`. Stages are kept under names that begin with it, so one run
 /// can hold several seeds; times are what stages took when they ran.
 ///
@@ -113,7 +138,8 @@ pub struct CoreSet {
 /// One training of the proxy, one of the target on everything, and one of the target for each row.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] for a fraction out of range or no fraction, whatever training, observing and
+/// [`Error::OutOfRange`] for a fraction out of range, [`Error::Shape`] for no fraction, two strategies of
+/// one name or a [`Joint`] without validation part; whatever training, observing and
 /// the strategies meet, and [`Error::Io`] if the run cannot be kept.
 pub fn core_set(
     task: Task,
@@ -129,17 +155,21 @@ pub fn core_set(
     for &fraction in &options.fractions {
         Amount::Fraction(fraction).of(task.pool.points())?;
     }
+    check_distinct(strategies)?;
     let found = CoreSet { outcomes: Vec::new(), agreements: Vec::new() };
     let mut work = Work { task, target, strategies, options, seed, stages, found };
-    let by_proxy = work.chosen_by("proxy", proxy)?;
+    let by_proxy = work.chosen_by(Chooser::Proxy, proxy)?;
     work.chosen_jointly(proxy)?;
     work.baselines()?;
     if options.target_chooses {
-        let by_target = work.chosen_by("full", target)?;
+        let by_target = work.chosen_by(Chooser::Target, target)?;
         work.compare(by_proxy, by_target);
     }
     Ok(work.found)
 }
+
+/// Name of the learned selection in tables.
+const LEARNED: &str = "convex, learned";
 
 struct Work<'a, 's> {
     task: Task<'a>,
@@ -161,21 +191,25 @@ impl Work<'_, '_> {
     }
 
     /// All strategies on the evidence of one model; returns what each ranks the points by.
-    fn chosen_by(&mut self, role: &str, model: &Model) -> Result<Vec<Vec<f64>>> {
-        let (seen, validation, before) = self.observe(role, model)?;
-        let validation = validation.evidence()?;
-        let evidence = seen.evidence()?.with_validation(&validation);
+    fn chosen_by(&mut self, chooser: Chooser, model: &Model) -> Result<Vec<Vec<f64>>> {
+        let (seen, validation, before) = self.observe(chooser, model)?;
+        let validation = validation.as_ref().map(Observations::evidence).transpose()?;
+        let seen = seen.evidence()?;
+        let evidence = match &validation {
+            Some(validation) => seen.with_validation(validation),
+            None => seen,
+        };
         let mut rankings = Vec::new();
         for strategy in self.strategies {
             let mut largest: Vec<usize> = Vec::new();
             for fraction in self.options.fractions.clone() {
-                let stage = format!("{role} {} {fraction}", strategy.name());
+                let stage = format!("{} {} {fraction}", chooser.name(), strategy.name());
                 let (count, seed) = (self.count(fraction)?, self.seed);
                 let (chosen, ranking) = self.choose(&stage, || {
                     strategy.select(&evidence, count, &mut ChaCha8Rng::seed_from_u64(seed))
                 })?;
                 let before = Seconds { selection: before.selection + ranking, ..before };
-                self.test(strategy.name(), role, model, fraction, &chosen, before)?;
+                self.test(strategy.name(), chooser, fraction, &chosen, before)?;
                 if chosen.len() > largest.len() {
                     largest = chosen;
                 }
@@ -190,31 +224,43 @@ impl Work<'_, '_> {
 
     /// The learned selection, by the proxy alone.
     fn chosen_jointly(&mut self, model: &Model) -> Result<()> {
-        const NAME: &str = "convex, learned";
         let Some(joint) = self.options.joint.clone() else { return Ok(()) };
         let state = self.stages.run.load(&self.stage(&format!("proxy {}", model.name)))?;
         let before: f64 = state.as_ref().map_or(Ok(0.0), |state| state.note("seconds"))?;
-        let mut trainer = None;
-        for fraction in self.options.fractions.clone() {
-            let stage = format!("proxy {NAME} {fraction}");
-            let count = Amount::Count(self.count(fraction)?);
-            let pool = self.task.pool;
-            let mut trained = 0.0;
-            if trainer.is_none() && !self.is_chosen(&stage)? {
-                let started = Instant::now();
-                trainer = Some(self.train_jointly(model, state.as_ref(), &joint)?);
-                trained = started.elapsed().as_secs_f64();
-            }
-            let trained = self.once("proxy jointly trained", trained)?;
-            let (chosen, selection) = self.choose(&stage, || match &mut trainer {
-                Some(trainer) => Ok(trainer.choose(pool, count, &joint.choose)?.indices),
-                // Not called: the choice is there already.
-                None => Ok(Vec::new()),
-            })?;
-            let seconds = Seconds { training: before + trained, selection, target: 0.0 };
-            self.test(NAME, "proxy", model, fraction, &chosen, seconds)?;
+        // All choices before the first target: they are kept, the joint training is not.
+        for (fraction, chosen, mut seconds) in self.joint_choices(model, state.as_ref(), &joint)? {
+            seconds.training += before;
+            self.test(LEARNED, Chooser::Proxy, fraction, &chosen, seconds)?;
         }
         Ok(())
+    }
+
+    /// Fraction, choice and what it took beyond the proxy's own training.
+    fn joint_choices(
+        &mut self,
+        model: &Model,
+        state: Option<&Checkpoint>,
+        joint: &Joint,
+    ) -> Result<Vec<(f64, Vec<usize>, Seconds)>> {
+        let stage = |fraction: f64| format!("proxy {LEARNED} {fraction}");
+        let (started, mut trainer) = (Instant::now(), None);
+        for &fraction in &self.options.fractions {
+            if trainer.is_none() && !self.is_chosen(&stage(fraction))? {
+                trainer = Some(self.train_jointly(model, state, joint)?);
+            }
+        }
+        let training = self.once("proxy jointly trained", started.elapsed().as_secs_f64())?;
+        let mut found = Vec::new();
+        for fraction in self.options.fractions.clone() {
+            let (pool, count) = (self.task.pool, Amount::Count(self.count(fraction)?));
+            let (chosen, selection) = self.choose(&stage(fraction), || match &mut trainer {
+                Some(trainer) => Ok(trainer.choose(pool, count, &joint.choose)?.indices),
+                // Not called: all choices are there already.
+                None => Ok(Vec::new()),
+            })?;
+            found.push((fraction, chosen, Seconds { training, selection, target: 0.0 }));
+        }
+        Ok(found)
     }
 
     fn train_jointly(
@@ -228,7 +274,10 @@ impl Work<'_, '_> {
             restore_learner(&learner, state)?;
         }
         let options = joint.trainer.clone();
-        let mut trainer = Trainer::new(learner, self.task.validation, options, self.seed)?;
+        let Some(validation) = self.task.validation else {
+            return Err(Error::shape("validation part for the learned selection", "one", "none"));
+        };
+        let mut trainer = Trainer::new(learner, validation, options, self.seed)?;
         trainer.fit_steps(self.task.pool, joint.batch, joint.steps, self.seed, |_| {})?;
         Ok(trainer)
     }
@@ -237,16 +286,14 @@ impl Work<'_, '_> {
     fn test(
         &mut self,
         strategy: &str,
-        role: &str,
-        model: &Model,
+        chooser: Chooser,
         fraction: f64,
         chosen: &[usize],
         before: Seconds,
     ) -> Result<()> {
-        let (error, target) =
-            self.judge(&format!("{role} {strategy} {fraction}"), Diet::Fixed(chosen))?;
-        let (strategy, chooser) = (strategy.to_string(), model.name.clone());
-        let seconds = Seconds { target, ..before };
+        let stage = format!("{} {strategy} {fraction}", chooser.name());
+        let (error, target) = self.judge(&stage, Diet::Fixed(chosen))?;
+        let (strategy, seconds) = (strategy.to_string(), Seconds { target, ..before });
         self.found.outcomes.push(Outcome { strategy, chooser, fraction, error, seconds });
         Ok(())
     }
@@ -254,21 +301,34 @@ impl Work<'_, '_> {
     /// Trains the model on the whole pool and looks at the pool and the validation part with it.
     fn observe(
         &mut self,
-        role: &str,
+        chooser: Chooser,
         model: &Model,
-    ) -> Result<(Observations, Observations, Seconds)> {
-        let stage = self.stage(&format!("{role} {}", model.name));
+    ) -> Result<(Observations, Option<Observations>, Seconds)> {
+        let (learner, trained) = self.train_on_all(chooser, model)?;
+        let started = Instant::now();
+        let Task { pool, validation, .. } = self.task;
+        let seen = Observations::labelled(&learner, pool, trained.history)?;
+        let of = |validation| Observations::labelled(&learner, validation, None);
+        let validation = validation.map(of).transpose()?;
+        let selection = started.elapsed().as_secs_f64();
+        let selection = self.once(&format!("{} observed", chooser.name()), selection)?;
+        Ok((seen, validation, Seconds { training: trained.seconds, selection, target: 0.0 }))
+    }
+
+    /// A model trained on the whole pool: once, whoever asks.
+    fn train_on_all(
+        &mut self,
+        chooser: Chooser,
+        model: &Model,
+    ) -> Result<(Box<dyn Learner>, Trained)> {
+        let stage = self.stage(&format!("{} {}", chooser.name(), model.name));
         let learner = (model.build)(self.seed)?;
         let everyone: Vec<usize> = (0..self.task.pool.points()).collect();
         let diet = Diet::Fixed(&everyone);
         let training = Training::new(&learner, self.task.pool, diet, &model.recipe, self.seed)?;
         let kept = self.stages.run.load(&stage)?;
         let trained = self.stages.train(&stage, training.with_history(), kept.as_ref())?;
-        let started = Instant::now();
-        let seen = Observations::labelled(&learner, self.task.pool, trained.history)?;
-        let validation = Observations::labelled(&learner, self.task.validation, None)?;
-        let selection = self.once(&format!("{role} observed"), started.elapsed().as_secs_f64())?;
-        Ok((seen, validation, Seconds { training: trained.seconds, selection, target: 0.0 }))
+        Ok((learner, trained))
     }
 
     /// The seconds noted when a stage was first done, whatever a repetition took.
@@ -339,21 +399,14 @@ impl Work<'_, '_> {
     }
 
     fn baseline(&mut self, strategy: &str, fraction: f64, error: f64, seconds: Seconds) {
-        let (strategy, chooser) = (strategy.to_string(), String::new());
+        let (strategy, chooser) = (strategy.to_string(), Chooser::Nobody);
         self.found.outcomes.push(Outcome { strategy, chooser, fraction, error, seconds });
     }
 
     /// The target on everything: the same training as the one that lets it choose for itself, whose
     /// weights are kept for that.
     fn full_data(&mut self) -> Result<(f64, f64)> {
-        let stage = self.stage(&format!("full {}", self.target.name));
-        let learner = (self.target.build)(self.seed)?;
-        let everyone: Vec<usize> = (0..self.task.pool.points()).collect();
-        let diet = Diet::Fixed(&everyone);
-        let recipe = &self.target.recipe;
-        let training = Training::new(&learner, self.task.pool, diet, recipe, self.seed)?;
-        let kept = self.stages.run.load(&stage)?;
-        let trained = self.stages.train(&stage, training.with_history(), kept.as_ref())?;
+        let (learner, trained) = self.train_on_all(Chooser::Target, self.target)?;
         let result = self.stage("full data error");
         if let Some(state) = self.stages.run.load(&result)? {
             return Ok((state.note("error")?, trained.seconds));

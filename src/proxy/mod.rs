@@ -13,7 +13,7 @@
 //! - The pool is observed as it is, without augmentation.
 //! - Whatever tunes a choice comes from a validation part of the training data. A target sees the test data
 //!   once, after its last epoch.
-//! - All ways of choosing train the same target, from the same weights, for as many steps.
+//! - All ways of choosing as many points train the same target, from the same weights, for as many steps.
 //!
 //! # Reference
 //! C. Coleman et al., *Selection via Proxy: Efficient Data Selection for Deep Learning*, ICLR 2020,
@@ -31,7 +31,7 @@ use crate::run::Run;
 use crate::training::{Diet, History, Recipe, Training};
 
 pub use active_learning::{ActiveLearning, KnownLabels, Oracle, Round, Rounds, active_learning};
-pub use core_set::{CoreSet, CoreSetOptions, Joint, Outcome, RankAgreement, core_set};
+pub use core_set::{Chooser, CoreSet, CoreSetOptions, Joint, Outcome, RankAgreement, core_set};
 pub use observations::Observations;
 
 /// Points of one forward pass where nothing is trained.
@@ -52,8 +52,9 @@ pub struct Model<'a> {
 pub struct Task<'a> {
     /// What is chosen from.
     pub pool: &'a dyn Source,
-    /// What a choice may be tuned on: split from the training data, never test data.
-    pub validation: &'a dyn Source,
+    /// What a choice may be tuned on: split from the training data, never test data. GLISTER and the
+    /// learned selection need it; active learning does not use it.
+    pub validation: Option<&'a dyn Source>,
     /// Looked at once by every target.
     pub test: &'a dyn Source,
 }

@@ -38,13 +38,8 @@ impl Observations {
         data: &dyn Source,
         history: Option<History>,
     ) -> Result<Self> {
-        let mut seen = Self::unlabelled(learner, data)?;
+        let mut seen = Self::observed(learner, data, Some(data.labels()))?;
         seen.labels = data.labels().to_vec();
-        let rows = seen.probabilities.chunks(seen.classes).zip(&seen.labels);
-        // Smallest positive f32: the loss of a label of probability zero is large, not infinite.
-        seen.losses = rows
-            .map(|(row, label)| -f64::from(row[*label as usize].max(f32::MIN_POSITIVE)).ln())
-            .collect();
         seen.history = history.unwrap_or_default();
         Ok(seen)
     }
@@ -54,6 +49,10 @@ impl Observations {
     /// # Errors
     /// As [`Observations::labelled`].
     pub fn unlabelled(learner: &dyn Learner, data: &dyn Source) -> Result<Self> {
+        Self::observed(learner, data, None)
+    }
+
+    fn observed(learner: &dyn Learner, data: &dyn Source, labels: Option<&[u32]>) -> Result<Self> {
         let mut seen = Self { points: data.points(), ..Default::default() };
         let (everyone, device) = ((0..data.points()).collect::<Vec<_>>(), learner.device());
         for chunk in everyone.chunks(CHUNK) {
@@ -63,7 +62,13 @@ impl Observations {
             seen.width = append("features", &features, chunk, &mut seen.features)?;
             let start = seen.probabilities.len();
             seen.classes = append("logits", &logits, chunk, &mut seen.probabilities)?;
-            seen.probabilities[start..].chunks_mut(seen.classes).for_each(softmax);
+            let rows = seen.probabilities[start..].chunks_mut(seen.classes);
+            for (logits, point) in rows.zip(chunk) {
+                if let Some(label) = labels.map(|labels| labels[*point]) {
+                    seen.losses.push(loss(logits, label)?);
+                }
+                softmax(logits);
+            }
         }
         Ok(seen)
     }
@@ -115,10 +120,28 @@ fn append(
     Ok(width)
 }
 
+/// Cross-entropy of one row, in `f64`.
+fn loss(logits: &[f32], label: u32) -> Result<f64> {
+    let Some(own) = logits.get(label as usize) else {
+        let (what, rule) = ("label", "below the learner's number of classes");
+        return Err(Error::OutOfRange { what, rule, found: f64::from(label) });
+    };
+    let largest = largest(logits);
+    Ok(total(logits, largest).ln() + largest - f64::from(*own))
+}
+
 /// In `f64`, so that the sum is one to the last digit of `f32`.
 fn softmax(logits: &mut [f32]) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let shifted = |z: f32| (f64::from(z) - f64::from(largest)).exp();
-    let total: f64 = logits.iter().map(|z| shifted(*z)).sum();
-    logits.iter_mut().for_each(|z| *z = (shifted(*z) / total) as f32);
+    let largest = largest(logits);
+    let total = total(logits, largest);
+    logits.iter_mut().for_each(|z| *z = ((f64::from(*z) - largest).exp() / total) as f32);
+}
+
+fn largest(logits: &[f32]) -> f64 {
+    f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
+/// Sum of `exp(z - largest)`.
+fn total(logits: &[f32], largest: f64) -> f64 {
+    logits.iter().map(|z| (f64::from(*z) - largest).exp()).sum()
 }

@@ -200,10 +200,6 @@ impl<C: Costs> Stream<'_, C> {
     /// `count` of the points, which come in a random order; the most worth first.
     pub(crate) fn choose(&self, mut order: Vec<usize>, count: usize) -> Result<Vec<Kept>> {
         let all = order.len();
-        if count == all {
-            let keep = |index| Kept { index, weight: 1.0, worth: 0.0 };
-            return Ok(order.into_iter().map(keep).collect());
-        }
         // Cheap points first: a suspicious one is kept only if nothing cheaper has come by.
         let level = |i: &usize| (self.column_costs[*i] / (PRICE_LEVEL * self.unit)) as u64;
         order.sort_by_key(level);

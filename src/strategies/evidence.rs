@@ -57,9 +57,13 @@ impl<'a> Evidence<'a> {
     /// With a row of `width` features a point.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the length is not `points * width`, [`Error::NotFinite`] for NaN or infinity.
+    /// [`Error::Shape`] if the length is not `points * width` or remembered points have another width,
+    /// [`Error::NotFinite`] for NaN or infinity.
     pub fn with_features(self, rows: &'a [f32], width: usize) -> Result<Self> {
         check_table("features", rows, self.points, width)?;
+        if let Some((_, expected)) = self.remembered.filter(|(_, known)| *known != width) {
+            return Err(Error::shape("width of the features", expected, width));
+        }
         Ok(Self { features: Some((rows, width)), ..self })
     }
 
@@ -127,7 +131,8 @@ impl<'a> Evidence<'a> {
     }
 
     /// With the features of points that were kept before, a row of `width` each: what they cover need not
-    /// be chosen again. They are no candidates and have no index.
+    /// be chosen again. They are no candidates and have no index. [`KCenter`](super::KCenter),
+    /// [`FacilityLocation`](super::FacilityLocation) and [`Convex`](super::Convex) heed them.
     ///
     /// # Errors
     /// [`Error::Shape`] unless the length is a multiple of `width` and `width` that of the features, if

@@ -28,7 +28,14 @@ impl Strategy for SmallestLoss {
 
     fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
         check_count(evidence, count)?;
-        let negated: Vec<f64> = evidence.losses(self.name())?.iter().map(|loss| -loss).collect();
-        Ok(top(&negated, count))
+        Ok(top(&negated(evidence.losses(self.name())?), count))
     }
+
+    fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        Ok(Some(negated(evidence.losses(self.name())?)))
+    }
+}
+
+fn negated(losses: &[f64]) -> Vec<f64> {
+    losses.iter().map(|loss| -loss).collect()
 }

@@ -194,6 +194,21 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
     found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })
 }
 
+/// Refuses two strategies of one name, whose results could not be told apart.
+///
+/// # Errors
+/// [`Error::Shape`] that says which.
+pub fn check_distinct(strategies: &[Box<dyn Strategy>]) -> Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    match strategies.iter().find(|strategy| !names.insert(strategy.name())) {
+        None => Ok(()),
+        Some(twice) => {
+            let (expected, found) = ("different names".into(), format!("{:?} twice", twice.name()));
+            Err(Error::Shape { what: "strategies", expected, found })
+        }
+    }
+}
+
 /// Positions of the `count` largest scores, best first; equal scores keep the smaller position first.
 pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
