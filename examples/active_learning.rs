@@ -131,6 +131,8 @@ struct Setting {
     train: Box<dyn Source>,
     test: Option<Box<dyn Source>>,
     models: [(Box<Build>, Recipe); 2],
+    /// The data's name, and what there is of it.
+    name: String,
     what: String,
 }
 
@@ -153,7 +155,8 @@ fn main() -> Result<()> {
     let asked = configuration(&flags, &plan, &setting, [&proxy, &target]);
     let run = Run::open(flags.out.join("run"), &asked)?;
     println!(
-        "{}; {} chooses for {}; {} labels at first, {} rounds of {}; everything is kept in {}",
+        "{}: {}; {} chooses for {}; {} labels at first, {} rounds of {}; everything is kept in {}",
+        setting.name,
         setting.what,
         proxy.name,
         target.name,
@@ -189,7 +192,7 @@ fn main() -> Result<()> {
         }
     }
     bars.finish();
-    report(&flags, &target.name, &setting.what, &rows)
+    report(&flags, &target.name, &setting.name, &rows)
 }
 
 fn plan(flags: &Flags, images: bool) -> Result<Plan> {
@@ -239,8 +242,10 @@ fn images_of(flags: &Flags, plan: &Plan, device: &Device) -> Result<Setting> {
     };
     let models = [model(&plan.names[0])?, model(&plan.names[1])?];
     let (train, test) = (cifar.train.len(), cifar.test.len());
-    let what = format!("CIFAR-10 at {side} x {side}: {train} training and {test} test images");
-    Ok(Setting { train: Box::new(cifar.train), test: Some(Box::new(cifar.test)), models, what })
+    let name = format!("CIFAR-10 at {side} x {side}");
+    let what = format!("{train} training and {test} test images");
+    let test: Option<Box<dyn Source>> = Some(Box::new(cifar.test));
+    Ok(Setting { train: Box::new(cifar.train), test, models, name, what })
 }
 
 fn texts_of(flags: &Flags, plan: &Plan, device: &Device) -> Result<Setting> {
@@ -274,14 +279,14 @@ fn texts_of(flags: &Flags, plan: &Plan, device: &Device) -> Result<Setting> {
         (Box::new(build), text_recipe(plan.epochs))
     };
     let models = [model(proxy), model(target)];
-    let file = flags.data.file_name().unwrap_or_default().to_string_lossy();
+    let name = flags.data.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let tested = match &test {
         Some(test) => format!("{} test texts", test.points()),
         None => "a fifth of them for the test".into(),
     };
-    let what = format!("{file}: {} texts, {tested}", train.points());
+    let what = format!("{} texts, {tested}", train.points());
     let test = test.map(|test| -> Box<dyn Source> { Box::new(test) });
-    Ok(Setting { train: Box::new(train), test, models, what })
+    Ok(Setting { train: Box::new(train), test, models, name, what })
 }
 
 /// AdamW under a cosine.
@@ -338,7 +343,7 @@ fn lines(strategy: &str, seed: u64, found: &ActiveLearning) -> Vec<Row> {
     found.rounds.iter().map(row).collect()
 }
 
-fn report(flags: &Flags, target: &str, what: &str, rows: &[Row]) -> Result<()> {
+fn report(flags: &Flags, target: &str, data: &str, rows: &[Row]) -> Result<()> {
     let mut budgets: Vec<f64> = rows.iter().map(|row| row.size).collect();
     budgets.sort_by(f64::total_cmp);
     budgets.dedup();
@@ -350,7 +355,7 @@ fn report(flags: &Flags, target: &str, what: &str, rows: &[Row]) -> Result<()> {
     let title = format!("seconds of choosing and of training {target}, mean over seeds");
     report_seconds(&flags.out, &title, rows)?;
     write_summary(&flags.out, "budget", rows)?;
-    let title = format!("{target}, {what}");
+    let title = format!("{target}, {data}");
     let panels = [("", rows.to_vec())];
     error_chart(&flags.out.join("error.svg"), title, "labels bought", false, &panels, &budgets)?;
     println!("written: {}/summary.csv and pictures", flags.out.display());

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Around it: an online loop that trains the selection together with a learner on mini-batches, so that
-//! the weights serve a small trusted validation set ([`trainer`]); baselines ([`strategies`]); and honest
-//! comparisons ([`comparison`]).
+//! the weights serve a small trusted validation set ([`trainer`]); the strategies people compare with
+//! ([`strategies`]); a cheap learner that chooses for an expensive one ([`proxy`]); and honest comparisons
+//! ([`comparison`]).
 //!
 //! # Example
 //! Choose two of four points, and ask how the choice would move if the points did:
@@ -43,12 +44,14 @@
 //! | [`trainer`] | joint training and the final choice | all of the above |
 //! | [`datasets`], [`metrics`], `report` | data in, numbers and pictures out | |
 //! | [`training`], [`checkpoint`], [`run`] | a learner by itself, and runs that survive a kill | learners |
-//! | [`strategies`], [`comparison`] | rivals, side by side | |
+//! | [`strategies`], [`comparison`] | rivals, side by side | program |
+//! | [`proxy`] | core-sets and active learning, by a cheap learner for an expensive one | all of the above |
 //!
 //! # Features
-//! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `images`: folders of pictures. `tables`: ready-made features from csv,
-//! npy, npz and safetensors files; `parquet`: from parquet files too, and with `images` pictures in them.
-//! `download`: files of the Hugging Face hub. `cuda`, `cudnn`, `metal`, `accelerate`, `mkl`: passed on to candle.
+//! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `images`: folders of pictures.
+//! `tables`: ready-made features from csv, npy, npz and safetensors files; `parquet`: from parquet files too,
+//! and with `images` pictures in them. `download`: files of the Hugging Face hub. `cuda`, `cudnn`, `metal`,
+//! `accelerate`, `mkl`: passed on to candle.
 
 #![deny(missing_docs)]
 #![deny(rustdoc::broken_intra_doc_links)]

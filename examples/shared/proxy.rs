@@ -167,6 +167,7 @@ pub fn error_chart(
         x_percent: percent,
         y_percent: true,
         spread: Spread::Band,
+        panel_width: if panels.len() == 1 { 640 } else { 480 },
         ..Default::default()
     };
     let panels: Vec<Panel> = panels.iter().map(panel).collect();
