@@ -49,8 +49,9 @@ if [[ "$(cat "$environment/complete" 2>/dev/null || true)" != "$stamp" ]]; then
     echo "$stamp" >"$environment/complete"
 fi
 
-# Both sides get two threads. candle reads the number of cores anew for every matrix product unless told.
-export RAYON_NUM_THREADS=2 OMP_NUM_THREADS=2
+# Both sides get two threads. candle reads the number of cores anew for every matrix product unless told, and its own
+# threads wait in busy loops on the cores that our operations work on.
+export RAYON_NUM_THREADS=2 OMP_NUM_THREADS=2 CANDLE_NUM_THREADS=1
 # Peers run on the CPU, and with the OpenBLAS kernels that this processor deserves.
 export CUDA_VISIBLE_DEVICES=""
 export PYTHONDONTWRITEBYTECODE=1
