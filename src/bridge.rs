@@ -1,8 +1,8 @@
-//! Between candle tensors (row-major, any device, any float type) and nalgebra (column-major, `f64`).
-//! Both directions, nothing else: a square matrix that goes across any other way comes out transposed,
-//! and a symmetric cost hides it.
+//! Between candle tensors (row-major, any device, any float type) and nalgebra (column-major, `f64`),
+//! both directions: a square matrix that goes across any other way comes out transposed, and a symmetric
+//! cost hides it. And the plain numbers behind a tensor, for operations of our own.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{CpuStorage, DType, Device, Layout, Storage, Tensor, WithDType};
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::Result;
@@ -64,6 +64,30 @@ pub fn to_tensor(matrix: &DMatrix<f64>, like: &Tensor) -> Result<Tensor> {
 pub fn vector_to_tensor(vector: &DVector<f64>, like: &Tensor) -> Result<Tensor> {
     let tensor = Tensor::from_slice(vector.as_slice(), vector.len(), &Device::Cpu)?;
     Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?)
+}
+
+/// Whether our own operations serve the tensor's device and type.
+pub(crate) fn is_plain(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64)
+}
+
+/// The storage of a tensor that lies on the CPU.
+pub(crate) fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        other => candle_core::bail!("an operation of the CPU on {:?}", other.device()),
+    }
+}
+
+/// The numbers of a contiguous tensor.
+pub(crate) fn slice<'a, T: WithDType>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&T::cpu_storage_as_slice(storage)?[from..to]),
+        None => candle_core::bail!("a tensor that is not contiguous"),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::bridge::{dims2, to_vec};
 use crate::error::{Error, Result};
 use crate::program::{
     Budget, BudgetRow, Diagnostics, Gradients, Multipliers, Norm, ProgramOptions, Regulariser,
-    Selection, SelectionProgram, SolveOptions, Upstream, Verdict,
+    Selection, SelectionProgram, SolveOptions, Upstream, Verdict, typical,
 };
 
 /// A length in the units of the costs.
@@ -332,24 +332,6 @@ impl<'a> Items<'a> {
             groups: self.inputs.groups.map(<[usize]>::to_vec),
         };
         SelectionProgram::new(costs, budget, program_options)
-    }
-}
-
-/// The median cost; the mean where more than half the costs are zero, one where all are.
-pub(crate) fn typical(costs: &DMatrix<f64>) -> f64 {
-    let mut sorted = costs.as_slice().to_vec();
-    if sorted.is_empty() {
-        return 1.0;
-    }
-    let middle = sorted.len() / 2;
-    let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-    let (median, mean) = (*median, costs.mean());
-    if median > 0.0 {
-        median
-    } else if mean > 0.0 {
-        mean
-    } else {
-        1.0
     }
 }
 

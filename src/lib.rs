@@ -73,6 +73,7 @@ pub mod proxy;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod run;
+mod shares;
 pub mod strategies;
 pub mod trainer;
 pub mod training;

@@ -49,6 +49,8 @@ mod source;
 pub mod synthetic;
 #[cfg(feature = "text")]
 pub mod text;
+#[cfg(feature = "text")]
+mod text_rows;
 
 use std::collections::BTreeMap;
 
@@ -56,6 +58,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::{Rng, RngCore, seq::SliceRandom};
 
 use crate::error::{Error, Result};
+use crate::shares::proportional;
 
 pub use augmentation::Augmentation;
 #[cfg(feature = "images")]
@@ -182,11 +185,7 @@ impl Dataset {
 
     /// Number of points of each class.
     pub fn class_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes];
-        for &label in &self.labels {
-            counts[label as usize] += 1;
-        }
-        counts
+        Source::class_counts(self)
     }
 
     /// The points at `indices`, in that order; an index may come twice.
@@ -338,7 +337,7 @@ pub fn stratified_split(
     }
     let sizes: Vec<usize> = members.values().map(Vec::len).collect();
     let (mut left, mut right) = (Vec::with_capacity(first), Vec::new());
-    for (mut points, take) in members.into_values().zip(proportional_shares(&sizes, first)) {
+    for (mut points, take) in members.into_values().zip(proportional(&sizes, first)) {
         points.shuffle(rng);
         left.extend_from_slice(&points[..take]);
         right.extend_from_slice(&points[take..]);
@@ -346,22 +345,6 @@ pub fn stratified_split(
     left.sort_unstable();
     right.sort_unstable();
     Ok((left, right))
-}
-
-/// Shares of `total` proportional to `sizes` (whose sum is at least `total`), by largest remainder.
-/// In whole numbers, so that equal remainders are seen as equal. No share exceeds its size.
-fn proportional_shares(sizes: &[usize], total: usize) -> Vec<usize> {
-    let all = sizes.iter().sum::<usize>().max(1) as u128;
-    let scaled: Vec<u128> = sizes.iter().map(|&size| size as u128 * total as u128).collect();
-    let mut shares: Vec<usize> = scaled.iter().map(|quota| (quota / all) as usize).collect();
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|&k| std::cmp::Reverse(scaled[k] % all)); // stable: ties keep their order
-    // What is missing is the sum of the remainders, so only positive remainders are rounded up.
-    let missing = total - shares.iter().sum::<usize>();
-    for &k in order.iter().take(missing) {
-        shares[k] += 1;
-    }
-    shares
 }
 
 /// Labels of which exactly `round(fraction · n)` are wrong, and which ones those are.

@@ -42,6 +42,13 @@ pub trait Source: Sync {
         self.labels().len()
     }
 
+    /// Number of points of each class.
+    fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes()];
+        self.labels().iter().for_each(|&label| counts[label as usize] += 1);
+        counts
+    }
+
     /// Inputs and labels at `indices`.
     ///
     /// # Errors

@@ -30,7 +30,8 @@ use candle_nn::var_builder::VarBuilder;
 use rayon::prelude::*;
 
 use super::SeededWeights;
-use super::convolution::{Number, cpu, slice};
+use super::convolution::Number;
+use crate::bridge::{cpu, is_plain, slice};
 use crate::error::Error;
 
 /// What is added to a variance before its root is taken.
@@ -95,8 +96,7 @@ impl BatchNorm {
             let found = rows.to_string();
             return Err(Error::Shape { what: "normalised images", expected, found }.into());
         }
-        let ours = inputs.device().is_cpu() && matches!(inputs.dtype(), DType::F32 | DType::F64);
-        if ours { self.in_one(inputs, mode) } else { self.by_candle(inputs, mode) }
+        if is_plain(inputs) { self.in_one(inputs, mode) } else { self.by_candle(inputs, mode) }
     }
 
     fn in_one(&self, inputs: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {

@@ -8,8 +8,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor, Var, WithDType};
 use candle_nn::{Linear, Module, linear};
 
-use super::convolution::{Convolution, Number, Stage, slice};
+use super::convolution::{Convolution, Number, Stage};
 use super::{Learner, SeededWeights};
+use crate::bridge::{is_plain, slice};
 use crate::error::{Error, Result};
 
 /// The three convolutions. With their padding of 1, stride 2 halves an even size exactly.
@@ -143,8 +144,7 @@ impl Learner for Cnn {
 /// candle 0.11.1 sums over other dimensions than the last one number at a time, working out where
 /// each belongs by division, at the price of a convolution.
 pub(super) fn average(images: &Tensor) -> candle_core::Result<Tensor> {
-    let ours = images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64);
-    if ours { images.contiguous()?.apply_op1(Average) } else { images.mean((1, 2)) }
+    if is_plain(images) { images.contiguous()?.apply_op1(Average) } else { images.mean((1, 2)) }
 }
 
 struct Average;

@@ -19,12 +19,13 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Storage, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, WithDType};
 use candle_nn::init::{DEFAULT_KAIMING_NORMAL, ZERO};
 use candle_nn::var_builder::VarBuilder;
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, RealField};
 use rayon::prelude::*;
 
+use crate::bridge::{cpu, is_plain, slice};
 use crate::error::{Error, Result};
 
 /// Bytes of patches in a block, if one image does not need more: they, and what the products pack,
@@ -103,7 +104,7 @@ impl Convolution {
 
     /// n x h x w x inputs to n x h' x w' x outputs.
     pub(super) fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        if is_ours(images) { self.by_blocks(images, None) } else { self.by_candle(images) }
+        if is_plain(images) { self.by_blocks(images, None) } else { self.by_candle(images) }
     }
 
     /// The same plus `base`, n x h' x w' x outputs, for a convolution without bias and ReLU.
@@ -112,7 +113,7 @@ impl Convolution {
         images: &Tensor,
         base: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        if is_ours(images) && !self.stage.bias && !self.stage.relu {
+        if is_plain(images) && !self.stage.bias && !self.stage.relu {
             return self.by_blocks(images, Some(base));
         }
         self.forward(images)? + base
@@ -142,10 +143,6 @@ impl Convolution {
         }
         if relu { convolved.relu() } else { Ok(convolved) }
     }
-}
-
-fn is_ours(images: &Tensor) -> bool {
-    images.device().is_cpu() && matches!(images.dtype(), DType::F32 | DType::F64)
 }
 
 /// Images (n x h x w x c), weight (outputs x kernel x c) and what is added, all of them contiguous,
@@ -243,25 +240,6 @@ fn gradients<T: Number>(
     let on_images = if images_wanted { Some(tensor(on_images, images.shape())?) } else { None };
     let biases = on_bias.len().into();
     Ok((on_images, tensor(on_weight, weight.shape())?, tensor(on_bias, &biases)?))
-}
-
-/// The storage of a tensor that our ops have taken on.
-pub(super) fn cpu(storage: &Storage) -> candle_core::Result<&CpuStorage> {
-    match storage {
-        Storage::Cpu(storage) => Ok(storage),
-        other => candle_core::bail!("an operation of the CPU on {:?}", other.device()),
-    }
-}
-
-/// The numbers of a contiguous tensor.
-pub(super) fn slice<'a, T: WithDType>(
-    storage: &'a CpuStorage,
-    layout: &Layout,
-) -> candle_core::Result<&'a [T]> {
-    match layout.contiguous_offsets() {
-        Some((from, to)) => Ok(&T::cpu_storage_as_slice(storage)?[from..to]),
-        None => candle_core::bail!("a tensor that is not contiguous"),
-    }
 }
 
 /// Numbers that candle stores and nalgebra multiplies.

@@ -5,8 +5,9 @@ use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor, V
 use candle_nn::{Init, Linear, Module, linear};
 use rayon::prelude::*;
 
-use super::convolution::{Number, slice};
+use super::convolution::Number;
 use super::{Learner, SeededWeights};
+use crate::bridge::{is_plain, slice};
 use crate::error::{Error, Result};
 
 /// Shape of a [`FastText`].
@@ -124,10 +125,8 @@ impl FastText {
 
 impl Learner for FastText {
     fn features(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
-        let on_cpu = self.embedding.device().is_cpu();
-        let ours = on_cpu && matches!(self.embedding.dtype(), DType::F32 | DType::F64);
         check_ids(inputs, self.embedding.dims()[0] as u32)?;
-        match ours {
+        match is_plain(&self.embedding) {
             true => self.embedding.apply_op1(Average { ids: inputs.contiguous()? }),
             false => by_candle(&self.embedding, inputs),
         }

@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 
+use crate::bridge::{cpu, is_plain, slice};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use super::convolution::{Number, cpu, slice};
+use super::convolution::Number;
 
 /// Largest of every three neighbours, at every second position: n x t x c to n x ceil(t / 2) x c.
 ///
@@ -17,7 +18,7 @@ use super::convolution::{Number, cpu, slice};
 /// y_i = max(x_{2i-1}, x_2i, x_{2i+1}),    i = 0, 1, …    (positions outside do not count)
 /// ```
 pub(super) fn halve(sequences: &Tensor) -> candle_core::Result<Tensor> {
-    match ours(sequences) {
+    match is_plain(sequences) {
         true => sequences.contiguous()?.apply_op1(Halve),
         false => halve_by_candle(sequences),
     }
@@ -30,16 +31,11 @@ pub(super) fn halve(sequences: &Tensor) -> candle_core::Result<Tensor> {
 pub(super) fn k_max(sequences: &Tensor, k: usize) -> candle_core::Result<Tensor> {
     let values = sequences.detach().contiguous()?;
     let positions = match sequences.dtype() {
-        DType::F32 if ours(sequences) => k_max_positions::<f32>(&values, k)?,
-        DType::F64 if ours(sequences) => k_max_positions::<f64>(&values, k)?,
+        DType::F32 if is_plain(sequences) => k_max_positions::<f32>(&values, k)?,
+        DType::F64 if is_plain(sequences) => k_max_positions::<f64>(&values, k)?,
         _ => k_max_positions_by_candle(&values, k)?,
     };
     sequences.contiguous()?.gather(&positions, 1)
-}
-
-/// Whether our own code serves the tensor's device and type.
-fn ours(sequences: &Tensor) -> bool {
-    sequences.device().is_cpu() && matches!(sequences.dtype(), DType::F32 | DType::F64)
 }
 
 /// For devices and types our operation does not know. A neighbour outside is replaced by the

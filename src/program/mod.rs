@@ -52,6 +52,7 @@ mod reference;
 mod selection;
 mod structured;
 mod system;
+mod typical;
 mod vertex;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ use checks::{
 };
 
 pub use selection::{Diagnostics, Gradients, Multipliers, Selection, Upstream, Verdict};
+pub(crate) use typical::typical;
 
 /// The norm that turns a column of the assignment into a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

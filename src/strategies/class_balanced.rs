@@ -2,9 +2,9 @@
 
 use rand::RngCore;
 
-use super::shares::{near_equal, proportional, take_turns};
 use super::{Evidence, Strategy, check_count};
 use crate::error::Result;
+use crate::shares::{near_equal, proportional, take_turns};
 
 /// How many points each class gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::rows::squared_distance_exact;
 use super::{Evidence, Strategy, check_count};
 use crate::error::{Error, Result};
 use crate::program::{
-    Budget, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram, SolveOptions,
+    Budget, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram, SolveOptions, typical,
 };
 
 /// Column costs within this (in units of the typical cost) count as equal for the order of the stream.
@@ -157,15 +157,6 @@ impl Costs for Rows<'_> {
         };
         Ok(Some(batch.par_iter().map(to_nearest).collect()))
     }
-}
-
-/// The median cost; the mean where more than half the costs are zero, one where all are.
-fn typical(costs: &DMatrix<f64>) -> f64 {
-    let mut sorted = costs.as_slice().to_vec();
-    let middle = sorted.len() / 2;
-    let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-    let positive = [*median, costs.mean()].into_iter().find(|cost| *cost > 0.0);
-    positive.unwrap_or(1.0)
 }
 
 /// How badly points stand in for one another, as the stream asks for it.

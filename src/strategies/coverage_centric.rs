@@ -2,9 +2,9 @@
 
 use rand::RngCore;
 
-use super::shares::{near_equal, take_turns};
 use super::{Evidence, Score, Strategy, check_count, top};
 use crate::error::{Error, Result};
+use crate::shares::{near_equal, take_turns};
 
 /// Prunes the hardest points, cuts the range of the remaining scores into strata of equal width, and
 /// draws as equal a number from each stratum as their sizes allow, uniformly within it.

@@ -6,9 +6,9 @@ use super::class_balanced::members;
 use super::facility_location::Representation;
 use super::last_layer::Gradients;
 use super::neighbours::Neighbours;
-use super::shares::{proportional, take_turns};
 use super::{Evidence, Greedy, Strategy, check_count};
 use crate::error::Result;
+use crate::shares::{proportional, take_turns};
 
 /// Within each class chooses the set `S` whose gradients stand in for all gradients of the class,
 ///

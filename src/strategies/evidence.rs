@@ -252,9 +252,9 @@ impl<'a> Evidence<'a> {
     }
 
     /// The same about some of the points, in the order given.
-    pub(super) fn part(&self, of: &[usize]) -> Part<'a> {
+    pub(super) fn part(&self, of: &[usize]) -> Gathered<'a> {
         let rows = |(rows, width)| (gather(rows, width, of), width);
-        Part {
+        Gathered {
             points: of.len(),
             features: self.features.map(rows),
             losses: self.losses.map(|losses| gather(losses, 1, of)),
@@ -282,7 +282,7 @@ impl<'a> Evidence<'a> {
 }
 
 /// Evidence about some of the points, copied out.
-pub(super) struct Part<'a> {
+pub(super) struct Gathered<'a> {
     points: usize,
     features: Option<(Vec<f32>, usize)>,
     losses: Option<Vec<f64>>,
@@ -298,7 +298,7 @@ pub(super) struct Part<'a> {
     validation: Option<&'a Evidence<'a>>,
 }
 
-impl Part<'_> {
+impl Gathered<'_> {
     /// No checks: whatever holds for all points holds for some.
     pub(super) fn evidence(&self) -> Evidence<'_> {
         fn borrow(table: &Option<(Vec<f32>, usize)>) -> Option<(&[f32], usize)> {

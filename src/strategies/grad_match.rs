@@ -97,8 +97,9 @@ impl GradMatch {
         let gradients = Gradients::of_labels(evidence, self.name())?;
         let pursuit = Pursuit::new(&gradients, self.ridge).run(count);
         let (mut chosen, mut weights) = (pursuit.chosen, pursuit.weights);
-        let mut rest: Vec<usize> = (0..evidence.points()).collect();
-        rest.retain(|i| !chosen.contains(i));
+        let mut free = vec![true; evidence.points()];
+        chosen.iter().for_each(|&i| free[i] = false);
+        let mut rest: Vec<usize> = (0..evidence.points()).filter(|&i| free[i]).collect();
         let missing = count - chosen.len();
         chosen.extend(rest.partial_shuffle(rng, missing).0.iter());
         weights.resize(count, 0.0);

@@ -63,7 +63,6 @@ mod neighbours;
 mod random;
 mod rows;
 mod score;
-mod shares;
 mod submodular;
 mod uncertainty;
 

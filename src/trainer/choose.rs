@@ -14,8 +14,9 @@ use crate::bridge::{to_matrix, to_vec};
 use crate::datasets::{Source, shuffled_batches};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::layer::typical;
 use crate::learners::Learner;
+use crate::program::typical;
+use crate::shares::near_equal;
 use crate::strategies::Convex;
 use crate::strategies::convex::{Costs, Kept, Stream, solve, worths};
 
@@ -153,7 +154,7 @@ impl<L: Learner> Trainer<L> {
             Balance::Classes => {
                 let mut kept = Vec::new();
                 for (class, share) in
-                    even_shares(&class_counts(data), count).into_iter().enumerate()
+                    near_equal(&data.class_counts(), count).into_iter().enumerate()
                 {
                     let label = class as u32;
                     let members: Vec<usize> =
@@ -252,30 +253,4 @@ impl Pool {
         let column_costs = &self.column_costs;
         Stream { costs: self, column_costs, unit: self.unit, settings }.choose(order, count)
     }
-}
-
-fn class_counts(data: &dyn Source) -> Vec<usize> {
-    let mut counts = vec![0; data.classes()];
-    data.labels().iter().for_each(|label| counts[*label as usize] += 1);
-    counts
-}
-
-/// Equal shares of `count`, none above its class's size, the rest dealt out evenly.
-fn even_shares(sizes: &[usize], count: usize) -> Vec<usize> {
-    let mut shares = vec![0; sizes.len()];
-    let mut left = count;
-    while left > 0 {
-        let mut dealt = false;
-        for (share, &size) in shares.iter_mut().zip(sizes) {
-            if left > 0 && *share < size {
-                *share += 1;
-                left -= 1;
-                dealt = true;
-            }
-        }
-        if !dealt {
-            break;
-        }
-    }
-    shares
 }

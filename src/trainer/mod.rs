@@ -526,7 +526,7 @@ fn without_diagonal(costs: &Tensor) -> Result<Tensor> {
 
 /// The median cost, as a constant: the unit of column costs.
 fn typical_cost(costs: &Tensor) -> Result<f64> {
-    Ok(crate::layer::typical(&crate::bridge::to_matrix(&costs.detach())?))
+    Ok(crate::program::typical(&crate::bridge::to_matrix(&costs.detach())?))
 }
 
 /// A stopwatch.

@@ -3,7 +3,7 @@
 /// As equal as the sizes allow: small groups give everything, the others share the rest; what does not
 /// divide goes to the larger groups, of equal ones to the later. Sums to `count`, which is at most the
 /// sum of the sizes.
-pub(super) fn near_equal(sizes: &[usize], count: usize) -> Vec<usize> {
+pub(crate) fn near_equal(sizes: &[usize], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|group| sizes[*group]);
     let (mut shares, mut left) = (vec![0; sizes.len()], count);
@@ -18,7 +18,7 @@ pub(super) fn near_equal(sizes: &[usize], count: usize) -> Vec<usize> {
 
 /// `count * size / total`, rounded down, then up where the remainder is largest (of equal ones the
 /// earlier), until it sums to `count`, which is at most the total.
-pub(super) fn proportional(sizes: &[usize], count: usize) -> Vec<usize> {
+pub(crate) fn proportional(sizes: &[usize], count: usize) -> Vec<usize> {
     let total = sizes.iter().sum::<usize>().max(1) as u128;
     let exact = |group: usize| count as u128 * sizes[group] as u128;
     let mut shares: Vec<usize> =
@@ -32,7 +32,7 @@ pub(super) fn proportional(sizes: &[usize], count: usize) -> Vec<usize> {
 
 /// The first of every group, then the second of every group, and so on: the beginning of the list
 /// serves all groups too.
-pub(super) fn take_turns<T: Copy>(groups: &[Vec<T>]) -> Vec<T> {
+pub(crate) fn take_turns<T: Copy>(groups: &[Vec<T>]) -> Vec<T> {
     let rounds = groups.iter().map(Vec::len).max().unwrap_or(0);
     (0..rounds).flat_map(|k| groups.iter().filter_map(move |group| group.get(k))).copied().collect()
 }
