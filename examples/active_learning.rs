@@ -152,6 +152,9 @@ fn main() -> Result<()> {
     let rounds =
         Rounds { warm: flags.warm, ..Rounds::equal(plan.initial, plan.round, plan.rounds) };
 
+    let (pool, test) = split(&setting)?;
+    // Before the run's folder remembers what was asked for.
+    rounds.check(pool.points())?;
     let asked = configuration(&flags, &plan, &setting, [&proxy, &target]);
     let run = Run::open(flags.out.join("run"), &asked)?;
     println!(
@@ -165,6 +168,7 @@ fn main() -> Result<()> {
         plan.round,
         flags.out.join("run").display()
     );
+    let test: &dyn Source = setting.test.as_deref().unwrap_or(&test);
     let seeds: Vec<u64> = (flags.seed..flags.seed + flags.seeds).collect();
     // Random choices train no proxy.
     let each = plan.strategies.len() * (2 * plan.rounds + 1) + plan.rounds + 1;
@@ -172,8 +176,6 @@ fn main() -> Result<()> {
     let random: Box<dyn Strategy> = Box::new(strategies::Random);
     let mut rows = Vec::new();
     for &seed in &seeds {
-        let (pool, test) = split(&setting)?;
-        let test: &dyn Source = setting.test.as_deref().unwrap_or(&test);
         let task = Task { pool: &pool, validation: None, test };
         for strategy in plan.strategies.iter().chain([&random]) {
             let mut oracle = KnownLabels(pool.labels());

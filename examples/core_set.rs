@@ -144,6 +144,9 @@ fn main() -> Result<()> {
     let proxy = Model { name: flags.proxy.clone(), build: &*build_proxy, recipe: proxy_epochs };
     let target = Model { name: flags.target.clone(), build: &*build_target, recipe: target_epochs };
 
+    // Before the run's folder remembers what was asked for.
+    options.check(cifar.train.len().saturating_sub(size.validation))?;
+    strategies::check_distinct(&strategies)?;
     let asked = configuration(&flags, &cifar, &strategies, &options, [&proxy, &target]);
     let run = Run::open(flags.out.join("run"), &asked)?;
     println!(

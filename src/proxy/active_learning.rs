@@ -71,7 +71,13 @@ impl Rounds {
         format!("{} and {:?}, {start} proxies", self.initial, self.rounds)
     }
 
-    fn check(&self, points: usize) -> Result<()> {
+    /// Refuses what no pool of so many points can give: for callers who want to know before they open a
+    /// run for it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an empty round, more labels than points, or a round to evaluate that
+    /// there is not.
+    pub fn check(&self, points: usize) -> Result<()> {
         let sizes = self.rounds.iter().chain([&self.initial]);
         let total = sizes.clone().try_fold(0usize, |sum, size| sum.checked_add(*size));
         if sizes.clone().any(|size| *size == 0) {

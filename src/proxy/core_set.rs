@@ -63,6 +63,20 @@ impl Default for CoreSetOptions {
     }
 }
 
+impl CoreSetOptions {
+    /// Refuses what no pool of so many points can give: for callers who want to know before they open a
+    /// run for it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for no fraction, [`Error::OutOfRange`] for one that is not in (0, 1].
+    pub fn check(&self, points: usize) -> Result<()> {
+        if self.fractions.is_empty() {
+            return Err(Error::shape("fractions", "at least one", 0));
+        }
+        self.fractions.iter().try_for_each(|&f| Amount::Fraction(f).of(points).map(|_| ()))
+    }
+}
+
 /// Who looks at the pool for a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chooser {
@@ -149,12 +163,7 @@ pub fn core_set(
     seed: u64,
     stages: Stages,
 ) -> Result<CoreSet> {
-    if options.fractions.is_empty() {
-        return Err(Error::shape("fractions", "at least one", 0));
-    }
-    for &fraction in &options.fractions {
-        Amount::Fraction(fraction).of(task.pool.points())?;
-    }
+    options.check(task.pool.points())?;
     check_distinct(strategies)?;
     let found = CoreSet { outcomes: Vec::new(), agreements: Vec::new() };
     let mut work = Work { task, target, strategies, options, seed, stages, found };
