@@ -21,14 +21,16 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device};
 use clap::Parser;
-use gleaner::datasets::cifar::{CifarOptions, load};
-use gleaner::datasets::text::{TextCsv, TextLayout, TextOptions};
-use gleaner::datasets::{Malformed, Part, Source, stratified_split};
-use gleaner::learners::TextLearner;
-use gleaner::proxy::{ActiveLearning, KnownLabels, Model, Rounds, Stages, Task, active_learning};
-use gleaner::run::{Configuration, Run};
-use gleaner::strategies::{self, Strategy};
-use gleaner::training::{Length, Recipe};
+use gleaner::choose::{self, Strategy};
+use gleaner::data::cifar::{CifarOptions, load};
+use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
+use gleaner::data::{Malformed, Part, Source, stratified_split};
+use gleaner::experiment::{
+    ActiveLearning, KnownLabels, Model, Rounds, Stages, Task, active_learning,
+};
+use gleaner::experiment::{Configuration, Run};
+use gleaner::learn::TextLearner;
+use gleaner::learn::{Length, Recipe};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -173,7 +175,7 @@ fn main() -> Result<()> {
     // Random choices train no proxy.
     let each = plan.strategies.len() * (2 * plan.rounds + 1) + plan.rounds + 1;
     let mut bars = Bars::new(each * seeds.len())?;
-    let random: Box<dyn Strategy> = Box::new(strategies::Random);
+    let random: Box<dyn Strategy> = Box::new(choose::Random);
     let mut rows = Vec::new();
     for &seed in &seeds {
         let task = Task { pool: &pool, validation: None, test };
@@ -220,8 +222,8 @@ fn plan(flags: &Flags, images: bool) -> Result<Plan> {
     };
     // Random choices are always there.
     let others = asked.into_iter().filter(|name| *name != "random");
-    let strategies = others.map(strategies::named).collect::<gleaner::Result<Vec<_>>>()?;
-    strategies::check_distinct(&strategies)?;
+    let strategies = others.map(choose::named).collect::<gleaner::Result<Vec<_>>>()?;
+    choose::check_distinct(&strategies)?;
     Ok(Plan {
         initial: flags.initial.unwrap_or(initial),
         round: flags.round.unwrap_or(round),
@@ -335,7 +337,7 @@ fn configuration(
 }
 
 fn lines(strategy: &str, seed: u64, found: &ActiveLearning) -> Vec<Row> {
-    let row = |round: &gleaner::proxy::Round| Row {
+    let row = |round: &gleaner::experiment::Round| Row {
         strategy: strategy.to_string(),
         size: round.budget as f64,
         seed,

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::comparison::{ComparisonOptions, Way};
-use gleaner::datasets::cifar::{CifarOptions, load};
-use gleaner::datasets::{flip_labels, stratified_split};
-use gleaner::learners::{Cnn, CnnOptions};
-use gleaner::trainer::{ChooseOptions, CostFeatures, TrainerOptions};
-use gleaner::training::{Length, Recipe};
+use gleaner::data::cifar::{CifarOptions, load};
+use gleaner::data::{flip_labels, stratified_split};
+use gleaner::experiment::compare::{ComparisonOptions, Way};
+use gleaner::joint::{ChooseOptions, CostFeatures, TrainerOptions};
+use gleaner::learn::{Cnn, CnnOptions};
+use gleaner::learn::{Length, Recipe};
 use rand::SeedableRng;
 use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Parser;
-use gleaner::datasets::cifar::{Cifar, CifarOptions, load};
-use gleaner::datasets::stratified_split;
-use gleaner::metrics::{mean_and_std, ranks};
-use gleaner::proxy::{Chooser, CoreSet, CoreSetOptions, Joint, Model, Stages, Task, core_set};
+use gleaner::choose::{self, Strategy};
+use gleaner::data::cifar::{Cifar, CifarOptions, load};
+use gleaner::data::stratified_split;
+use gleaner::experiment::metrics::{mean_and_std, ranks};
+use gleaner::experiment::{Chooser, CoreSet, CoreSetOptions, Joint, Model, Stages, Task, core_set};
+use gleaner::experiment::{Configuration, Run};
 use gleaner::report::{ScatterOptions, ScatterPanel, scatter_chart, text_table};
-use gleaner::run::{Configuration, Run};
-use gleaner::strategies::{self, Strategy};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -146,7 +146,7 @@ fn main() -> Result<()> {
 
     // Before the run's folder remembers what was asked for.
     options.check(cifar.train.len().saturating_sub(size.validation))?;
-    strategies::check_distinct(&strategies)?;
+    choose::check_distinct(&strategies)?;
     let asked = configuration(&flags, &cifar, &strategies, &options, [&proxy, &target]);
     let run = Run::open(flags.out.join("run"), &asked)?;
     println!(
@@ -179,12 +179,12 @@ fn main() -> Result<()> {
 
 /// The strategies asked for, each by its name.
 fn chosen_strategies(flags: &Flags, size: &Size) -> Result<Vec<Box<dyn Strategy>>> {
-    let named = |name: &str| strategies::named(name);
+    let named = |name: &str| choose::named(name);
     // Random choices are always there.
     let others = |name: &&str| *name != "random";
     let strategies: gleaner::Result<Vec<_>> = match flags.strategy.as_slice() {
         [] => size.strategies.iter().copied().map(named).collect(),
-        [all] if all == "all" => Ok(strategies::all()),
+        [all] if all == "all" => Ok(choose::all()),
         names => names.iter().map(String::as_str).filter(others).map(named).collect(),
     };
     Ok(strategies?)

@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor};
 use clap::Parser;
-use gleaner::learners::SeededWeights;
-use gleaner::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::SeededWeights;
+use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
 use gleaner::{Distance, LayerInputs, LayerOptions, SelectionLayer};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::comparison::{ComparisonOptions, Way};
-use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::learners::{Mlp, MlpOptions};
-use gleaner::trainer::{ChooseOptions, TrainerOptions};
-use gleaner::training::{Length, Recipe};
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::experiment::compare::{ComparisonOptions, Way};
+use gleaner::joint::{ChooseOptions, TrainerOptions};
+use gleaner::learn::{Length, Recipe};
+use gleaner::learn::{Mlp, MlpOptions};
 use rand::SeedableRng;
 use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 

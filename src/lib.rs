@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Around it: an online loop that trains the selection together with a learner on mini-batches, so that
-//! the weights serve a small trusted validation set ([`trainer`]); the strategies people compare with
-//! ([`strategies`]); a cheap learner that chooses for an expensive one ([`proxy`]); and honest comparisons
-//! ([`comparison`]).
+//! the weights serve a small trusted validation set ([`joint`]); the strategies people compare with
+//! ([`choose`]); and a cheap learner that chooses for an expensive one, with honest comparisons
+//! ([`experiment`]).
 //!
 //! # Example
 //! Choose two of four points, and ask how the choice would move if the points did:
@@ -35,17 +35,16 @@
 //! ```
 //!
 //! # Modules, in reading order
-//! | module | holds | knows |
+//! | room | holds | knows |
 //! | --- | --- | --- |
 //! | [`program`] | the selection program, its solvers and its derivative, in `f64` | nothing else |
-//! | [`layer`] | the same as a candle operation | program, bridge |
-//! | [`distance`], [`bridge`], [`memory`] | costs, tensors to matrices, remembered exemplars | |
-//! | [`learners`], [`optimiser`] | models to train, and how | datasets |
-//! | [`trainer`] | joint training and the final choice | all of the above |
-//! | [`datasets`], [`metrics`], `report` | data in, numbers and pictures out | |
-//! | [`training`], [`checkpoint`], [`run`] | a learner by itself, and runs that survive a kill | learners |
-//! | [`strategies`], [`comparison`] | rivals, side by side | program |
-//! | [`proxy`] | core-sets and active learning, by a cheap learner for an expensive one | all of the above |
+//! | [`layer`] | the same as a candle operation, costs, tensors to matrices | program |
+//! | [`data`] | readers, splits, shares | nothing else |
+//! | [`choose`] | evidence in, indices out: the strategies | program, data |
+//! | [`learn`] | models to train, optimisers, a learner by itself | layer, data |
+//! | [`joint`] | learner and selection model together, and the final choice | all of the above |
+//! | [`experiment`] | core-sets, active learning, rivals side by side; runs that survive a kill | all of the above |
+//! | `report` | tables and pictures | nothing else |
 //!
 //! # Features
 //! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `images`: folders of pictures.
@@ -57,37 +56,28 @@
 #![deny(rustdoc::broken_intra_doc_links)]
 #![forbid(unsafe_code)]
 
-pub mod bridge;
-pub mod checkpoint;
-pub mod comparison;
-pub mod datasets;
-pub mod distance;
+pub mod choose;
+pub mod data;
 pub mod error;
+pub mod experiment;
+pub mod joint;
 pub mod layer;
-pub mod learners;
-pub mod memory;
-pub mod metrics;
-pub mod optimiser;
+pub mod learn;
 pub mod program;
-pub mod proxy;
 #[cfg(feature = "report")]
 pub mod report;
-pub mod run;
-mod shares;
-pub mod strategies;
-pub mod trainer;
-pub mod training;
 mod whole_file;
 
-pub use distance::Distance;
+pub use choose::{Evidence, Strategy};
+pub use data::{Dataset, Source};
 pub use error::{Error, Result};
+pub use joint::{Eviction, ExemplarMemory, Trainer, TrainerOptions};
 pub use layer::{
-    BatchOutput, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer, Smoothing, Status,
+    BatchOutput, Distance, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer,
+    Smoothing, Status,
 };
-pub use learners::Learner;
-pub use memory::{Eviction, ExemplarMemory};
+pub use learn::Learner;
 pub use program::{Selection, SelectionProgram};
-pub use trainer::{Trainer, TrainerOptions};
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

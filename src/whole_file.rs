@@ -3,7 +3,7 @@
 //! A file is written beside its place as `NAME.partial`, flushed to the disk and renamed, so whoever
 //! reads it finds the old file or the new one. The partial name is always the same: the next write
 //! takes over what a killed one left behind. Two writers of one file at one moment are therefore the
-//! caller's to keep apart, as the lock of a [`run`](crate::run) does.
+//! caller's to keep apart, as the lock of a [`run`](crate::experiment::run) does.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

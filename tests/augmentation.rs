@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::Error;
-use gleaner::datasets::Augmentation;
+use gleaner::data::Augmentation;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

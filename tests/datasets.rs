@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::Error;
-use gleaner::datasets::cifar::{self, CifarLabels, CifarOptions, Version};
-use gleaner::datasets::synthetic::{ClusterOptions, Clusters, clusters};
-use gleaner::datasets::{Dataset, flip_labels, shuffled_batches, stratified_split};
+use gleaner::data::cifar::{self, CifarLabels, CifarOptions, Version};
+use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
+use gleaner::data::{Dataset, flip_labels, shuffled_batches, stratified_split};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use gleaner::Error;
-use gleaner::datasets::download::{self, HubFile};
+use gleaner::data::download::{self, HubFile};
 use tempfile::TempDir;
 
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::Error;
-use gleaner::datasets::Malformed;
-use gleaner::datasets::features::{self, Table, TableOptions};
+use gleaner::data::Malformed;
+use gleaner::data::table::{self, Table, TableOptions};
 use npyz::WriterBuilder;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -48,7 +48,7 @@ const SMALL: &str = "a,label,b,group,cost\n1,0,2.5,x,10\n-3,1,4e2,y,0.5\n5,1,6,x
 #[test]
 fn columns_are_found_by_name_and_all_others_are_features() {
     let folder = TempDir::new().unwrap();
-    let table = features::load(write(&folder, "t.csv", SMALL), &all_roles()).unwrap();
+    let table = table::load(write(&folder, "t.csv", SMALL), &all_roles()).unwrap();
     assert_eq!(rows(&table), [[1.0, 2.5], [-3.0, 400.0], [5.0, 6.0]]);
     assert_eq!(table.feature_names, ["a", "b"]);
     assert_eq!(table.data.labels(), [0, 1, 1]);
@@ -68,7 +68,7 @@ fn features_come_in_the_order_asked_for() {
     let path = write(&folder, "t.CSV", SMALL);
     let features = vec!["b".to_owned(), "cost".to_owned(), "a".to_owned()];
     let options = TableOptions { features, ..Default::default() };
-    let table = features::load(path, &options).unwrap();
+    let table = table::load(path, &options).unwrap();
     assert_eq!(rows(&table)[0], [2.5, 10.0, 1.0]);
     assert!(table.groups.is_none() && table.costs.is_none());
 }
@@ -88,7 +88,7 @@ fn labels_are_numbered_in_order_or_as_told() {
     for (labels, names, numbers) in cases {
         let lines: String = labels.iter().map(|label| format!("1,{label}\n")).collect();
         let path = write(&folder, "t.csv", format!("x,label\n{lines}"));
-        let table = features::load(path, &TableOptions::default()).unwrap();
+        let table = table::load(path, &TableOptions::default()).unwrap();
         assert_eq!(table.class_names, names, "{labels:?}");
         assert_eq!(table.data.labels(), numbers, "{labels:?}");
         assert_eq!(table.data.classes(), names.len());
@@ -97,19 +97,19 @@ fn labels_are_numbered_in_order_or_as_told() {
     let path = write(&folder, "t.csv", "x,label\n1,dog\n2,cow\n");
     let class_names = Some(["cat", "cow", "dog"].map(str::to_owned).to_vec());
     let told = TableOptions { class_names, ..Default::default() };
-    let table = features::load(&path, &told).unwrap();
+    let table = table::load(&path, &told).unwrap();
     assert_eq!((table.data.labels(), table.data.classes()), (&[2, 1][..], 3));
     let told = TableOptions { class_names: Some(vec!["dog".to_owned()]), ..Default::default() };
-    let error = features::load(&path, &told).unwrap_err().to_string();
+    let error = table::load(&path, &told).unwrap_err().to_string();
     assert!(error.contains("cow") && error.contains("line 3"), "{error}");
-    assert_eq!(features::load(&path, &skip(told)).unwrap().skipped, [1]);
+    assert_eq!(table::load(&path, &skip(told)).unwrap().skipped, [1]);
 }
 
 #[test]
 fn without_labels_there_is_one_class() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "x,y\n1,2\n3,4\n");
-    let table = features::load(path, &TableOptions { label: None, ..Default::default() }).unwrap();
+    let table = table::load(path, &TableOptions { label: None, ..Default::default() }).unwrap();
     assert_eq!((table.data.labels(), table.data.classes()), (&[0, 0][..], 1));
     assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0]]);
 }
@@ -133,23 +133,23 @@ fn malformed_lines_are_refused_with_their_place_or_left_out() {
     for (line, place) in cases {
         let text = format!("a,b,label,group,cost\n1,2,0,g,1\n{line}\n3,4,1,h,2\n");
         let path = write(&folder, "t.csv", text);
-        let error = features::load(&path, &all_roles()).unwrap_err();
+        let error = table::load(&path, &all_roles()).unwrap_err();
         assert!(matches!(&error, Error::File { path: named, .. } if *named == path));
         assert!(error.to_string().contains(place), "{line}: {error}");
-        let table = features::load(&path, &skip(all_roles())).unwrap();
+        let table = table::load(&path, &skip(all_roles())).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0]], "{line}");
         assert_eq!((table.data.labels(), &table.skipped[..]), (&[0, 1][..], &[1][..]), "{line}");
         assert_eq!((table.groups.unwrap().ids, table.costs.unwrap()), (vec![0, 1], vec![1.0, 2.0]));
     }
     let path = write(&folder, "t.csv", b"a,label\n1,\xFF\xFE\n");
-    assert!(matches!(features::load(path, &TableOptions::default()), Err(Error::File { .. })));
+    assert!(matches!(table::load(path, &TableOptions::default()), Err(Error::File { .. })));
 }
 
 #[test]
 fn labels_of_rows_left_out_are_no_classes() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "x,label\n1,b\n?,a\n2,c\n");
-    let table = features::load(path, &skip(TableOptions::default())).unwrap();
+    let table = table::load(path, &skip(TableOptions::default())).unwrap();
     assert_eq!(
         (table.class_names, table.data.classes()),
         (vec!["b".to_owned(), "c".to_owned()], 2)
@@ -161,13 +161,13 @@ fn labels_of_rows_left_out_are_no_classes() {
 fn a_column_of_words_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "age,work,label\n39,State-gov,0\n50,Private,1\n");
-    let error = features::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("\"work\"") && error.contains("State-gov"), "{error}");
     // Not even with malformed rows left out does it go unnoticed.
-    let error = features::load(&path, &skip(TableOptions::default())).unwrap_err().to_string();
+    let error = table::load(&path, &skip(TableOptions::default())).unwrap_err().to_string();
     assert!(error.contains("2 rows, none of them usable") && error.contains("work"), "{error}");
     let options = TableOptions { features: vec!["age".to_owned()], ..Default::default() };
-    assert_eq!(rows(&features::load(&path, &options).unwrap()), [[39.0], [50.0]]);
+    assert_eq!(rows(&table::load(&path, &options).unwrap()), [[39.0], [50.0]]);
 }
 
 #[test]
@@ -179,15 +179,15 @@ fn compressed_values_are_read_and_their_end_is_checked() {
         writer.finish().unwrap()
     };
     let whole = packed(SMALL);
-    let table = features::load(write(&folder, "t.csv.gz", &whole), &all_roles()).unwrap();
+    let table = table::load(write(&folder, "t.csv.gz", &whole), &all_roles()).unwrap();
     assert_eq!(rows(&table), [[1.0, 2.5], [-3.0, 400.0], [5.0, 6.0]]);
     // Several members, one after the other, are one file.
     let two = [whole.clone(), packed("8,0,9,x,1\n")].concat();
-    let table = features::load(write(&folder, "t.csv.gz", two), &all_roles()).unwrap();
+    let table = table::load(write(&folder, "t.csv.gz", two), &all_roles()).unwrap();
     assert_eq!(rows(&table)[3], [8.0, 9.0]);
     for length in 0..whole.len() {
         let path = write(&folder, "t.csv.gz", &whole[..length]);
-        let error = features::load(path, &all_roles()).unwrap_err();
+        let error = table::load(path, &all_roles()).unwrap_err();
         assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "{length}: {error}");
     }
 }
@@ -196,7 +196,7 @@ fn compressed_values_are_read_and_their_end_is_checked() {
 fn names_that_are_not_there_or_twice_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "a,a,b,label\n1,2,3,0\n");
-    let load = |options: TableOptions| features::load(&path, &options).unwrap_err();
+    let load = |options: TableOptions| table::load(&path, &options).unwrap_err();
     let error = load(TableOptions { label: some("class"), ..Default::default() });
     assert!(matches!(&error, Error::Unknown { found, .. } if found == "class"), "{error}");
     assert!(error.to_string().contains("a, a, b, label"), "{error}");
@@ -209,10 +209,10 @@ fn names_that_are_not_there_or_twice_are_refused() {
         [("t.csv", ""), ("t.csv", "label\n0\n"), ("t.csv", "x,label\n"), ("t.txt", "x")]
     {
         let path = write(&folder, name, text);
-        let error = features::load(path, &TableOptions::default()).unwrap_err();
+        let error = table::load(path, &TableOptions::default()).unwrap_err();
         assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "{text:?}: {error}");
     }
-    let missing = features::load(folder.path().join("no.csv"), &TableOptions::default());
+    let missing = table::load(folder.path().join("no.csv"), &TableOptions::default());
     assert!(matches!(missing.unwrap_err(), Error::Io { .. }));
 }
 
@@ -220,7 +220,7 @@ fn names_that_are_not_there_or_twice_are_refused() {
 fn quotes_marks_and_line_ends_of_other_systems_are_understood() {
     let folder = TempDir::new().unwrap();
     let text = "\u{FEFF}\"x\",label\r\n\" 1 \",\"a,\"\"b\"\"\"\r\n2,c\r\n";
-    let table = features::load(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
+    let table = table::load(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
     assert_eq!(
         (rows(&table), table.feature_names),
         (vec![vec![1.0], vec![2.0]], vec!["x".to_owned()])
@@ -258,7 +258,7 @@ fn arrays_of_every_type_and_order_give_the_same_features() {
     let expected = [[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]];
     let check = |what: &str, bytes: Vec<u8>| {
         let path = write(&folder, "x.npy", bytes);
-        let table = features::load(path, &labelled()).unwrap();
+        let table = table::load(path, &labelled()).unwrap();
         assert_eq!(rows(&table), expected, "{what}");
         assert_eq!(table.data.labels(), [1, 0], "{what}");
         assert_eq!(table.feature_names, ["x"]);
@@ -286,12 +286,12 @@ fn unsigned_and_wide_numbers_keep_their_values() {
     let options = TableOptions { label: None, ..Default::default() };
     let values = [0.1f64, 1e300, 16_777_217.0];
     let path = write(&folder, "x.npy", npy(&[3, 1], npyz::Order::C, &values));
-    let error = features::load(&path, &options).unwrap_err().to_string();
+    let error = table::load(&path, &options).unwrap_err().to_string();
     assert!(error.contains("inf in row 1"), "{error}");
-    let table = features::load(&path, &skip(options.clone())).unwrap();
+    let table = table::load(&path, &skip(options.clone())).unwrap();
     assert_eq!((rows(&table), table.skipped), (vec![vec![0.1f32], vec![16_777_216.0]], vec![1]));
     let path = write(&folder, "x.npy", npy(&[2, 1], npyz::Order::C, &[u64::MAX, 1 << 63]));
-    let table = features::load(&path, &options).unwrap();
+    let table = table::load(&path, &options).unwrap();
     assert_eq!(rows(&table), [[1.844_674_4e19], [9.223_372e18]]);
 }
 
@@ -302,7 +302,7 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     write(&folder, "label.npy", npy(&[3, 1], npyz::Order::C, &[7.0f64, 5.0, 7.0]));
     write(&folder, "group.npy", npy(&[3], npyz::Order::C, &[-1i16, 300, 300]));
     write(&folder, "cost.npy", npy(&[3], npyz::Order::C, &[1.5f64, 2.5, 3.5]));
-    let table = features::load(&path, &all_roles()).unwrap();
+    let table = table::load(&path, &all_roles()).unwrap();
     assert_eq!(
         (table.data.labels(), &table.class_names[..]),
         (&[1, 0, 1][..], &["5".into(), "7".into()][..])
@@ -311,18 +311,18 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     assert_eq!(table.costs.unwrap(), [1.5, 2.5, 3.5]);
     // Halves are no labels, infinity is no cost, and there must be one of each a row.
     write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[1.0f64, 0.5, 0.0]));
-    let error = features::load(&path, &all_roles()).unwrap_err().to_string();
+    let error = table::load(&path, &all_roles()).unwrap_err().to_string();
     assert!(error.contains("row 1"), "{error}");
     write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[0u8, 1, 0]));
     write(&folder, "cost.npy", npy(&[3], npyz::Order::C, &[1.0f64, 1.0, f64::INFINITY]));
-    let error = features::load(&path, &all_roles()).unwrap_err().to_string();
+    let error = table::load(&path, &all_roles()).unwrap_err().to_string();
     assert!(error.contains("row 2") && error.contains("costs"), "{error}");
-    assert_eq!(features::load(&path, &skip(all_roles())).unwrap().skipped, [2]);
+    assert_eq!(table::load(&path, &skip(all_roles())).unwrap().skipped, [2]);
     write(&folder, "cost.npy", npy(&[2], npyz::Order::C, &[1.0f64, 1.0]));
-    let error = features::load(&path, &skip(all_roles())).unwrap_err().to_string();
+    let error = table::load(&path, &skip(all_roles())).unwrap_err().to_string();
     assert!(error.contains("2 for 3 rows"), "{error}");
     fs::remove_file(folder.path().join("cost.npy")).unwrap();
-    assert!(matches!(features::load(&path, &all_roles()).unwrap_err(), Error::Io { .. }));
+    assert!(matches!(table::load(&path, &all_roles()).unwrap_err(), Error::Io { .. }));
 }
 
 fn npz(folder: &TempDir, method: zip::CompressionMethod, arrays: &[(&str, Vec<u8>)]) -> PathBuf {
@@ -360,7 +360,7 @@ fn archives_hold_everything_stored_or_compressed() {
     ];
     for method in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
         let path = npz(&folder, method, &arrays);
-        let table = features::load(&path, &all_roles()).unwrap();
+        let table = table::load(&path, &all_roles()).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
         assert_eq!(
             (table.data.labels(), &table.feature_names[..]),
@@ -373,10 +373,10 @@ fn archives_hold_everything_stored_or_compressed() {
         );
         assert_eq!(table.costs.unwrap(), [1.0, 2.0, 3.0]);
         // Which array holds the features is no longer plain.
-        let error = features::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
         assert!(error.contains("emb, group, cost"), "{error}");
         let options = TableOptions { features: vec!["emb".to_owned()], ..Default::default() };
-        assert_eq!(features::load(&path, &options).unwrap().data.len(), 3);
+        assert_eq!(table::load(&path, &options).unwrap().data.len(), 3);
         broken_everywhere(&path, &all_roles());
     }
 }
@@ -385,10 +385,10 @@ fn archives_hold_everything_stored_or_compressed() {
 /// that a size made up by the file could make it allocate (which would end the test).
 fn broken_everywhere(path: &Path, options: &TableOptions) {
     let whole = fs::read(path).unwrap();
-    assert!(features::load(path, options).is_ok());
+    assert!(table::load(path, options).is_ok());
     for length in (0..whole.len()).step_by(1 + whole.len() / 1000) {
         fs::write(path, &whole[..length]).unwrap();
-        let error = features::load(path, options).expect_err("a truncated file");
+        let error = table::load(path, options).expect_err("a truncated file");
         assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "{length}: {error}");
     }
     for at in 0..whole.len().min(800) {
@@ -397,7 +397,7 @@ fn broken_everywhere(path: &Path, options: &TableOptions) {
             changed[at] = value;
             fs::write(path, changed).unwrap();
             // A changed number may well be a number.
-            let _ = features::load(path, options);
+            let _ = table::load(path, options);
         }
     }
     fs::write(path, whole).unwrap();
@@ -444,7 +444,7 @@ fn broken_arrays_are_refused_and_sizes_are_not_believed() {
     ];
     for (what, bytes) in cases {
         let path = write(&folder, "x.npy", bytes);
-        let error = features::load(path, &options).unwrap_err();
+        let error = table::load(path, &options).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{what}: {error}");
     }
 }
@@ -468,7 +468,7 @@ fn tensors_are_read_by_name() {
             ("cost", tensor(&[0.5, 1.5, 2.5], &[3], DType::F64)),
         ]);
         candle_core::safetensors::save(&tensors, &path).unwrap();
-        let table = features::load(&path, &all_roles()).unwrap();
+        let table = table::load(&path, &all_roles()).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, -4.0], [5.0, 6.0]], "{dtype:?}");
         assert_eq!(table.data.labels(), [1, 0, 1]);
         assert_eq!(
@@ -479,7 +479,7 @@ fn tensors_are_read_by_name() {
     broken_everywhere(&path, &all_roles());
     for bytes in [u64::MAX.to_le_bytes(), (1u64 << 40).to_le_bytes()] {
         let path = write(&folder, "long.safetensors", bytes);
-        assert!(matches!(features::load(path, &all_roles()).unwrap_err(), Error::File { .. }));
+        assert!(matches!(table::load(path, &all_roles()).unwrap_err(), Error::File { .. }));
     }
 }
 
@@ -490,9 +490,9 @@ fn a_number_that_is_not_finite_is_found_in_a_tensor() {
     let x = tensor(&[1.0, 2.0, 3.0, f32::NAN, 5.0, 6.0], &[3, 2], DType::F32);
     candle_core::safetensors::save(&HashMap::from([("x", x)]), &path).unwrap();
     let options = TableOptions { label: None, ..Default::default() };
-    let error = features::load(&path, &options).unwrap_err().to_string();
+    let error = table::load(&path, &options).unwrap_err().to_string();
     assert!(error.contains("NaN in row 1 (the first is 0), column 1"), "{error}");
-    let table = features::load(&path, &skip(options)).unwrap();
+    let table = table::load(&path, &skip(options)).unwrap();
     assert_eq!((rows(&table), table.skipped), (vec![vec![1.0, 2.0], vec![5.0, 6.0]], vec![1]));
 }
 
@@ -555,9 +555,9 @@ fn numeric_columns_become_features() {
             column::<ByteArrayType>(group, &names, Some(&[1, 1, 1]), None);
             column::<DoubleType>(group, &[9.0, 8.0, 7.0], None, None);
         });
-        let error = features::load(&path, &all_roles()).unwrap_err().to_string();
+        let error = table::load(&path, &all_roles()).unwrap_err().to_string();
         assert!(error.contains("NaN in row 1 (the first is 0), column 1"), "{error}");
-        let table = features::load(&path, &skip(all_roles())).unwrap();
+        let table = table::load(&path, &skip(all_roles())).unwrap();
         assert_eq!(rows(&table), [[1.0, 0.5], [3.0, 2.5], [1.0, 0.5], [3.0, 2.5]], "{compression}");
         assert_eq!(table.skipped, [1, 4]);
         assert_eq!(
@@ -573,7 +573,7 @@ fn numeric_columns_become_features() {
     broken_everywhere(&path, &skip(all_roles()));
     let words = TableOptions { cost: None, ..all_roles() };
     let words = TableOptions { group: None, ..words };
-    let error = features::load(&path, &words).unwrap_err().to_string();
+    let error = table::load(&path, &words).unwrap_err().to_string();
     assert!(error.contains("\"group\""), "{error}");
 }
 
@@ -592,13 +592,13 @@ fn a_column_of_lists_becomes_features() {
         let repeated = [0, 0, 1, 1, 0, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1];
         column::<FloatType>(group, &values, Some(&defined), Some(&repeated));
     });
-    let table = features::load(&path, &skip(TableOptions::default())).unwrap();
+    let table = table::load(&path, &skip(TableOptions::default())).unwrap();
     let half = [[1.0, 2.0, 3.0], [6.0, 7.0, 8.0], [1.0, 1.0, 1.0]];
     assert_eq!(rows(&table), [half, half].concat());
     assert_eq!(table.class_names, ["1", "4", "6"]);
     assert_eq!(table.skipped, [0, 2, 3, 5, 7, 9, 10, 12]);
     assert_eq!(table.feature_names, ["emb"]);
-    let error = features::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("row 0") && error.contains("emb"), "{error}");
     broken_everywhere(&path, &skip(TableOptions::default()));
 }

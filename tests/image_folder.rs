@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use gleaner::Error;
-use gleaner::datasets::{ImageFolder, ImageFolderOptions, Malformed, Source};
+use gleaner::data::{ImageFolder, ImageFolderOptions, Malformed, Source};
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 

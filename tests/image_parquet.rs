@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gleaner::Error;
-use gleaner::datasets::cifar::{CifarLabels, Version};
-use gleaner::datasets::{Dataset, ImageParquetOptions, load_image_parquet};
+use gleaner::data::cifar::{CifarLabels, Version};
+use gleaner::data::{Dataset, ImageParquetOptions, load_image_parquet};
 use image::{ImageFormat, Rgb, RgbImage};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;

@@ -6,8 +6,8 @@ mod common;
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use candle_nn::{Linear, Module};
 use common::{cases, norms};
-use gleaner::bridge::to_vec;
-use gleaner::learners::SeededWeights;
+use gleaner::layer::bridge::to_vec;
+use gleaner::learn::SeededWeights;
 use gleaner::program::{
     Budget, BudgetRow, Multipliers, Norm, ProgramOptions, Regulariser, SelectionProgram,
     SolveOptions, Upstream,

@@ -3,13 +3,13 @@
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Init, Linear, Module, linear};
 use gleaner::Error;
-use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::datasets::{Dataset, shuffled_batches};
-use gleaner::learners::{
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::data::{Dataset, shuffled_batches};
+use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::{
     Cnn, CnnOptions, Learner, Mlp, MlpOptions, SeededWeights, accuracy_in_batches, copy_variables,
     cross_entropy, features_in_batches, load_variables, losses_in_batches, save_variables,
 };
-use gleaner::optimiser::{Optimiser, OptimiserOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -1,7 +1,9 @@
 //! Metrics against hand-computed values and brute force.
 
 use gleaner::Error;
-use gleaner::metrics::{accuracy, average_precision, mean_and_std, recall_at, roc_auc, spearman};
+use gleaner::experiment::metrics::{
+    accuracy, average_precision, mean_and_std, recall_at, roc_auc, spearman,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

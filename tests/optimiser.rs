@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use gleaner::Error;
-use gleaner::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

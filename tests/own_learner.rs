@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Linear, Module, linear};
-use gleaner::datasets::shuffled_batches;
-use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::learners::{Learner, SeededWeights, accuracy_in_batches};
-use gleaner::trainer::{Trainer, TrainerOptions};
+use gleaner::data::shuffled_batches;
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::joint::{Trainer, TrainerOptions};
+use gleaner::learn::{Learner, SeededWeights, accuracy_in_batches};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

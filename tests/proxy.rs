@@ -3,18 +3,16 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Device};
-use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::datasets::{Dataset, Source};
-use gleaner::learners::{Learner, Mlp, MlpOptions};
-use gleaner::proxy::{
+use gleaner::choose::{Aum, Entropy, Forgetting, KCenter, LargestLoss, Margin, Random, Strategy};
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::data::{Dataset, Source};
+use gleaner::experiment::Run;
+use gleaner::experiment::{
     ActiveLearning, Chooser, CoreSet, CoreSetOptions, Joint, KnownLabels, Model, Oracle, Rounds,
     Stages, Task, active_learning, core_set,
 };
-use gleaner::run::Run;
-use gleaner::strategies::{
-    Aum, Entropy, Forgetting, KCenter, LargestLoss, Margin, Random, Strategy,
-};
-use gleaner::training::{Length, Recipe};
+use gleaner::learn::{Learner, Mlp, MlpOptions};
+use gleaner::learn::{Length, Recipe};
 use gleaner::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +61,7 @@ fn strategies() -> Vec<Box<dyn Strategy>> {
 
 /// All but the seconds.
 fn rows(found: &CoreSet) -> Vec<(String, Chooser, f64, u64)> {
-    let row = |o: &gleaner::proxy::Outcome| {
+    let row = |o: &gleaner::experiment::Outcome| {
         (o.strategy.clone(), o.chooser, o.fraction, o.error.to_bits())
     };
     found.outcomes.iter().map(row).collect()

@@ -3,10 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Init;
 use gleaner::Error;
-use gleaner::learners::{
+use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::{
     Learner, ResNet, ResNetKind, ResNetOptions, SeededWeights, copy_variables, cross_entropy,
 };
-use gleaner::optimiser::{Optimiser, OptimiserOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

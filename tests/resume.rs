@@ -8,15 +8,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
-use gleaner::checkpoint::Checkpoint;
-use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::learners::{Learner, Mlp, MlpOptions};
-use gleaner::proxy::{
+use gleaner::choose::{Aum, Entropy, KCenter, Strategy};
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::experiment::{Configuration, Run};
+use gleaner::experiment::{
     CoreSetOptions, Joint, KnownLabels, Model, Rounds, Stages, Task, active_learning, core_set,
 };
-use gleaner::run::{Configuration, Run};
-use gleaner::strategies::{Aum, Entropy, KCenter, Strategy};
-use gleaner::training::{Length, Recipe};
+use gleaner::learn::Checkpoint;
+use gleaner::learn::{Learner, Mlp, MlpOptions};
+use gleaner::learn::{Length, Recipe};
 use gleaner::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,6 @@
 //! One contract for all strategies, and cases solved by hand.
 
-use gleaner::strategies::{
+use gleaner::choose::{
     Affordable, Aum, Badge, ClassBalanced, Convex, CoverageCentric, Craig, Easiest, El2n, Entropy,
     Evidence, FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy, Grouped,
     Herding, KCenter, LargestLoss, LeastConfidence, LogDeterminant, Margin, Random, Score, Shares,

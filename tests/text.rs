@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use gleaner::Error;
-use gleaner::datasets::Malformed;
-use gleaner::datasets::encode::{Characters, HashedWords, TextEncoder};
-use gleaner::datasets::text::{TextCsv, TextLayout, TextOptions};
-use gleaner::datasets::{Dataset, Part, Source, shuffled_batches};
-use gleaner::learners::{
+use gleaner::data::Malformed;
+use gleaner::data::text::encode::{Characters, HashedWords, TextEncoder};
+use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
+use gleaner::data::{Dataset, Part, Source, shuffled_batches};
+use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::{
     FastText, FastTextOptions, Learner, TextLearner, Vdcnn, VdcnnDepth, VdcnnOptions,
     accuracy_in_batches, cross_entropy,
 };
-use gleaner::optimiser::{Optimiser, OptimiserOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;

@@ -1,16 +1,16 @@
 //! Joint training: the hypergradient is right, runs repeat, the final pass keeps its promises.
 
 use candle_core::{DType, Device, Tensor};
-use gleaner::bridge::{to_scalar, to_vec};
-use gleaner::datasets::Dataset;
-use gleaner::datasets::synthetic::{ClusterOptions, Clusters, clusters};
-use gleaner::learners::{Mlp, MlpOptions, accuracy_in_batches};
-use gleaner::optimiser::OptimiserOptions;
-use gleaner::program::Budget;
-use gleaner::trainer::{
+use gleaner::data::Dataset;
+use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
+use gleaner::joint::{
     Amount, Balance, ChooseOptions, CostFeatures, Heads, ModelOptions, hypergradient,
     weighted_gradient,
 };
+use gleaner::layer::bridge::{to_scalar, to_vec};
+use gleaner::learn::optimiser::OptimiserOptions;
+use gleaner::learn::{Mlp, MlpOptions, accuracy_in_batches};
+use gleaner::program::Budget;
 use gleaner::{Error, LayerOptions, Learner, Scale, Smoothing, Trainer, TrainerOptions};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -226,7 +226,8 @@ fn joint_training_finds_flipped_labels_and_keeps_the_clean() {
     let wrong = subset.indices.iter().filter(|&&i| made.flipped[i]).count();
     assert!(wrong <= 6, "{wrong} of 150 kept labels are flipped");
     let suspicion = trainer.suspicion(&made.train, &options).unwrap();
-    let precision = gleaner::metrics::average_precision(&suspicion, &made.flipped).unwrap();
+    let precision =
+        gleaner::experiment::metrics::average_precision(&suspicion, &made.flipped).unwrap();
     assert!(precision > 0.9, "average precision {precision}");
     assert!(accuracy_in_batches(trainer.learner(), &made.test, 100).unwrap() > 0.8);
 

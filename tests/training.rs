@@ -1,12 +1,12 @@
 //! Training by itself: rates, losses, what is noted, and going on after a pause as if there were none.
 
 use candle_core::{DType, Device, Tensor};
-use gleaner::checkpoint::Checkpoint;
-use gleaner::datasets::synthetic::{ClusterOptions, clusters};
-use gleaner::datasets::{Augmentation, Dataset};
-use gleaner::learners::{Cnn, CnnOptions, Learner, Mlp, MlpOptions};
-use gleaner::optimiser::OptimiserOptions;
-use gleaner::training::{Diet, Length, Recipe, Schedule, Training, judge, restore_learner, train};
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::data::{Augmentation, Dataset};
+use gleaner::learn::Checkpoint;
+use gleaner::learn::optimiser::OptimiserOptions;
+use gleaner::learn::{Cnn, CnnOptions, Learner, Mlp, MlpOptions};
+use gleaner::learn::{Diet, Length, Recipe, Schedule, Training, judge, restore_learner, train};
 use gleaner::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -8,10 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
-use gleaner::learners::{
-    Cnn, CnnOptions, Learner, ResNet, ResNetKind, ResNetOptions, cross_entropy,
-};
-use gleaner::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
+use gleaner::learn::{Cnn, CnnOptions, Learner, ResNet, ResNetKind, ResNetOptions, cross_entropy};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor};
-use gleaner::datasets::cifar::{CifarOptions, load};
-use gleaner::datasets::{Dataset, shuffled_batches};
-use gleaner::learners::{Cnn, CnnOptions};
+use gleaner::data::cifar::{CifarOptions, load};
+use gleaner::data::{Dataset, shuffled_batches};
+use gleaner::joint::{CostFeatures, Heads, ModelOptions, StageSeconds};
+use gleaner::learn::{Cnn, CnnOptions};
 use gleaner::program::Budget;
-use gleaner::trainer::{CostFeatures, Heads, ModelOptions, StageSeconds};
 use gleaner::{LayerOptions, Trainer, TrainerOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -41,7 +41,7 @@ MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 class Cnn(nn.Module):
-    """The network of gleaner::learners::Cnn: 3 x 3 convolutions of stride 2, 2, 1, mean, linear head."""
+    """The network of gleaner::learn::Cnn: 3 x 3 convolutions of stride 2, 2, 1, mean, linear head."""
 
     def __init__(self, widths=(32, 64, 64)):
         super().__init__()

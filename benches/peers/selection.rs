@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use gleaner::strategies::{Entropy, Evidence, FacilityLocation, Forgetting, KCenter, Strategy};
+use gleaner::choose::{Entropy, Evidence, FacilityLocation, Forgetting, KCenter, Strategy};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;

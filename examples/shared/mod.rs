@@ -7,9 +7,9 @@ mod threads;
 use std::path::Path;
 
 use anyhow::Result;
-use gleaner::comparison::{Comparison, ComparisonOptions, Task, Way, compare};
-use gleaner::learners::Learner;
-use gleaner::metrics::mean_and_std;
+use gleaner::experiment::compare::{Comparison, ComparisonOptions, Task, Way, compare};
+use gleaner::experiment::metrics::mean_and_std;
+use gleaner::learn::Learner;
 use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_table, write_csv};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -60,9 +60,9 @@ pub fn over_seeds<L: Learner>(
 
 /// One seed's data.
 pub struct Data {
-    pub train: gleaner::datasets::Dataset,
-    pub validation: gleaner::datasets::Dataset,
-    pub test: gleaner::datasets::Dataset,
+    pub train: gleaner::data::Dataset,
+    pub validation: gleaner::data::Dataset,
+    pub test: gleaner::data::Dataset,
     pub flipped: Vec<bool>,
 }
 
@@ -172,7 +172,7 @@ fn print_detection(level: &Level) {
     let mut table = Vec::new();
     for (k, detection) in first.detections.iter().enumerate() {
         let all: Vec<_> = level.seeds.iter().filter_map(|seed| seed.detections.get(k)).collect();
-        let cell = |pick: fn(&gleaner::comparison::Detection) -> f64| {
+        let cell = |pick: fn(&gleaner::experiment::compare::Detection) -> f64| {
             let (mean, std) = mean_and_std(&all.iter().map(|d| pick(d)).collect::<Vec<_>>());
             format!("{mean:.3} ± {std:.3}")
         };

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use candle_core::{DType, Device};
-use gleaner::datasets::cifar::Cifar;
-use gleaner::datasets::{Augmentation, Dataset};
-use gleaner::learners::{Cnn, CnnOptions, Learner, ResNet, ResNetKind, ResNetOptions};
-use gleaner::optimiser::OptimiserOptions;
-use gleaner::training::{Length, Recipe, Schedule};
+use gleaner::data::cifar::Cifar;
+use gleaner::data::{Augmentation, Dataset};
+use gleaner::learn::optimiser::OptimiserOptions;
+use gleaner::learn::{Cnn, CnnOptions, Learner, ResNet, ResNetKind, ResNetOptions};
+use gleaner::learn::{Length, Recipe, Schedule};
 
 pub type Build = dyn Fn(u64) -> gleaner::Result<Box<dyn Learner>> + Sync;
 

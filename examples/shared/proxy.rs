@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use gleaner::metrics::mean_and_std;
-use gleaner::proxy::{Progress, Seconds};
+use gleaner::experiment::Configuration;
+use gleaner::experiment::metrics::mean_and_std;
+use gleaner::experiment::{Progress, Seconds};
+use gleaner::learn::Recipe;
 use gleaner::report::{
     Bar, BarOptions, BarPanel, ChartOptions, Panel, Series, Spread, bar_chart, line_chart,
     text_table, write_csv,
 };
-use gleaner::run::Configuration;
-use gleaner::training::Recipe;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// One target: a line of `summary.csv`.

@@ -1,0 +1,365 @@
+//! What a strategy may look at: plain numbers, checked once.
+
+use crate::error::{Error, Result};
+
+/// What is known about the points; each kind is optional, and what is here is well-formed.
+///
+/// Tables are row-major. Nothing is copied: the evidence borrows.
+///
+/// # Example
+/// ```
+/// use gleaner::choose::{Entropy, Evidence, Strategy};
+/// # let mut rng = rand::rng();
+///
+/// // Three points, two classes; the second point is the one the learner is least sure of.
+/// let evidence = Evidence::new(3).with_probabilities(&[1.0, 0.0, 0.4, 0.6, 0.1, 0.9], 2)?;
+/// assert_eq!(Entropy.select(&evidence, 2, &mut rng)?, [1, 2]);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    points: usize,
+    features: Option<(&'a [f32], usize)>,
+    losses: Option<&'a [f64]>,
+    probabilities: Option<(&'a [f32], usize)>,
+    labels: Option<&'a [u32]>,
+    history: Option<&'a [bool]>,
+    margins: Option<&'a [f32]>,
+    remembered: Option<(&'a [f32], usize)>,
+    column_costs: Option<&'a [f64]>,
+    groups: Option<&'a [u32]>,
+    costs: Option<&'a [f64]>,
+    validation: Option<&'a Evidence<'a>>,
+}
+
+/// How far from one the probabilities of a point may sum: softmax in `f32` over many classes.
+const SUM_TOLERANCE: f64 = 1e-3;
+
+impl<'a> Evidence<'a> {
+    /// Nothing but the number of points.
+    pub fn new(points: usize) -> Self {
+        Self {
+            points,
+            features: None,
+            losses: None,
+            probabilities: None,
+            labels: None,
+            history: None,
+            margins: None,
+            remembered: None,
+            column_costs: None,
+            groups: None,
+            costs: None,
+            validation: None,
+        }
+    }
+
+    /// With a row of `width` features a point.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the length is not `points * width` or remembered points have another width,
+    /// [`Error::NotFinite`] for NaN or infinity.
+    pub fn with_features(self, rows: &'a [f32], width: usize) -> Result<Self> {
+        check_table("features", rows, self.points, width)?;
+        if let Some((_, expected)) = self.remembered.filter(|(_, known)| *known != width) {
+            return Err(Error::shape("width of the features", expected, width));
+        }
+        Ok(Self { features: Some((rows, width)), ..self })
+    }
+
+    /// With a loss a point.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity.
+    pub fn with_losses(self, losses: &'a [f64]) -> Result<Self> {
+        check_table("losses", losses, self.points, 1)?;
+        Ok(Self { losses: Some(losses), ..self })
+    }
+
+    /// With the learner's probability of each class, a row of `classes` a point.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the length is not `points * classes`, [`Error::NotFinite`] for NaN or
+    /// infinity, [`Error::OutOfRange`] for a negative entry, a row that does not sum to one within
+    /// 0.001, or a label that is none of the classes.
+    pub fn with_probabilities(self, rows: &'a [f32], classes: usize) -> Result<Self> {
+        check_table("probabilities", rows, self.points, classes)?;
+        if let Some(negative) = rows.iter().find(|p| **p < 0.0) {
+            let found = f64::from(*negative);
+            return Err(Error::OutOfRange { what: "probabilities", rule: "at least zero", found });
+        }
+        let mut sums = rows.chunks(classes).map(|row| row.iter().map(|p| f64::from(*p)).sum());
+        if let Some(found) = sums.find(|sum: &f64| (sum - 1.0).abs() > SUM_TOLERANCE) {
+            let (what, rule) = ("sum of a point's probabilities", "one within 0.001");
+            return Err(Error::OutOfRange { what, rule, found });
+        }
+        Self { probabilities: Some((rows, classes)), ..self }.labels_are_classes()
+    }
+
+    /// With the class of each point.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::OutOfRange`] if probabilities are there and a
+    /// label is none of their classes.
+    pub fn with_labels(self, labels: &'a [u32]) -> Result<Self> {
+        if labels.len() != self.points {
+            return Err(Error::shape("labels", self.points, labels.len()));
+        }
+        Self { labels: Some(labels), ..self }.labels_are_classes()
+    }
+
+    /// With the training history: whether each point was predicted right, a row of `points` for each
+    /// observed epoch, earliest first.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the length is a positive multiple of the number of points.
+    pub fn with_history(self, right: &'a [bool]) -> Result<Self> {
+        check_epochs("history", right.len(), self.points)?;
+        Ok(Self { history: Some(right), ..self })
+    }
+
+    /// With the margins along training, `logit of the label - largest other logit`, a row of `points`
+    /// for each observed epoch.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the length is a positive multiple of the number of points,
+    /// [`Error::NotFinite`] for NaN or infinity.
+    pub fn with_margins(self, margins: &'a [f32]) -> Result<Self> {
+        check_epochs("margins", margins.len(), self.points)?;
+        check_finite("margins", margins, self.points)?;
+        Ok(Self { margins: Some(margins), ..self })
+    }
+
+    /// With the features of points that were kept before, a row of `width` each: what they cover need not
+    /// be chosen again. They are no candidates and have no index. [`KCenter`](crate::choose::KCenter),
+    /// [`FacilityLocation`](crate::choose::FacilityLocation) and [`Convex`](crate::choose::Convex) heed them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the length is a multiple of `width` and `width` that of the features, if
+    /// they are there; [`Error::NotFinite`] for NaN or infinity.
+    pub fn with_remembered(self, rows: &'a [f32], width: usize) -> Result<Self> {
+        check_table("remembered features", rows, rows.len() / width.max(1), width)?;
+        if let Some((_, found)) = self.features.filter(|(_, features)| *features != width) {
+            return Err(Error::shape("width of remembered features", found, width));
+        }
+        Ok(Self { remembered: Some((rows, width)), ..self })
+    }
+
+    /// With a price a point, in units of a typical squared distance between features: what a trained
+    /// selection model, or anybody else, holds against it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
+    /// [`Error::OutOfRange`] for a negative price.
+    pub fn with_column_costs(self, prices: &'a [f64]) -> Result<Self> {
+        check_table("column costs", prices, self.points, 1)?;
+        if let Some(found) = prices.iter().copied().find(|price| *price < 0.0) {
+            return Err(Error::OutOfRange { what: "column costs", rule: "at least zero", found });
+        }
+        Ok(Self { column_costs: Some(prices), ..self })
+    }
+
+    /// With the group of each point, for what comes and goes together: a speaker, a patient, a scene.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length.
+    pub fn with_groups(self, groups: &'a [u32]) -> Result<Self> {
+        if groups.len() != self.points {
+            return Err(Error::shape("groups", self.points, groups.len()));
+        }
+        Ok(Self { groups: Some(groups), ..self })
+    }
+
+    /// With what each point takes of a budget: seconds to label, bytes to keep, in any unit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
+    /// [`Error::OutOfRange`] unless all are positive.
+    pub fn with_costs(self, costs: &'a [f64]) -> Result<Self> {
+        check_table("costs", costs, self.points, 1)?;
+        if let Some(found) = costs.iter().copied().find(|cost| *cost <= 0.0) {
+            return Err(Error::OutOfRange { what: "costs", rule: "positive", found });
+        }
+        Ok(Self { costs: Some(costs), ..self })
+    }
+
+    /// With a validation set of its own: features, probabilities and labels of other points, by the same
+    /// learner.
+    pub fn with_validation(self, validation: &'a Evidence<'a>) -> Self {
+        Self { validation: Some(validation), ..self }
+    }
+
+    /// Number of points.
+    pub fn points(&self) -> usize {
+        self.points
+    }
+
+    /// Rows of features and their width. This and the following fail with [`Error::Unknown`], in the
+    /// name of the strategy that asks, if there is nothing of the kind.
+    pub fn features(&self, strategy: &str) -> Result<(&'a [f32], usize)> {
+        self.features.ok_or_else(|| missing(strategy, "features"))
+    }
+
+    /// A loss a point.
+    pub fn losses(&self, strategy: &str) -> Result<&'a [f64]> {
+        self.losses.ok_or_else(|| missing(strategy, "losses"))
+    }
+
+    /// Rows of probabilities and the number of classes.
+    pub fn probabilities(&self, strategy: &str) -> Result<(&'a [f32], usize)> {
+        self.probabilities.ok_or_else(|| missing(strategy, "probabilities"))
+    }
+
+    /// A class a point.
+    pub fn labels(&self, strategy: &str) -> Result<&'a [u32]> {
+        self.labels.ok_or_else(|| missing(strategy, "labels"))
+    }
+
+    /// Whether each point was predicted right, a row an epoch.
+    pub fn history(&self, strategy: &str) -> Result<&'a [bool]> {
+        self.history.ok_or_else(|| missing(strategy, "history"))
+    }
+
+    /// Margins, a row an epoch.
+    pub fn margins(&self, strategy: &str) -> Result<&'a [f32]> {
+        self.margins.ok_or_else(|| missing(strategy, "margins"))
+    }
+
+    /// Rows of features of points kept before; none unless given.
+    pub fn remembered(&self) -> &'a [f32] {
+        self.remembered.map_or(&[], |(rows, _)| rows)
+    }
+
+    /// A price a point, if there is one: every strategy can do without.
+    pub fn column_costs(&self) -> Option<&'a [f64]> {
+        self.column_costs
+    }
+
+    /// The group of each point.
+    pub fn groups(&self, strategy: &str) -> Result<&'a [u32]> {
+        self.groups.ok_or_else(|| missing(strategy, "groups"))
+    }
+
+    /// What each point takes of a budget.
+    pub fn costs(&self, strategy: &str) -> Result<&'a [f64]> {
+        self.costs.ok_or_else(|| missing(strategy, "costs"))
+    }
+
+    /// The validation set's evidence, of at least one point.
+    pub fn validation(&self, strategy: &str) -> Result<&'a Evidence<'a>> {
+        let there = self.validation.filter(|validation| validation.points > 0);
+        there.ok_or_else(|| missing(strategy, "validation"))
+    }
+
+    /// The same about some of the points, in the order given.
+    pub(crate) fn part(&self, of: &[usize]) -> Gathered<'a> {
+        let rows = |(rows, width)| (gather(rows, width, of), width);
+        Gathered {
+            points: of.len(),
+            features: self.features.map(rows),
+            losses: self.losses.map(|losses| gather(losses, 1, of)),
+            probabilities: self.probabilities.map(rows),
+            labels: self.labels.map(|labels| gather(labels, 1, of)),
+            history: self.history.map(|right| gather_epochs(right, self.points, of)),
+            margins: self.margins.map(|margins| gather_epochs(margins, self.points, of)),
+            remembered: self.remembered,
+            column_costs: self.column_costs.map(|prices| gather(prices, 1, of)),
+            groups: self.groups.map(|groups| gather(groups, 1, of)),
+            costs: self.costs.map(|costs| gather(costs, 1, of)),
+            validation: self.validation,
+        }
+    }
+
+    fn labels_are_classes(self) -> Result<Self> {
+        if let (Some(labels), Some((_, classes))) = (self.labels, self.probabilities)
+            && let Some(label) = labels.iter().find(|label| **label as usize >= classes)
+        {
+            let (what, rule) = ("labels", "below the number of classes");
+            return Err(Error::OutOfRange { what, rule, found: f64::from(*label) });
+        }
+        Ok(self)
+    }
+}
+
+/// Evidence about some of the points, copied out.
+pub(crate) struct Gathered<'a> {
+    points: usize,
+    features: Option<(Vec<f32>, usize)>,
+    losses: Option<Vec<f64>>,
+    probabilities: Option<(Vec<f32>, usize)>,
+    labels: Option<Vec<u32>>,
+    history: Option<Vec<bool>>,
+    margins: Option<Vec<f32>>,
+    column_costs: Option<Vec<f64>>,
+    groups: Option<Vec<u32>>,
+    costs: Option<Vec<f64>>,
+    // The last two are about other points: whole.
+    remembered: Option<(&'a [f32], usize)>,
+    validation: Option<&'a Evidence<'a>>,
+}
+
+impl Gathered<'_> {
+    /// No checks: whatever holds for all points holds for some.
+    pub(crate) fn evidence(&self) -> Evidence<'_> {
+        fn borrow(table: &Option<(Vec<f32>, usize)>) -> Option<(&[f32], usize)> {
+            table.as_ref().map(|(rows, width)| (rows.as_slice(), *width))
+        }
+        Evidence {
+            points: self.points,
+            features: borrow(&self.features),
+            losses: self.losses.as_deref(),
+            probabilities: borrow(&self.probabilities),
+            labels: self.labels.as_deref(),
+            history: self.history.as_deref(),
+            margins: self.margins.as_deref(),
+            remembered: self.remembered,
+            column_costs: self.column_costs.as_deref(),
+            groups: self.groups.as_deref(),
+            costs: self.costs.as_deref(),
+            validation: self.validation,
+        }
+    }
+}
+
+fn gather<T: Copy>(rows: &[T], width: usize, of: &[usize]) -> Vec<T> {
+    of.iter().flat_map(|i| &rows[i * width..(i + 1) * width]).copied().collect()
+}
+
+fn gather_epochs<T: Copy>(rows: &[T], points: usize, of: &[usize]) -> Vec<T> {
+    rows.chunks(points).flat_map(|epoch| of.iter().map(|i| epoch[*i])).collect()
+}
+
+fn check_table<T>(what: &'static str, rows: &[T], points: usize, width: usize) -> Result<()>
+where
+    T: Copy + Into<f64>,
+{
+    if width == 0 || points.checked_mul(width) != Some(rows.len()) {
+        return Err(Error::shape(what, (points, width), rows.len()));
+    }
+    check_finite(what, rows, width)
+}
+
+fn check_finite<T: Copy + Into<f64>>(what: &'static str, rows: &[T], width: usize) -> Result<()> {
+    match rows.iter().position(|x| !Into::<f64>::into(*x).is_finite()) {
+        None => Ok(()),
+        Some(k) => {
+            let (row, column, found) = (k / width, k % width, rows[k].into());
+            Err(Error::NotFinite { what, row, column, found })
+        }
+    }
+}
+
+fn check_epochs(what: &'static str, length: usize, points: usize) -> Result<()> {
+    if length == 0 || !length.is_multiple_of(points) {
+        return Err(Error::shape(what, ("a row for each of one or more epochs", points), length));
+    }
+    Ok(())
+}
+
+fn missing(strategy: &str, what: &str) -> Error {
+    Error::Unknown {
+        what: "evidence",
+        expected: format!("nothing of that kind, and {strategy} needs it"),
+        found: what.into(),
+    }
+}

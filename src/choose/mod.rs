@@ -1,0 +1,70 @@
+//! Ways to choose data that people compare with: plain evidence in, indices out.
+//!
+//! A strategy never sees a model or a tensor: [`Evidence`] is plain numbers, each kind optional, and a
+//! strategy that needs a missing one says which. Ties go to the smaller index.
+//!
+//! | strategy | keeps | needs |
+//! | --- | --- | --- |
+//! | [`Random`] | a uniform sample | nothing |
+//! | [`KCenter`] | points far from one another | features |
+//! | [`Herding`] | points whose mean is the mean of all | features |
+//! | [`FacilityLocation`] | points to which all others are similar | features |
+//! | [`GraphCut`] | points like the rest and unlike one another | features |
+//! | [`LogDeterminant`] | points that span a large volume | features |
+//! | [`Convex`] | points that represent all others, by the selection program | features; takes column costs |
+//! | [`LargestLoss`], [`SmallestLoss`] | what the learner finds hardest, easiest | losses |
+//! | [`LeastConfidence`], [`Margin`], [`Entropy`] | what the learner is unsure of | probabilities |
+//! | [`El2n`] | points with a large error | probabilities, labels |
+//! | [`Grand`] | points with a large gradient | probabilities, labels, features |
+//! | [`Badge`] | large gradients unlike one another | probabilities, features |
+//! | [`Craig`] | gradients close to all others of the class | probabilities, labels, features |
+//! | [`GradMatch`] | gradients that sum up to the mean of all | probabilities, labels, features |
+//! | [`Glister`] | gradients along which the validation loss falls | probabilities, labels, features, validation |
+//! | [`Forgetting`] | what the learner keeps forgetting | history |
+//! | [`Aum`] | what looks mislabelled all through training | margins |
+//! | [`Easiest`] | the other end of any score | its score's |
+//! | [`CoverageCentric`] | every degree of a score but the hardest | its score's |
+//! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
+//! | [`Grouped`] | whole groups by their mean score | its score's, groups |
+//! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
+//!
+//! A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
+//!
+//! # Adding a strategy
+//! 1. One file with one type and its docs: rule, cost, memory, paper.
+//! 2. `impl Strategy`: check the evidence it needs through the accessors, leave ties to [`top`]. A ranking
+//!    number: `impl Score`. A submodular function: the engine in `submodular/greedy.rs`.
+//! 3. Re-export it here and add its row to the table.
+//! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
+
+mod evidence;
+pub(crate) mod neighbours;
+pub(crate) mod strategies;
+
+pub use evidence::Evidence;
+pub use neighbours::Similarity;
+pub(crate) use strategies::check_count;
+pub use strategies::gradients::badge::Badge;
+pub use strategies::gradients::craig::Craig;
+pub use strategies::gradients::glister::Glister;
+pub use strategies::gradients::grad_match::GradMatch;
+pub use strategies::scores::aum::Aum;
+pub use strategies::scores::el2n::El2n;
+pub use strategies::scores::forgetting::Forgetting;
+pub use strategies::scores::grand::Grand;
+pub use strategies::scores::loss::{LargestLoss, SmallestLoss};
+pub use strategies::scores::score::{Easiest, Score};
+pub use strategies::scores::uncertainty::{Entropy, LeastConfidence, Margin};
+pub use strategies::spread::convex::Convex;
+pub use strategies::spread::herding::Herding;
+pub use strategies::spread::k_center::KCenter;
+pub use strategies::spread::random::Random;
+pub use strategies::submodular::facility_location::FacilityLocation;
+pub use strategies::submodular::graph_cut::GraphCut;
+pub use strategies::submodular::greedy::Greedy;
+pub use strategies::submodular::log_determinant::LogDeterminant;
+pub use strategies::within::affordable::Affordable;
+pub use strategies::within::class_balanced::{ClassBalanced, Shares};
+pub use strategies::within::coverage_centric::CoverageCentric;
+pub use strategies::within::grouped::Grouped;
+pub use strategies::{Strategy, all, check_distinct, named, top};

@@ -1,0 +1,65 @@
+//! Arithmetic on rows of features. Sums run in a fixed order, so no result depends on threads.
+
+/// Eight partial sums, so that the compiler can keep them in one register.
+pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut sums = [0.0f32; LANES];
+    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
+    let rest: f32 = rest.map(|(a, b)| (a - b) * (a - b)).sum();
+    for (a, b) in a_lanes.zip(b_lanes) {
+        for lane in 0..LANES {
+            let difference = a[lane] - b[lane];
+            sums[lane] += difference * difference;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// `<a, b>`, in `f64`.
+pub(crate) fn inner(a: &[f32], b: &[f32]) -> f64 {
+    in_lanes(a, b, |a, b| a * b)
+}
+
+/// `||a||^2`, in `f64`.
+pub(crate) fn squared_norm(a: &[f32]) -> f64 {
+    inner(a, a)
+}
+
+/// `||a - b||^2`, in `f64`.
+pub(crate) fn squared_distance_exact(a: &[f32], b: &[f32]) -> f64 {
+    in_lanes(a, b, |a, b| (a - b) * (a - b))
+}
+
+/// Four partial sums, for the same reason.
+fn in_lanes(a: &[f32], b: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
+    const LANES: usize = 4;
+    let mut sums = [0.0; LANES];
+    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
+    let rest: f64 = rest.map(|(a, b)| term(f64::from(*a), f64::from(*b))).sum();
+    for (a, b) in a_lanes.zip(b_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += term(f64::from(a[lane]), f64::from(b[lane]));
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// A copy with rows of length one; zero rows stay zero.
+pub(crate) fn unit_rows(rows: &[f32], width: usize) -> Vec<f32> {
+    let mut unit = rows.to_vec();
+    for row in unit.chunks_mut(width) {
+        // In f64 the squares of the largest and smallest f32 neither overflow nor vanish.
+        let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        if norm > 0.0 {
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+        }
+    }
+    unit
+}
+
+/// The first position of the maximum.
+pub(crate) fn first_largest(values: &[f32]) -> usize {
+    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+}

@@ -1,0 +1,141 @@
+//! The strategies, by what they look at; the rule they share; and the list of them by name.
+
+pub(crate) mod gradients;
+pub(crate) mod scores;
+pub(crate) mod spread;
+pub(crate) mod submodular;
+pub(crate) mod within;
+
+use rand::RngCore;
+
+use crate::choose::*;
+use crate::error::{Error, Result};
+
+/// A rule that chooses points.
+pub trait Strategy {
+    /// Its name in tables.
+    fn name(&self) -> &str;
+
+    /// `count` different points, best first; fewer only where the strategy keeps groups whole or to a
+    /// budget, and says so.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there are fewer points, `count` is zero or a setting is out of range,
+    /// [`Error::Unknown`] for missing evidence.
+    fn select(
+        &self,
+        evidence: &Evidence,
+        count: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<usize>>;
+
+    /// The number a point is ranked by, larger first; `None` where points are chosen jointly.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for missing evidence.
+    fn ranking(&self, _evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        Ok(None)
+    }
+}
+
+/// So that strategies can be picked at run time and put into wrappers.
+impl Strategy for Box<dyn Strategy> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn select(
+        &self,
+        evidence: &Evidence,
+        count: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<usize>> {
+        (**self).select(evidence, count, rng)
+    }
+
+    fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
+        (**self).ranking(evidence)
+    }
+}
+
+/// Every strategy with its default settings, baselines first, [`Random`] left out: for comparisons of all.
+pub fn all() -> Vec<Box<dyn Strategy>> {
+    vec![
+        Box::new(LeastConfidence),
+        Box::new(Margin),
+        Box::new(Entropy),
+        Box::new(KCenter),
+        Box::new(Forgetting),
+        Box::new(El2n),
+        Box::new(Grand),
+        Box::new(Aum),
+        Box::new(LargestLoss),
+        Box::new(SmallestLoss),
+        Box::new(CoverageCentric::<Aum>::default()),
+        Box::new(Herding),
+        Box::new(FacilityLocation::default()),
+        Box::new(GraphCut::default()),
+        Box::new(LogDeterminant::default()),
+        Box::new(Badge),
+        Box::new(Craig::default()),
+        Box::new(GradMatch::default()),
+        Box::new(Glister::default()),
+        Box::new(Convex::default()),
+    ]
+}
+
+/// The strategy of that name with its default settings; `class-balanced NAME` takes equal shares of every
+/// class.
+///
+/// ```
+/// use gleaner::choose::{Strategy, named};
+/// assert_eq!(named("k-center")?.name(), "k-center");
+/// assert_eq!(named("class-balanced entropy")?.name(), "class-balanced entropy");
+/// assert!(named("entropie").is_err_and(|error| error.to_string().contains("entropy")));
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Unknown`] with all the names there are.
+pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
+    if let Some(inner) = name.strip_prefix("class-balanced ") {
+        return Ok(Box::new(ClassBalanced::new(named(inner)?, Shares::Equal)));
+    }
+    let mut all = all();
+    all.push(Box::new(Random));
+    let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
+    let found = all.into_iter().find(|strategy| strategy.name() == name);
+    found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })
+}
+
+/// Refuses two strategies of one name, whose results could not be told apart.
+///
+/// # Errors
+/// [`Error::Shape`] that says which.
+pub fn check_distinct(strategies: &[Box<dyn Strategy>]) -> Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    match strategies.iter().find(|strategy| !names.insert(strategy.name())) {
+        None => Ok(()),
+        Some(twice) => {
+            let (expected, found) = ("different names".into(), format!("{:?} twice", twice.name()));
+            Err(Error::Shape { what: "strategies", expected, found })
+        }
+    }
+}
+
+/// Positions of the `count` largest scores, best first; equal scores keep the smaller position first.
+pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    // Stable; adding zero makes -0 and 0 the tie they are.
+    order.sort_by(|&a, &b| (scores[b] + 0.0).total_cmp(&(scores[a] + 0.0)));
+    order.truncate(count);
+    order
+}
+
+pub(crate) fn check_count(evidence: &Evidence, count: usize) -> Result<()> {
+    if count == 0 || count > evidence.points() {
+        let rule = "between 1 and the number of points";
+        return Err(Error::OutOfRange { what: "points to select", rule, found: count as f64 });
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! A number a point, larger for harder ones, and the ranking by it.
+
+pub(crate) mod aum;
+pub(crate) mod el2n;
+pub(crate) mod forgetting;
+pub(crate) mod grand;
+pub(crate) mod loss;
+pub(crate) mod score;
+pub(crate) mod uncertainty;

@@ -1,0 +1,87 @@
+//! Any strategy, within each class.
+
+use rand::RngCore;
+
+use crate::choose::{Evidence, Strategy, check_count};
+use crate::data::shares::{near_equal, proportional, take_turns};
+use crate::error::Result;
+
+/// How many points each class gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shares {
+    /// The same number, as far as the classes' sizes allow.
+    #[default]
+    Equal,
+    /// In proportion to the classes' sizes.
+    Proportional,
+}
+
+/// Applies a strategy to each class by itself; the classes take turns in the result, in the order of
+/// their labels.
+///
+/// A strategy that ranks all points may leave out whole classes. It needs labels beside the evidence of
+/// the strategy within; a score, mean or similarity within is then that of the class alone, and
+/// what costs `O(N^2)` costs only the sum over classes. Copies the evidence of one class at a time.
+///
+/// # Example
+/// ```
+/// use gleaner::choose::{ClassBalanced, Evidence, LargestLoss, Shares, Strategy};
+/// # let mut rng = rand::rng();
+///
+/// let evidence = Evidence::new(5).with_losses(&[9.0, 8.0, 7.0, 0.1, 0.2])?;
+/// let evidence = evidence.with_labels(&[0, 0, 0, 1, 1])?;
+/// let strategy = ClassBalanced::new(LargestLoss, Shares::Equal);
+/// assert_eq!(strategy.select(&evidence, 3, &mut rng)?, [0, 4, 1]);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClassBalanced<S> {
+    inner: S,
+    shares: Shares,
+    name: String,
+}
+
+impl<S: Strategy> ClassBalanced<S> {
+    /// The strategy within each class, and how many points each class gives.
+    pub fn new(inner: S, shares: Shares) -> Self {
+        let name = format!("class-balanced {}", inner.name());
+        Self { inner, shares, name }
+    }
+}
+
+impl<S: Strategy> Strategy for ClassBalanced<S> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn select(
+        &self,
+        evidence: &Evidence,
+        count: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<usize>> {
+        check_count(evidence, count)?;
+        let classes = members(evidence.labels(&self.name)?);
+        let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
+        let shares = match self.shares {
+            Shares::Equal => near_equal(&sizes, count),
+            Shares::Proportional => proportional(&sizes, count),
+        };
+        let mut chosen = Vec::with_capacity(classes.len());
+        for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
+            let part = evidence.part(members);
+            let within = self.inner.select(&part.evidence(), share, rng)?;
+            chosen.push(within.into_iter().map(|k| members[k]).collect());
+        }
+        Ok(take_turns(&chosen))
+    }
+}
+
+/// The points of each class that has any, by label.
+pub(crate) fn members(labels: &[u32]) -> Vec<Vec<usize>> {
+    let mut classes = std::collections::BTreeMap::<u32, Vec<usize>>::new();
+    for (i, label) in labels.iter().enumerate() {
+        classes.entry(*label).or_default().push(i);
+    }
+    classes.into_values().collect()
+}

@@ -1,0 +1,6 @@
+//! Strategies made of others: within classes, groups, budgets, strata.
+
+pub(crate) mod affordable;
+pub(crate) mod class_balanced;
+pub(crate) mod coverage_centric;
+pub(crate) mod grouped;

@@ -1,0 +1,114 @@
+//! How data is cut into batches and parts, and how labels are made wrong on purpose.
+
+use std::collections::BTreeMap;
+
+use rand::{Rng, RngCore, seq::SliceRandom};
+
+use crate::data::dataset::check_labels;
+use crate::data::shares::proportional;
+use crate::error::{Error, Result};
+
+/// One epoch: the indices `0..points` in random order, cut into batches of `batch_size`.
+///
+/// Every index comes exactly once. The last batch is shorter if `batch_size` does not divide
+/// `points`. A `batch_size` of 0 counts as 1, and no points give no batches.
+///
+/// ```
+/// use rand::SeedableRng;
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let batches = gleaner::data::shuffled_batches(10, 4, &mut rng);
+/// assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+/// ```
+pub fn shuffled_batches(
+    points: usize,
+    batch_size: usize,
+    rng: &mut dyn RngCore,
+) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..points).collect();
+    order.shuffle(rng);
+    order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
+}
+
+/// Splits the positions of `labels` at random into `first` and the rest, class proportions kept.
+///
+/// A class with `n_c` of the `n` points gives `first · n_c / n` of them to the first part, rounded
+/// so that the counts add up to `first`: each quota is rounded down, and the largest remainders are
+/// rounded up (equal remainders: the smaller label first). Both lists are ascending.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if `first` is larger than the number of labels.
+///
+/// # Example
+///
+/// ```
+/// use rand::SeedableRng;
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let labels = [0, 0, 0, 0, 1, 1];
+/// let (validation, train) = gleaner::data::stratified_split(&labels, 3, &mut rng)?;
+/// assert_eq!(validation.iter().filter(|&&i| labels[i] == 0).count(), 2);
+/// assert_eq!((validation.len(), train.len()), (3, 3));
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+pub fn stratified_split(
+    labels: &[u32],
+    first: usize,
+    rng: &mut dyn RngCore,
+) -> Result<(Vec<usize>, Vec<usize>)> {
+    if first > labels.len() {
+        return Err(Error::OutOfRange {
+            what: "size of the first part",
+            rule: "at most the number of points",
+            found: first as f64,
+        });
+    }
+    let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (point, &label) in labels.iter().enumerate() {
+        members.entry(label).or_default().push(point);
+    }
+    let sizes: Vec<usize> = members.values().map(Vec::len).collect();
+    let (mut left, mut right) = (Vec::with_capacity(first), Vec::new());
+    for (mut points, take) in members.into_values().zip(proportional(&sizes, first)) {
+        points.shuffle(rng);
+        left.extend_from_slice(&points[..take]);
+        right.extend_from_slice(&points[take..]);
+    }
+    left.sort_unstable();
+    right.sort_unstable();
+    Ok((left, right))
+}
+
+/// Labels of which exactly `round(fraction · n)` are wrong, and which ones those are.
+///
+/// The points are chosen uniformly without replacement; each gets one of the *other* classes,
+/// uniformly, so that every entry marked `true` really differs.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if `fraction` is not in [0, 1], a label is not below `classes`, or there
+/// is no other class (`classes < 2` with a positive `fraction`).
+pub fn flip_labels(
+    labels: &[u32],
+    classes: usize,
+    fraction: f64,
+    rng: &mut dyn RngCore,
+) -> Result<(Vec<u32>, Vec<bool>)> {
+    if !(0.0..=1.0).contains(&fraction) {
+        let (what, rule) = ("fraction of labels to flip", "in [0, 1]");
+        return Err(Error::OutOfRange { what, rule, found: fraction });
+    }
+    check_labels(labels, classes)?;
+    if classes < 2 && fraction > 0.0 {
+        let (what, rule) = ("number of classes", "at least 2 to flip labels");
+        return Err(Error::OutOfRange { what, rule, found: classes as f64 });
+    }
+    let (mut noisy, mut flipped) = (labels.to_vec(), vec![false; labels.len()]);
+    let count = (fraction * labels.len() as f64).round() as usize;
+    for point in rand::seq::index::sample(rng, labels.len(), count) {
+        // One of the other classes: those from the true label on move up by one. Labels are u32,
+        // so more than 2^32 classes cannot be named and the cap loses nothing.
+        let others = u32::try_from(classes - 1).unwrap_or(u32::MAX);
+        let other = rng.random_range(0..others);
+        noisy[point] = other + u32::from(other >= labels[point]);
+        flipped[point] = true;
+    }
+    Ok((noisy, flipped))
+}

@@ -1,0 +1,480 @@
+//! Ready-made features, one row a point, from the files people keep them in.
+//!
+//! | file | features | labels, groups, costs |
+//! |---|---|---|
+//! | `.csv`, `.csv.gz` (with a header) | numeric columns | columns |
+//! | `.npy` | the array (rows, columns), C or Fortran order | `NAME.npy` in the same folder |
+//! | `.npz` | one array (rows, columns) | arrays of one dimension |
+//! | `.safetensors` | one tensor (rows, columns) | tensors of one dimension |
+//! | `.parquet` (cargo feature `parquet`) | numeric columns, or one column of lists | columns |
+//!
+//! Everything numeric is read, floats of 16 to 64 bits, whole numbers and booleans; features become
+//! `f32`. Files are streamed: besides the `f32` matrix only a block of the file is in memory (of
+//! `.parquet`, one column of a row group). Sizes that a file claims are believed only as far as
+//! there are bytes to back them.
+
+mod array;
+mod csv;
+mod npy;
+#[cfg(feature = "parquet")]
+pub(super) mod parquet;
+mod safetensors;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+
+use crate::data::{Dataset, Malformed};
+use crate::error::{Error, Result};
+
+/// Which columns (`.csv`, `.parquet`), arrays (`.npz`), tensors (`.safetensors`) or files in the
+/// same folder (`.npy`: `label` is read from `label.npy`) hold what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOptions {
+    /// The features, in this order; empty: everything that has no other role, in the order of the
+    /// file. Arrays, tensors and columns of lists hold all features in one. Not used for `.npy`.
+    pub features: Vec<String>,
+    /// The class of each row. `None`: there is one class, and every row belongs to it.
+    pub label: Option<String>,
+    /// The group of each row, whole numbers or text: rows chosen together.
+    pub group: Option<String>,
+    /// What choosing each row costs.
+    pub cost: Option<String>,
+    /// The labels of the classes in the order of their numbers, for example
+    /// [`Table::class_names`] of the training file; another label makes a row malformed. `None`: the
+    /// labels that occur, in order (as numbers if all of them are whole numbers), so that labels
+    /// 0, 1, … stay what they are.
+    pub class_names: Option<Vec<String>>,
+    /// What becomes of a row that is not what it should be.
+    pub malformed: Malformed,
+}
+
+/// Labels from `label`; everything else is a feature.
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            features: Vec::new(),
+            label: Some("label".to_owned()),
+            group: None,
+            cost: None,
+            class_names: None,
+            malformed: Malformed::default(),
+        }
+    }
+}
+
+/// Which group each row belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// Number of each row's group.
+    pub ids: Vec<u32>,
+    /// Name of each group, in order (as numbers if all of them are whole numbers).
+    pub names: Vec<String>,
+}
+
+/// Features, labels and what else is known about each row.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Features (rows, columns), `f32` on the CPU, and labels.
+    pub data: Dataset,
+    /// What the features are called: pass it on as [`TableOptions::features`] to read the same
+    /// columns in the same order elsewhere.
+    pub feature_names: Vec<String>,
+    /// The label each class has in the file.
+    pub class_names: Vec<String>,
+    /// Groups, if asked for.
+    pub groups: Option<Groups>,
+    /// Costs, if asked for; finite.
+    pub costs: Option<Vec<f64>>,
+    /// The rows left out, counted from 0 below the header; none unless [`Malformed::Skip`] was
+    /// asked for.
+    pub skipped: Vec<usize>,
+}
+
+/// Reads the table at `path`; the end of its name says how, see [the overview](self).
+///
+/// Labels and groups may be text or whole numbers (also `2.0`); blanks around text do not count. Two
+/// files need not have the same labels: read the second one with the class names of the first, or
+/// equal numbers may mean different classes.
+///
+/// Text in a feature column is malformed: leave such a column out by naming the others, or turn
+/// its values into numbers first.
+///
+/// # Cost
+/// One pass over the file, 4 bytes of memory a feature; about as much again for a moment while a
+/// `.csv` or compressed file, whose number of rows nobody knows beforehand, grows in memory.
+///
+/// # Errors
+/// [`Error::File`] if the file is truncated or not what its name says, for a malformed row (see
+/// [`Malformed`]), and if no row is left; [`Error::Unknown`] for a name that is not there;
+/// [`Error::Io`] if the system refuses. Over some damaged parquet files the reader used here panics;
+/// that is caught and returned as [`Error::File`], but the program's panic hook sees it first.
+///
+/// # Example
+/// ```
+/// use gleaner::data::table::{self, TableOptions};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("train.csv");
+/// std::fs::write(&path, "x,y,speaker,label\n0.5,2,ann,cat\n1.5,3,bob,dog\n2.5,4,ann,dog\n").unwrap();
+///
+/// let options = TableOptions { group: Some("speaker".into()), ..Default::default() };
+/// let table = table::load(&path, &options)?;
+/// assert_eq!(table.data.inputs().to_vec2::<f32>()?, [[0.5, 2.0], [1.5, 3.0], [2.5, 4.0]]);
+/// assert_eq!(table.data.labels(), [0, 1, 1]);
+/// assert_eq!(table.class_names, ["cat", "dog"]);
+/// assert_eq!(table.groups.unwrap().ids, [0, 1, 0]);
+///
+/// // The test file: the same columns and the same numbers for the same classes.
+/// let test = TableOptions {
+///     features: table.feature_names,
+///     class_names: Some(table.class_names),
+///     ..options
+/// };
+/// # assert!(table::load(&path, &test).is_ok());
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
+    let path = path.as_ref();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let ends = |end: &str| name.ends_with(end);
+    if ends(".csv") || ends(".csv.gz") {
+        csv::load(path, options, ends(".gz"))
+    } else if ends(".npy") {
+        npy::load(path, options)
+    } else if ends(".npz") {
+        npy::load_archive(path, options)
+    } else if ends(".safetensors") {
+        safetensors::load(path, options)
+    } else {
+        other(path, options, ends(".parquet"))
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn other(path: &Path, options: &TableOptions, is_parquet: bool) -> Result<Table> {
+    match is_parquet {
+        true => parquet::load(path, options),
+        false => Err(unknown_kind(path, "another name")),
+    }
+}
+
+#[cfg(not(feature = "parquet"))]
+fn other(path: &Path, _: &TableOptions, is_parquet: bool) -> Result<Table> {
+    let without = "a parquet file, without the cargo feature `parquet`";
+    Err(unknown_kind(path, if is_parquet { without } else { "another name" }))
+}
+
+fn unknown_kind(path: &Path, found: &str) -> Error {
+    let expected = "a file named .csv, .csv.gz, .npy, .npz, .safetensors or .parquet";
+    file_error(path, expected, found)
+}
+
+/// Position of the columns or arrays of each role among the names of a file.
+pub(crate) struct Roles {
+    pub(crate) features: Vec<usize>,
+    pub(crate) label: Option<usize>,
+    pub(crate) group: Option<usize>,
+    pub(crate) cost: Option<usize>,
+}
+
+impl Roles {
+    pub(crate) fn new(path: &Path, names: &[String], options: &TableOptions) -> Result<Self> {
+        let mut taken = BTreeSet::new();
+        let mut place = |name: &String| {
+            let mut places = (0..names.len()).filter(|&at| names[at] == *name);
+            let Some(at) = places.next() else {
+                let (what, expected) = ("column or array", names.join(", "));
+                return Err(Error::Unknown { what, expected, found: name.clone() });
+            };
+            if places.next().is_some() || !taken.insert(at) {
+                let expected = format!("one {name:?}, for one purpose");
+                return Err(file_error(path, expected, "it twice, or two purposes"));
+            }
+            Ok(at)
+        };
+        let label = options.label.as_ref().map(&mut place).transpose()?;
+        let group = options.group.as_ref().map(&mut place).transpose()?;
+        let cost = options.cost.as_ref().map(&mut place).transpose()?;
+        let mut features = options.features.iter().map(place).collect::<Result<Vec<_>>>()?;
+        if options.features.is_empty() {
+            features = (0..names.len()).filter(|at| !taken.contains(at)).collect();
+        }
+        if features.is_empty() {
+            let found = format!("only {}", names.join(", "));
+            return Err(file_error(path, "features", found));
+        }
+        Ok(Self { features, label, group, cost })
+    }
+
+    /// The only feature array, for formats that keep all features in one.
+    pub(crate) fn feature_array(&self, path: &Path, names: &[String]) -> Result<usize> {
+        match self.features[..] {
+            [at] => Ok(at),
+            _ => {
+                let found: Vec<&str> = self.features.iter().map(|&at| names[at].as_str()).collect();
+                let expected = "one array of features; name it in TableOptions::features";
+                Err(file_error(path, expected, found.join(", ")))
+            }
+        }
+    }
+}
+
+/// A label or group as the file has it. Numbers come before text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Key {
+    Number(i128),
+    Text(String),
+}
+
+impl Key {
+    /// Nothing for blank text.
+    pub(crate) fn text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        let number = text.parse().map(Self::Number).ok();
+        let real = || text.parse().ok().and_then(Self::real);
+        Some(number.or_else(real).unwrap_or_else(|| Self::Text(text.to_owned())))
+    }
+
+    /// Nothing for a number that is not whole or beyond 2⁵³, where not every whole number is one.
+    pub(crate) fn real(real: f64) -> Option<Self> {
+        let whole = real.fract() == 0.0 && real.abs() <= 9_007_199_254_740_992.0;
+        whole.then_some(Self::Number(real as i128))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// Where a value is missing.
+const MISSING: u32 = u32::MAX;
+
+/// The labels or groups of the rows, numbered as they come.
+struct Keys {
+    ids: Vec<u32>,
+    known: HashMap<Key, u32>,
+    /// The names in order, if no others are allowed.
+    names: Option<Vec<String>>,
+}
+
+impl Keys {
+    fn new(names: Option<&Vec<String>>) -> Self {
+        let keys = names.into_iter().flatten().enumerate();
+        let known = keys.filter_map(|(id, name)| Some((Key::text(name)?, id as u32))).collect();
+        Self { ids: Vec::new(), known, names: names.cloned() }
+    }
+
+    /// Adds a row; what is wrong with it comes back in words.
+    fn push(&mut self, key: Option<Key>) -> std::result::Result<(), String> {
+        let (id, fault) = match key {
+            None => (MISSING, Some("nothing usable".to_owned())),
+            Some(key) => match self.known.get(&key) {
+                Some(&id) => (id, None),
+                None if self.names.is_some() => {
+                    (MISSING, Some(format!("{:?}, which is no given class", key.to_string())))
+                }
+                None => {
+                    let id = self.known.len() as u32; // fewer than rows, and those than 2³²
+                    self.known.insert(key, id);
+                    (id, None)
+                }
+            },
+        };
+        self.ids.push(id);
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// Numbers in the order of the names, of the rows that were kept.
+    fn finish(self) -> Groups {
+        if let Some(names) = self.names {
+            return Groups { ids: self.ids, names };
+        }
+        let used: BTreeSet<u32> = self.ids.iter().copied().collect();
+        let sorted: BTreeMap<Key, u32> =
+            self.known.into_iter().filter(|(_, id)| used.contains(id)).collect();
+        let order: HashMap<u32, u32> = sorted.values().copied().zip(0..).collect();
+        let names = sorted.keys().map(Key::to_string).collect();
+        Groups { ids: self.ids.iter().map(|id| order[id]).collect(), names }
+    }
+}
+
+/// A table while it is read. Readers add to `values` row by row (or as one matrix), then to the
+/// others; a missing number is NaN.
+pub(crate) struct Columns<'a> {
+    path: &'a Path,
+    malformed: Malformed,
+    pub(crate) values: Vec<f32>,
+    labels: Option<Keys>,
+    groups: Option<Keys>,
+    pub(crate) costs: Option<Vec<f64>>,
+    bad: BTreeSet<usize>,
+    first_fault: Option<String>,
+}
+
+/// Which of the two columns of names.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    Label,
+    Group,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn new(path: &'a Path, options: &TableOptions) -> Self {
+        Self {
+            path,
+            malformed: options.malformed,
+            values: Vec::new(),
+            labels: options.label.as_ref().map(|_| Keys::new(options.class_names.as_ref())),
+            groups: options.group.as_ref().map(|_| Keys::new(None)),
+            costs: options.cost.as_ref().map(|_| Vec::new()),
+            bad: BTreeSet::new(),
+            first_fault: None,
+        }
+    }
+
+    /// Adds the next row's label or group; does nothing where it was not asked for.
+    pub(crate) fn push_key(&mut self, role: Role, key: Option<Key>) -> Result<()> {
+        self.push_key_at(role, key, |row| format!("row {row} (the first is 0)"))
+    }
+
+    pub(crate) fn push_key_at(
+        &mut self,
+        role: Role,
+        key: Option<Key>,
+        place: impl Fn(usize) -> String,
+    ) -> Result<()> {
+        let (keys, what) = match role {
+            Role::Label => (&mut self.labels, "a label"),
+            Role::Group => (&mut self.groups, "a group"),
+        };
+        let Some(keys) = keys else { return Ok(()) };
+        let row = keys.ids.len();
+        match keys.push(key) {
+            Ok(()) => Ok(()),
+            Err(found) => self.fault(row, &place(row), what, &found),
+        }
+    }
+
+    /// A malformed row: an error, or noted.
+    pub(crate) fn fault(
+        &mut self,
+        row: usize,
+        place: &str,
+        expected: &str,
+        found: &str,
+    ) -> Result<()> {
+        let found = format!("{found} in {place}");
+        if self.malformed == Malformed::Refuse {
+            return Err(file_error(self.path, expected, found));
+        }
+        self.first_fault.get_or_insert_with(|| format!("{found} (expected {expected})"));
+        self.bad.insert(row);
+        Ok(())
+    }
+
+    /// The table of the rows that are as they should be.
+    pub(crate) fn finish(mut self, width: usize, feature_names: Vec<String>) -> Result<Table> {
+        let rows = self.values.len() / width.max(1);
+        let lengths = [
+            ("labels", self.labels.as_ref().map(|keys| keys.ids.len())),
+            ("groups", self.groups.as_ref().map(|keys| keys.ids.len())),
+            ("costs", self.costs.as_ref().map(Vec::len)),
+        ];
+        for (what, length) in lengths {
+            if let Some(length) = length.filter(|&length| length != rows) {
+                let found = format!("{length} for {rows} rows of features");
+                return Err(file_error(self.path, format!("as many {what} as rows"), found));
+            }
+        }
+        self.note_what_is_not_finite(width)?;
+        let kept = rows - self.bad.len();
+        if kept == 0 || width == 0 {
+            let because =
+                self.first_fault.map_or(String::new(), |fault| format!("; first {fault}"));
+            let found = format!("{rows} rows, none of them usable{because}");
+            return Err(file_error(self.path, "at least one row of features", found));
+        }
+        let Self { mut values, mut labels, mut groups, mut costs, bad, .. } = self;
+        if !bad.is_empty() {
+            drop_rows(&mut values, width, &bad);
+            for keys in [&mut labels, &mut groups].into_iter().flatten() {
+                drop_rows(&mut keys.ids, 1, &bad);
+            }
+            costs.iter_mut().for_each(|costs| drop_rows(costs, 1, &bad));
+        }
+        let classes = labels.map_or_else(|| one_class(kept), Keys::finish);
+        // Checked above: every number is finite, every label among the names.
+        let inputs = Tensor::from_vec(values, (kept, width), &Device::Cpu)?;
+        let data = Dataset::read(inputs, classes.ids, classes.names.len());
+        let (class_names, groups) = (classes.names, groups.map(Keys::finish));
+        Ok(Table {
+            data,
+            feature_names,
+            class_names,
+            groups,
+            costs,
+            skipped: bad.into_iter().collect(),
+        })
+    }
+
+    fn note_what_is_not_finite(&mut self, width: usize) -> Result<()> {
+        let mut faults = Vec::new();
+        for (row, values) in self.values.chunks(width.max(1)).enumerate() {
+            if let Some(column) = values.iter().position(|value| !value.is_finite()) {
+                faults.push((
+                    row,
+                    format!("column {column} of the features"),
+                    values[column].into(),
+                ));
+            }
+        }
+        let costs = self.costs.iter().flatten().enumerate();
+        let not_finite = costs.filter(|(_, cost)| !cost.is_finite());
+        faults.extend(not_finite.map(|(row, &cost)| (row, "the costs".to_owned(), cost)));
+        for (row, column, found) in faults {
+            if !self.bad.contains(&row) {
+                let place = format!("row {row} (the first is 0), {column}");
+                let found: f64 = found;
+                self.fault(row, &place, "finite numbers", &found.to_string())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn one_class(rows: usize) -> Groups {
+    Groups { ids: vec![0; rows], names: vec!["all".to_owned()] }
+}
+
+/// Closes up over the rows in `bad`.
+fn drop_rows<T: Copy>(values: &mut Vec<T>, width: usize, bad: &BTreeSet<usize>) {
+    let rows = values.len() / width;
+    let mut to = 0;
+    for row in (0..rows).filter(|row| !bad.contains(row)) {
+        values.copy_within(row * width..(row + 1) * width, to * width);
+        to += 1;
+    }
+    values.truncate(to * width);
+}
+
+pub(crate) fn file_error(
+    path: &Path,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Error {
+    Error::File { path: PathBuf::from(path), expected: expected.into(), found: found.into() }
+}
+
+pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
+    Error::Io { path: PathBuf::from(path), source }
+}

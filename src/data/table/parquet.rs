@@ -1,0 +1,346 @@
+//! Tables in `.parquet` files, a column of a row group at a time.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use half::f16;
+use parquet::basic::{LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::DataType;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
+
+use crate::data::table::{Columns, Key, Role, Roles, Table, TableOptions, file_error, io_error};
+use crate::error::{Error, Result};
+
+/// Rows decoded at a time.
+const AT_ONCE: usize = 4096;
+
+pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
+    contained(path, || read(path, options))
+}
+
+/// The parquet reader panics over some damaged files (its version 60 does): that is an error here.
+/// Nothing outlives such a panic but `path`.
+pub(crate) fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+        let found = text.unwrap_or_else(|| "damage that stopped the reader".to_owned());
+        Err(file_error(path, "a whole parquet file", found))
+    })
+}
+
+fn read(path: &Path, options: &TableOptions) -> Result<Table> {
+    let file = Rows::open(path)?;
+    let names = file.names();
+    let roles = Roles::new(path, &names, options)?;
+    for &at in roles.features.iter().chain(&roles.cost) {
+        file.check_number(at)?;
+    }
+    let list = roles.features.iter().find(|&&at| file.column(at).max_rep_level() > 0).copied();
+    if list.is_some() {
+        roles.feature_array(path, &names)?;
+    }
+    let mut columns = Columns::new(path, options);
+    let mut lists = Lists::default();
+    for group in 0..file.groups() {
+        let group = file.group(group)?;
+        match list {
+            Some(at) => lists.read(&file, &*group, at, &mut columns)?,
+            None => read_flat(&file, &*group, &roles.features, &mut columns)?,
+        }
+        for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
+            if let Some(at) = at {
+                file.check_single(at)?;
+                file.cells(&*group, at, &mut |_, cell| columns.push_key(role, cell.key()))?;
+            }
+        }
+        if let (Some(at), Some(mut costs)) = (roles.cost, columns.costs.take()) {
+            file.check_single(at)?;
+            file.cells(&*group, at, &mut |_, cell| {
+                costs.push(cell.real());
+                Ok(())
+            })?;
+            columns.costs = Some(costs);
+        }
+    }
+    let width = if list.is_some() { lists.width } else { roles.features.len() };
+    columns.finish(width, roles.features.iter().map(|&at| names[at].clone()).collect())
+}
+
+/// Adds the rows of a group whose features are numbers in columns of their own.
+fn read_flat(
+    file: &Rows,
+    group: &dyn RowGroupReader,
+    features: &[usize],
+    columns: &mut Columns,
+) -> Result<()> {
+    let (width, before) = (features.len(), columns.values.len());
+    for (place, &at) in features.iter().enumerate() {
+        let mut column = Vec::new();
+        file.cells(group, at, &mut |_, cell| {
+            column.push(cell.real() as f32);
+            Ok(())
+        })?;
+        if place == 0 {
+            // As many rows as were really there, not as many as the file says.
+            columns.values.reserve_exact(column.len() * width);
+            columns.values.resize(before + column.len() * width, f32::NAN);
+        }
+        if columns.values.len() != before + column.len() * width {
+            let found = format!("{} in column {:?}", column.len(), file.name(at));
+            return Err(file_error(file.path, "as many values in every column", found));
+        }
+        let rows = columns.values[before..].chunks_mut(width);
+        rows.zip(column).for_each(|(row, value)| row[place] = value);
+    }
+    Ok(())
+}
+
+/// Features that are lists of equal length.
+#[derive(Default)]
+struct Lists {
+    /// Length of the lists: that of the first one with a value; 0 before that.
+    width: usize,
+    rows: usize,
+}
+
+impl Lists {
+    fn read(
+        &mut self,
+        file: &Rows,
+        group: &dyn RowGroupReader,
+        at: usize,
+        columns: &mut Columns,
+    ) -> Result<()> {
+        let (mut row, mut started) = (Vec::new(), false);
+        file.cells(group, at, &mut |new_row, cell| {
+            if new_row && started {
+                self.add(&mut row, file, at, columns)?;
+            }
+            started = true;
+            row.push(cell.real() as f32);
+            Ok(())
+        })?;
+        if started {
+            self.add(&mut row, file, at, columns)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        row: &mut Vec<f32>,
+        file: &Rows,
+        at: usize,
+        columns: &mut Columns,
+    ) -> Result<()> {
+        let place = || format!("row {} (the first is 0), column {:?}", self.rows, file.name(at));
+        // A missing or empty list comes as one missing value.
+        let missing = row.len() == 1 && row[0].is_nan();
+        if self.width == 0 && missing {
+            columns.fault(self.rows, &place(), "a list of numbers", "none")?;
+        } else if self.width == 0 {
+            self.width = row.len();
+            columns.values.resize(self.rows * self.width, f32::NAN);
+        } else if row.len() != self.width {
+            let expected = format!("a list of {} numbers", self.width);
+            columns.fault(self.rows, &place(), &expected, &format!("{} of them", row.len()))?;
+            row.clear();
+            row.resize(self.width, f32::NAN);
+        }
+        if self.width > 0 {
+            columns.values.append(row);
+        }
+        row.clear();
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+/// One value of a column.
+#[derive(Clone, Copy)]
+pub(crate) enum Cell<'a> {
+    Missing,
+    Real(f64),
+    Whole(i128),
+    Bytes(&'a [u8]),
+}
+
+impl Cell<'_> {
+    /// NaN for what is no number.
+    fn real(self) -> f64 {
+        match self {
+            Self::Real(real) => real,
+            Self::Whole(whole) => whole as f64,
+            Self::Missing | Self::Bytes(_) => f64::NAN,
+        }
+    }
+
+    pub(crate) fn key(self) -> Option<Key> {
+        match self {
+            Self::Missing => None,
+            Self::Real(real) => Key::real(real),
+            Self::Whole(whole) => Some(Key::Number(whole)),
+            Self::Bytes(bytes) => Key::text(std::str::from_utf8(bytes).ok()?),
+        }
+    }
+}
+
+/// What is done with a value of a column; first, whether a row begins with it. Not a generic one: each
+/// of parquet's readers is long enough to be compiled once.
+pub(crate) type UseCell<'a> = &'a mut dyn FnMut(bool, Cell) -> Result<()>;
+
+/// A parquet file whose schema is read.
+pub(crate) struct Rows<'a> {
+    pub(crate) path: &'a Path,
+    reader: SerializedFileReader<File>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).map_err(|source| io_error(path, source))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| broken(path, &error))?;
+        Ok(Self { path, reader })
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.reader.num_row_groups()
+    }
+
+    pub(crate) fn group(&self, group: usize) -> Result<Box<dyn RowGroupReader + '_>> {
+        self.reader.get_row_group(group).map_err(|error| broken(self.path, &error))
+    }
+
+    /// What the columns are called: the fields of a struct `struct.field`, lists like their column.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let columns = self.reader.metadata().file_metadata().schema_descr().columns();
+        (0..columns.len()).map(|at| self.name(at)).collect()
+    }
+
+    fn name(&self, at: usize) -> String {
+        let column = self.column(at);
+        match column.path().parts().first() {
+            Some(first) if column.max_rep_level() > 0 => first.clone(),
+            _ => column.path().string(),
+        }
+    }
+
+    fn column(&self, at: usize) -> &ColumnDescriptor {
+        &self.reader.metadata().file_metadata().schema_descr().columns()[at]
+    }
+
+    /// That a column holds one value a row.
+    pub(crate) fn check_single(&self, at: usize) -> Result<()> {
+        match self.column(at).max_rep_level() {
+            0 => Ok(()),
+            _ => {
+                let expected = format!("one value a row in column {:?}", self.name(at));
+                Err(file_error(self.path, expected, "lists"))
+            }
+        }
+    }
+
+    /// That a column holds numbers, or lists of numbers.
+    fn check_number(&self, at: usize) -> Result<()> {
+        let column = self.column(at);
+        let plain = match (column.physical_type(), column.logical_type_ref()) {
+            (Type::BYTE_ARRAY | Type::INT96, _) => false,
+            (Type::FIXED_LEN_BYTE_ARRAY, logical) => logical == Some(&LogicalType::Float16),
+            (_, None | Some(LogicalType::Integer(_))) => true,
+            _ => false, // decimals, dates and times have other units than they seem
+        };
+        if plain && column.max_rep_level() <= 1 {
+            return Ok(());
+        }
+        let expected = format!("numbers or lists of numbers in column {:?}", self.name(at));
+        let logical = column.logical_type_ref().map_or(String::new(), |kind| format!(" {kind:?}"));
+        Err(file_error(self.path, expected, format!("{}{logical}", column.physical_type())))
+    }
+
+    /// Calls `use_cell` with every value of a column of a group, and whether a row begins with it.
+    pub(crate) fn cells(
+        &self,
+        group: &dyn RowGroupReader,
+        at: usize,
+        use_cell: UseCell,
+    ) -> Result<()> {
+        let column = self.column(at);
+        let unsigned = matches!(column.logical_type_ref(),
+            Some(LogicalType::Integer(kind)) if !kind.is_signed);
+        let is_half = column.logical_type_ref() == Some(&LogicalType::Float16);
+        let path = self.path;
+        let reader = group.get_column_reader(at).map_err(|error| broken(path, &error))?;
+        match reader {
+            ColumnReader::BoolColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| Cell::Whole(i128::from(*value)))
+            }
+            ColumnReader::Int32ColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| {
+                    Cell::Whole(if unsigned { (*value as u32).into() } else { (*value).into() })
+                })
+            }
+            ColumnReader::Int64ColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| {
+                    Cell::Whole(if unsigned { (*value as u64).into() } else { (*value).into() })
+                })
+            }
+            ColumnReader::FloatColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| Cell::Real((*value).into()))
+            }
+            ColumnReader::DoubleColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| Cell::Real(*value))
+            }
+            ColumnReader::ByteArrayColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| Cell::Bytes(value.data()))
+            }
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+                each(path, column, reader, use_cell, &|value| match value.data() {
+                    &[a, b] if is_half => Cell::Real(f16::from_le_bytes([a, b]).into()),
+                    bytes => Cell::Bytes(bytes),
+                })
+            }
+            ColumnReader::Int96ColumnReader(_) => {
+                let expected = format!("numbers or text in column {:?}", self.name(at));
+                Err(file_error(path, expected, "INT96"))
+            }
+        }
+    }
+}
+
+fn each<T: DataType>(
+    path: &Path,
+    column: &ColumnDescriptor,
+    mut reader: ColumnReaderImpl<T>,
+    use_cell: UseCell,
+    cell: &dyn Fn(&T::T) -> Cell<'_>,
+) -> Result<()> {
+    let (most_defined, most_repeated) = (column.max_def_level(), column.max_rep_level());
+    let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        defined.clear();
+        repeated.clear();
+        values.clear();
+        let (_, _, levels) = reader
+            .read_records(AT_ONCE, Some(&mut defined), Some(&mut repeated), &mut values)
+            .map_err(|error| broken(path, &error))?;
+        if levels == 0 {
+            return Ok(());
+        }
+        // A value is stored where it is defined all the way down.
+        let mut stored = values.iter();
+        for level in 0..levels {
+            let new_row = most_repeated == 0 || repeated.get(level) == Some(&0);
+            let here = most_defined == 0 || defined.get(level) == Some(&most_defined);
+            let value = if here { stored.next().map(cell) } else { None };
+            use_cell(new_row, value.unwrap_or(Cell::Missing))?;
+        }
+    }
+}
+
+fn broken(path: &Path, error: &ParquetError) -> Error {
+    file_error(path, "a whole parquet file", error.to_string())
+}

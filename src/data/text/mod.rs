@@ -1,0 +1,10 @@
+//! Labelled texts from CSV files, and how texts become numbers.
+
+pub mod encode;
+#[cfg(feature = "text")]
+mod file;
+#[cfg(feature = "text")]
+mod rows;
+
+#[cfg(feature = "text")]
+pub use file::*;

@@ -1,0 +1,320 @@
+//! Choosing in rounds what is worth a label.
+
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::Observations;
+use super::stages::{Model, Seconds, Stages, Task, index_tensor, indices_of};
+use crate::choose::{Evidence, Random, Strategy};
+use crate::data::{Part, Source};
+use crate::error::{Error, Result};
+use crate::learn::Checkpoint;
+use crate::learn::Learner;
+use crate::learn::{Diet, Training, restore_learner};
+
+/// Whoever knows the labels: a file, a person, a service.
+pub trait Oracle {
+    /// The class of each of these points of the pool, in that order.
+    ///
+    /// Every answer is kept before anything else happens, so no point is asked for twice, also after a
+    /// kill; only an answer that was still being given is asked for again.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering; the round can be repeated.
+    fn ask(&mut self, points: &[usize]) -> Result<Vec<u32>>;
+}
+
+/// Answers with labels that are there already: for experiments.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownLabels<'a>(pub &'a [u32]);
+
+impl Oracle for KnownLabels<'_> {
+    fn ask(&mut self, points: &[usize]) -> Result<Vec<u32>> {
+        points
+            .iter()
+            .map(|&point| {
+                self.0.get(point).copied().ok_or(Error::OutOfRange {
+                    what: "point asked for",
+                    rule: "below the number of known labels",
+                    found: point as f64,
+                })
+            })
+            .collect()
+    }
+}
+
+/// How many labels are bought, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// Labels of random points to begin with.
+    pub initial: usize,
+    /// Labels of each round after that.
+    pub rounds: Vec<usize>,
+    /// Rounds after which the target is trained and tested, 0 being the initial one.
+    pub evaluate: Vec<usize>,
+    /// Whether the proxy goes on from its weights of the round before, rather than from fresh ones.
+    pub warm: bool,
+}
+
+impl Rounds {
+    /// Equal rounds, the target tested after each, the proxy trained from scratch.
+    pub fn equal(initial: usize, size: usize, rounds: usize) -> Self {
+        let evaluate = (0..=rounds).collect();
+        Self { initial, rounds: vec![size; rounds], evaluate, warm: false }
+    }
+
+    /// All that decides which labels are bought, as text.
+    fn sizes(&self) -> String {
+        let start = if self.warm { "warm" } else { "fresh" };
+        format!("{} and {:?}, {start} proxies", self.initial, self.rounds)
+    }
+
+    /// Refuses what no pool of so many points can give: for callers who want to know before they open a
+    /// run for it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an empty round, more labels than points, or a round to evaluate that
+    /// there is not.
+    pub fn check(&self, points: usize) -> Result<()> {
+        let sizes = self.rounds.iter().chain([&self.initial]);
+        let total = sizes.clone().try_fold(0usize, |sum, size| sum.checked_add(*size));
+        if sizes.clone().any(|size| *size == 0) {
+            let (what, rule) = ("labels of a round", "at least 1");
+            return Err(Error::OutOfRange { what, rule, found: 0.0 });
+        }
+        let total = total.unwrap_or(usize::MAX);
+        if total > points {
+            let (what, rule) = ("labels of all rounds", "at most the number of points");
+            return Err(Error::OutOfRange { what, rule, found: total as f64 });
+        }
+        match self.evaluate.iter().find(|round| **round > self.rounds.len()) {
+            None => Ok(()),
+            Some(&round) => Err(Error::OutOfRange {
+                what: "round to evaluate",
+                rule: "at most the number of rounds",
+                found: round as f64,
+            }),
+        }
+    }
+}
+
+/// The state after a round in which the target was tested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Round {
+    /// Its number; 0 is the initial one.
+    pub round: usize,
+    /// Labels bought so far.
+    pub budget: usize,
+    /// Test error of the target trained on them.
+    pub error: f64,
+    /// Time so far: training the proxy and choosing in all rounds; the target of this round alone.
+    pub seconds: Seconds,
+}
+
+/// All that [`active_learning`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveLearning {
+    /// The rounds that were evaluated.
+    pub rounds: Vec<Round>,
+    /// Points of the pool in the order in which their labels were bought.
+    pub bought: Vec<usize>,
+    /// Their labels.
+    pub labels: Vec<u32>,
+}
+
+/// Buys labels in rounds: trains `proxy` on what is labelled, lets `strategy` choose among the rest, asks
+/// `oracle`; and trains `target` on what was bought where [`Rounds::evaluate`] says so.
+///
+/// The pool's own labels are never read. The strategy sees features and probabilities of unlabelled
+/// points, and the features of the labelled ones as what is already there
+/// ([`Evidence::with_remembered`]): a strategy that needs labels or losses is refused. The first round
+/// depends on `seed` alone, so strategies can be compared from equal beginnings. [`Random`] asks no
+/// proxy: nothing is trained for it.
+///
+/// Stages are kept under names that begin with the seed, the strategy and the proxy.
+///
+/// # Errors
+/// [`Error::OutOfRange`] for rounds that do not fit the pool, [`Error::Shape`] for an answer of the wrong
+/// length or labels that were bought in other rounds, [`Error::OutOfRange`] for one that is no class; whatever training, observing and the strategy
+/// meet.
+pub fn active_learning(
+    task: Task,
+    (proxy, target): (&Model, &Model),
+    strategy: &dyn Strategy,
+    rounds: &Rounds,
+    oracle: &mut dyn Oracle,
+    seed: u64,
+    stages: Stages,
+) -> Result<ActiveLearning> {
+    rounds.check(task.pool.points())?;
+    let name = format!("seed{seed} {} by {}", strategy.name(), proxy.name);
+    let mut buyer = Buyer { task, proxy, strategy, rounds, oracle, seed, name, stages };
+    let mut ledger = buyer.ledger()?;
+    let mut found = Vec::new();
+    for round in 0..=rounds.rounds.len() {
+        if ledger.budgets.len() == round {
+            buyer.buy(round, &mut ledger)?;
+        }
+        if !rounds.evaluate.contains(&round) {
+            continue;
+        }
+        let budget = ledger.budgets[round];
+        let part = ledger.labelled(task.pool, budget)?;
+        let everyone: Vec<usize> = (0..budget).collect();
+        let stage = format!("{} round {round} target {}", buyer.name, target.name);
+        let diet = Diet::Fixed(&everyone);
+        let (error, seconds) = buyer.stages.judge(&stage, target, &part, diet, task.test, seed)?;
+        let seconds = Seconds { target: seconds, ..ledger.seconds_until(round) };
+        found.push(Round { round, budget, error, seconds });
+    }
+    Ok(ActiveLearning { rounds: found, bought: ledger.bought, labels: ledger.labels })
+}
+
+struct Buyer<'a, 'o, 's> {
+    task: Task<'a>,
+    proxy: &'a Model<'a>,
+    strategy: &'a dyn Strategy,
+    rounds: &'a Rounds,
+    oracle: &'o mut dyn Oracle,
+    seed: u64,
+    name: String,
+    stages: Stages<'s>,
+}
+
+/// What was bought, in order, and what it took.
+#[derive(Default)]
+struct Ledger {
+    bought: Vec<usize>,
+    labels: Vec<u32>,
+    /// Labels after each round.
+    budgets: Vec<usize>,
+    /// Seconds of each round: training the proxy, and choosing.
+    seconds: Vec<[f64; 2]>,
+}
+
+impl Ledger {
+    /// The first `budget` points with the labels that were bought.
+    fn labelled<'a>(&self, pool: &'a dyn Source, budget: usize) -> Result<Part<'a>> {
+        let part = Part::new(pool, self.bought[..budget].to_vec())?;
+        part.with_labels(self.labels[..budget].to_vec())
+    }
+
+    fn seconds_until(&self, round: usize) -> Seconds {
+        let sum = |k: usize| self.seconds[..=round].iter().map(|seconds| seconds[k]).sum();
+        Seconds { training: sum(0), selection: sum(1), target: 0.0 }
+    }
+
+    fn state(&self) -> Result<Checkpoint> {
+        let mut state = Checkpoint::new();
+        state.set("bought", index_tensor(&self.bought)?);
+        let labels = Tensor::from_slice(&self.labels, self.labels.len(), &Device::Cpu)?;
+        state.set("labels", labels);
+        state.set("budgets", index_tensor(&self.budgets)?);
+        let seconds = self.seconds.as_flattened();
+        let seconds = Tensor::from_slice(seconds, (self.seconds.len(), 2), &Device::Cpu)?;
+        state.set("seconds", seconds);
+        Ok(state)
+    }
+
+    fn from_state(state: &Checkpoint) -> Result<Self> {
+        let seconds = state.tensor("seconds")?.to_vec2::<f64>()?;
+        Ok(Self {
+            bought: indices_of(state, "bought")?,
+            labels: state.tensor("labels")?.to_vec1()?,
+            budgets: indices_of(state, "budgets")?,
+            seconds: seconds.iter().map(|pair| [pair[0], pair[1]]).collect(),
+        })
+    }
+}
+
+impl Buyer<'_, '_, '_> {
+    fn ledger(&self) -> Result<Ledger> {
+        let Some(kept) = self.stages.run.load(&format!("{} ledger", self.name))? else {
+            return Ok(Ledger::default());
+        };
+        let (found, expected) = (kept.note::<String>("rounds")?, self.rounds.sizes());
+        if found != expected {
+            return Err(Error::Shape { what: "rounds of the kept labels", expected, found });
+        }
+        Ledger::from_state(&kept)
+    }
+
+    /// One round: choose, ask, and write down the answer before anything else.
+    fn buy(&mut self, round: usize, ledger: &mut Ledger) -> Result<()> {
+        let (wanted, seconds) = match round {
+            0 => (self.first()?, [0.0; 2]),
+            _ => self.choose(round, ledger)?,
+        };
+        let labels = self.oracle.ask(&wanted)?;
+        if labels.len() != wanted.len() {
+            return Err(Error::shape("labels answered", wanted.len(), labels.len()));
+        }
+        let classes = self.task.pool.classes();
+        if let Some(&label) = labels.iter().find(|label| **label as usize >= classes) {
+            let (what, rule) = ("label answered", "below the number of classes");
+            return Err(Error::OutOfRange { what, rule, found: f64::from(label) });
+        }
+        ledger.bought.extend(wanted);
+        ledger.labels.extend(labels);
+        ledger.budgets.push(ledger.bought.len());
+        ledger.seconds.push(seconds);
+        let mut state = ledger.state()?;
+        state.set_note("rounds", self.rounds.sizes());
+        self.stages.run.save(&format!("{} ledger", self.name), &state)
+    }
+
+    /// Random points, the same for all strategies.
+    fn first(&self) -> Result<Vec<usize>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        Random.select(&Evidence::new(self.task.pool.points()), self.rounds.initial, &mut rng)
+    }
+
+    /// Points of the pool for this round, and the seconds of training the proxy and of choosing.
+    fn choose(&mut self, round: usize, ledger: &Ledger) -> Result<(Vec<usize>, [f64; 2])> {
+        let pool = self.task.pool;
+        let mut free = vec![true; pool.points()];
+        ledger.bought.iter().for_each(|point| free[*point] = false);
+        let free: Vec<usize> = (0..pool.points()).filter(|point| free[*point]).collect();
+        let count = self.rounds.rounds[round - 1];
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(round as u64);
+        if self.strategy.name() == Random.name() {
+            let started = Instant::now();
+            let chosen = Random.select(&Evidence::new(free.len()), count, &mut rng)?;
+            let chosen = chosen.into_iter().map(|k| free[k]).collect();
+            return Ok((chosen, [0.0, started.elapsed().as_secs_f64()]));
+        }
+        let (learner, training) = self.train_proxy(round, ledger)?;
+        let started = Instant::now();
+        let seen = Observations::unlabelled(&learner, &Part::new(pool, free.clone())?)?;
+        let known = Part::new(pool, ledger.bought.clone())?;
+        let remembered = Observations::unlabelled(&learner, &known)?;
+        let (rows, width) = remembered.features();
+        let evidence = seen.evidence()?.with_remembered(rows, width)?;
+        let chosen = self.strategy.select(&evidence, count, &mut rng)?;
+        let chosen = chosen.into_iter().map(|k| free[k]).collect();
+        Ok((chosen, [training, started.elapsed().as_secs_f64()]))
+    }
+
+    /// The proxy trained on what is labelled, and the seconds it took.
+    fn train_proxy(&mut self, round: usize, ledger: &Ledger) -> Result<(Box<dyn Learner>, f64)> {
+        let stage = |round: usize| format!("{} round {round} proxy {}", self.name, self.proxy.name);
+        let learner = (self.proxy.build)(self.seed)?;
+        if self.rounds.warm
+            && let Some(before) = self.stages.run.load(&stage(round - 1))?
+        {
+            restore_learner(&learner, &before)?;
+        }
+        let labelled = ledger.labelled(self.task.pool, ledger.bought.len())?;
+        let everyone: Vec<usize> = (0..labelled.points()).collect();
+        let diet = Diet::Fixed(&everyone);
+        let training = Training::new(&learner, &labelled, diet, &self.proxy.recipe, self.seed)?;
+        let stage = stage(round);
+        let kept = self.stages.run.load(&stage)?;
+        let seconds = self.stages.train(&stage, training, kept.as_ref())?.seconds;
+        Ok((learner, seconds))
+    }
+}

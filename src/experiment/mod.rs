@@ -1,0 +1,34 @@
+//! Selection via proxy: a cheap learner chooses the data for an expensive one.
+//!
+//! ```text
+//! pool --train--> proxy --observe--> evidence --strategy--> subset --train--> target --test once--> error
+//! ```
+//!
+//! [`core_set`] knows all labels and chooses once; [`active_learning`] pays for every label and chooses in
+//! rounds. Both account for time by stage, put random choices and the target's own choices beside the
+//! proxy's, and can be killed at any moment: every epoch, selection and answer is kept in a
+//! [`Run`], and the same call started again ends with the same bits.
+//!
+//! # What is held to
+//! - The pool is observed as it is, without augmentation.
+//! - Whatever tunes a choice comes from a validation part of the training data. A target sees the test data
+//!   once, after its last epoch.
+//! - All ways of choosing as many points train the same target, from the same weights, for as many steps.
+//!
+//! # Reference
+//! C. Coleman et al., *Selection via Proxy: Efficient Data Selection for Deep Learning*, ICLR 2020,
+//! arXiv 1906.11829.
+
+mod active_learning;
+pub mod compare;
+mod core_set;
+pub mod metrics;
+mod observations;
+mod run;
+mod stages;
+
+pub use active_learning::{ActiveLearning, KnownLabels, Oracle, Round, Rounds, active_learning};
+pub use core_set::{Chooser, CoreSet, CoreSetOptions, Joint, Outcome, RankAgreement, core_set};
+pub use observations::Observations;
+pub use run::*;
+pub use stages::*;

@@ -1,0 +1,147 @@
+//! What a trained learner makes of a pool: the evidence of all strategies from one forward pass.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::stages::CHUNK;
+use crate::choose::Evidence;
+use crate::data::Source;
+use crate::error::{Error, Result};
+use crate::learn::History;
+use crate::learn::Learner;
+
+/// A learner's features, probabilities and losses for every point of a pool, and what was noted about
+/// the points while it was trained.
+///
+/// # Cost
+/// One forward pass; `points (width + classes)` numbers of memory.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    points: usize,
+    width: usize,
+    features: Vec<f32>,
+    classes: usize,
+    probabilities: Vec<f32>,
+    /// Empty where labels are not known, as are the two below.
+    labels: Vec<u32>,
+    losses: Vec<f64>,
+    history: History,
+}
+
+impl Observations {
+    /// Observes all points as they are, without augmentation, labels included.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if the learner gives something that is not a number, [`Error::Tensor`] if it
+    /// fails, and whatever the source meets.
+    pub fn labelled(
+        learner: &dyn Learner,
+        data: &dyn Source,
+        history: Option<History>,
+    ) -> Result<Self> {
+        let mut seen = Self::observed(learner, data, Some(data.labels()))?;
+        seen.labels = data.labels().to_vec();
+        seen.history = history.unwrap_or_default();
+        Ok(seen)
+    }
+
+    /// The same without looking at a label.
+    ///
+    /// # Errors
+    /// As [`Observations::labelled`].
+    pub fn unlabelled(learner: &dyn Learner, data: &dyn Source) -> Result<Self> {
+        Self::observed(learner, data, None)
+    }
+
+    fn observed(learner: &dyn Learner, data: &dyn Source, labels: Option<&[u32]>) -> Result<Self> {
+        let mut seen = Self { points: data.points(), ..Default::default() };
+        let (everyone, device) = ((0..data.points()).collect::<Vec<_>>(), learner.device());
+        for chunk in everyone.chunks(CHUNK) {
+            let inputs = data.inputs_at(chunk)?.to_device(&device)?;
+            let features = learner.features(&inputs)?.detach();
+            let logits = learner.head(&features)?.detach();
+            seen.width = append("features", &features, chunk, &mut seen.features)?;
+            let start = seen.probabilities.len();
+            seen.classes = append("logits", &logits, chunk, &mut seen.probabilities)?;
+            let rows = seen.probabilities[start..].chunks_mut(seen.classes);
+            for (logits, point) in rows.zip(chunk) {
+                if let Some(label) = labels.map(|labels| labels[*point]) {
+                    seen.losses.push(loss(logits, label)?);
+                }
+                softmax(logits);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Features, a row a point, and their width.
+    pub fn features(&self) -> (&[f32], usize) {
+        (&self.features, self.width)
+    }
+
+    /// The same as a strategy may look at it.
+    ///
+    /// # Errors
+    /// As the functions of [`Evidence`].
+    pub fn evidence(&self) -> Result<Evidence<'_>> {
+        let mut evidence = Evidence::new(self.points)
+            .with_features(&self.features, self.width)?
+            .with_probabilities(&self.probabilities, self.classes)?;
+        if !self.labels.is_empty() {
+            evidence = evidence.with_labels(&self.labels)?.with_losses(&self.losses)?;
+        }
+        if !self.history.right.is_empty() {
+            evidence = evidence.with_history(&self.history.right)?;
+            evidence = evidence.with_margins(&self.history.margins)?;
+        }
+        Ok(evidence)
+    }
+}
+
+/// Appends a table of one row a point and returns its width.
+fn append(
+    what: &'static str,
+    table: &Tensor,
+    chunk: &[usize],
+    rows: &mut Vec<f32>,
+) -> Result<usize> {
+    let &[points, width] = table.dims() else {
+        return Err(Error::shape(what, "one row a point", table.dims()));
+    };
+    if points != chunk.len() || width == 0 {
+        return Err(Error::shape(what, (chunk.len(), "at least 1"), table.dims()));
+    }
+    let flat = table.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?;
+    let flat = flat.to_vec1::<f32>()?;
+    if let Some(at) = flat.iter().position(|x| !x.is_finite()) {
+        let (row, column, found) = (chunk[at / width], at % width, f64::from(flat[at]));
+        return Err(Error::NotFinite { what, row, column, found });
+    }
+    rows.extend(flat);
+    Ok(width)
+}
+
+/// Cross-entropy of one row, in `f64`.
+fn loss(logits: &[f32], label: u32) -> Result<f64> {
+    let Some(own) = logits.get(label as usize) else {
+        let (what, rule) = ("label", "below the learner's number of classes");
+        return Err(Error::OutOfRange { what, rule, found: f64::from(label) });
+    };
+    let largest = largest(logits);
+    Ok(total(logits, largest).ln() + largest - f64::from(*own))
+}
+
+/// In `f64`, so that the sum is one to the last digit of `f32`.
+fn softmax(logits: &mut [f32]) {
+    let largest = largest(logits);
+    let total = total(logits, largest);
+    logits.iter_mut().for_each(|z| *z = ((f64::from(*z) - largest).exp() / total) as f32);
+}
+
+fn largest(logits: &[f32]) -> f64 {
+    f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
+/// Sum of `exp(z - largest)`.
+fn total(logits: &[f32], largest: f64) -> f64 {
+    logits.iter().map(|z| (f64::from(*z) - largest).exp()).sum()
+}

@@ -1,0 +1,256 @@
+//! The final pass: with the trained selection model, the subset of the requested size.
+//!
+//! The engine is that of [`Convex`]; here costs are distances of embeddings, and points have the column
+//! costs of the model.
+
+use candle_core::Tensor;
+use nalgebra::DMatrix;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::trainer::{Trainer, View, without_diagonal};
+use crate::choose::Convex;
+use crate::choose::strategies::spread::convex::{Costs, Kept, Stream, solve, worths};
+use crate::data::shares::near_equal;
+use crate::data::{Source, shuffled_batches};
+use crate::error::{Error, Result};
+use crate::layer::bridge::{to_matrix, to_vec};
+use crate::layer::distance::Distance;
+use crate::learn::Learner;
+use crate::program::typical;
+
+/// How many points to keep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// Exactly this many.
+    Count(usize),
+    /// This share of the data, rounded, at least one.
+    Fraction(f64),
+}
+
+impl Amount {
+    /// The number of points out of `points`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for zero, more points than there are, or a fraction outside (0, 1].
+    pub fn of(self, points: usize) -> Result<usize> {
+        let count = match self {
+            Self::Count(count) => count,
+            Self::Fraction(fraction) => {
+                let inside = fraction > 0.0 && fraction <= 1.0;
+                if !inside {
+                    let rule = "in (0, 1]";
+                    return Err(Error::OutOfRange {
+                        what: "fraction to keep",
+                        rule,
+                        found: fraction,
+                    });
+                }
+                ((fraction * points as f64).round() as usize).max(1)
+            }
+        };
+        if count == 0 || count > points {
+            let rule = "between 1 and the number of points";
+            return Err(Error::OutOfRange { what: "points to keep", rule, found: count as f64 });
+        }
+        Ok(count)
+    }
+}
+
+/// Whether classes share the subset evenly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// As the program has it.
+    #[default]
+    Free,
+    /// Every class (by its given label) gets the same number, as far as it has points.
+    Classes,
+}
+
+/// How the final pass runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChooseOptions {
+    /// Whether classes share the subset evenly.
+    pub balance: Balance,
+    /// Points of a batch. Small batches cover space evenly, large ones follow density.
+    pub batch: usize,
+    /// Smoothing of the pass, in units of the typical cost; small, so that weights are near 0 or 1.
+    pub eps: f64,
+    /// Bisection steps for the price.
+    pub passes: usize,
+}
+
+impl Default for ChooseOptions {
+    fn default() -> Self {
+        Self { balance: Balance::Free, batch: 25, eps: 0.01, passes: 10 }
+    }
+}
+
+/// A chosen subset, indices ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subset {
+    /// Positions in the data, ascending, no repeats.
+    pub indices: Vec<usize>,
+    /// The weight of each in the program that chose it, in `[0, 1]`.
+    pub weights: Vec<f64>,
+}
+
+/// All points as the final pass sees them.
+struct Pool {
+    /// `N x width`.
+    places: Tensor,
+    /// One a point, in the units of the costs.
+    column_costs: Vec<f64>,
+    /// The typical cost.
+    unit: f64,
+    distance: Distance,
+    seed: u64,
+}
+
+impl Pool {
+    fn rows(&self, indices: &[usize]) -> Result<Tensor> {
+        let index: Vec<u32> = indices.iter().map(|&i| i as u32).collect();
+        let index = Tensor::from_vec(index, indices.len(), self.places.device())?;
+        Ok(self.places.index_select(&index, 0)?)
+    }
+}
+
+impl Costs for Pool {
+    fn within(&self, indices: &[usize]) -> Result<DMatrix<f64>> {
+        let rows = self.rows(indices)?;
+        to_matrix(&without_diagonal(&self.distance.between(&rows, &rows)?)?)
+    }
+
+    fn nearest(&self, batch: &[usize], kept: &[usize]) -> Result<Option<Vec<f64>>> {
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let far = self.distance.between(&self.rows(batch)?, &self.rows(kept)?)?;
+        to_vec(&far.min(1)?).map(Some)
+    }
+}
+
+impl<L: Learner> Trainer<L> {
+    /// The subset of the requested size, by the trained selection model. Indices are positions in
+    /// `data`; equal trainers and options give equal subsets.
+    ///
+    /// # Cost
+    /// One forward pass of the learner, then `passes` times `N / batch` programs of `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an impossible amount; errors of the program.
+    pub fn choose(
+        &mut self,
+        data: &dyn Source,
+        amount: Amount,
+        options: &ChooseOptions,
+    ) -> Result<Subset> {
+        let count = amount.of(data.points())?;
+        let pool = self.pool(data)?;
+        let everyone: Vec<usize> = (0..data.points()).collect();
+        let mut kept = match options.balance {
+            Balance::Free => pool.choose_among(&everyone, count, options)?,
+            Balance::Classes => {
+                let mut kept = Vec::new();
+                for (class, share) in
+                    near_equal(&data.class_counts(), count).into_iter().enumerate()
+                {
+                    let label = class as u32;
+                    let members: Vec<usize> =
+                        everyone.iter().copied().filter(|&i| data.labels()[i] == label).collect();
+                    if share > 0 {
+                        kept.extend(pool.choose_among(&members, share, options)?);
+                    }
+                }
+                kept
+            }
+        };
+        kept.sort_unstable_by_key(|k| k.index);
+        Ok(Subset {
+            indices: kept.iter().map(|k| k.index).collect(),
+            weights: kept.iter().map(|k| k.weight).collect(),
+        })
+    }
+
+    /// How much the selection model holds against every point; mislabelled points come first. With a
+    /// unary head its column cost, in units of the typical cost; without one the negative of what the
+    /// point would save its batch, `-sum_i (nu_i - D_ij)_+`, averaged over shuffles.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose).
+    pub fn suspicion(&mut self, data: &dyn Source, options: &ChooseOptions) -> Result<Vec<f64>> {
+        /// Shuffles that are averaged.
+        const SHUFFLES: usize = 3;
+        let pool = self.pool(data)?;
+        if self.model.options().heads.prices() {
+            return Ok(pool.column_costs.iter().map(|c| c / pool.unit).collect());
+        }
+        let mut suspicion = vec![0.0; data.points()];
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let budget = self.options.layer.budget.clone();
+        for _ in 0..SHUFFLES {
+            let batches = shuffled_batches(data.points(), options.batch.max(2), &mut rng);
+            let per_batch: Vec<Result<Vec<f64>>> = batches
+                .par_iter()
+                .map(|batch| {
+                    let free = vec![0.0; batch.len()];
+                    let solved = solve(pool.within(batch)?, free, budget.clone(), pool.unit * 0.1)?;
+                    Ok(worths(&solved))
+                })
+                .collect();
+            for (batch, worths) in batches.iter().zip(per_batch) {
+                for (&i, worth) in batch.iter().zip(worths?) {
+                    suspicion[i] -= worth / (pool.unit * SHUFFLES as f64);
+                }
+            }
+        }
+        Ok(suspicion)
+    }
+
+    fn pool(&mut self, data: &dyn Source) -> Result<Pool> {
+        /// Points of one forward pass.
+        const CHUNK: usize = 512;
+        let (mut places, mut column_costs) = (Vec::new(), Vec::new());
+        let everyone: Vec<usize> = (0..data.points()).collect();
+        for chunk in everyone.chunks(CHUNK) {
+            let batch = data.batch_at(chunk)?.to_device(&self.learner.device())?;
+            let View { features, evidence } = self.view(&batch, false)?;
+            places.push(self.model.embed(&features, &evidence)?.detach());
+            match self.model.column_costs(&evidence)? {
+                Some(costs) => column_costs.extend(to_vec(&costs)?),
+                None => column_costs.resize(column_costs.len() + chunk.len(), 0.0),
+            }
+        }
+        let places = Tensor::cat(&places, 0)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let sample = &shuffled_batches(data.points(), 200, &mut rng)[0];
+        let mut pool = Pool {
+            places,
+            column_costs,
+            unit: 1.0,
+            distance: self.options.distance,
+            seed: self.seed,
+        };
+        pool.unit = typical(&pool.within(sample)?);
+        pool.column_costs.iter_mut().for_each(|c| *c *= pool.unit);
+        Ok(pool)
+    }
+}
+
+impl Pool {
+    fn choose_among(
+        &self,
+        members: &[usize],
+        count: usize,
+        options: &ChooseOptions,
+    ) -> Result<Vec<Kept>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let order = shuffled_batches(members.len(), members.len(), &mut rng).remove(0);
+        let order = order.into_iter().map(|k| members[k]).collect();
+        let ChooseOptions { batch, eps, passes, .. } = *options;
+        let settings = Convex { batch, eps, passes };
+        let column_costs = &self.column_costs;
+        Stream { costs: self, column_costs, unit: self.unit, settings }.choose(order, count)
+    }
+}

@@ -1,0 +1,516 @@
+//! The trainer: options, one step, and the loop over batches.
+
+use candle_core::{D, DType, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::hypergradient::{Hypergradient, hypergradient, weighted_gradient};
+use super::model::{ModelOptions, SelectionModel};
+use crate::data::{Batch, Source, shuffled_batches};
+use crate::error::Result;
+use crate::joint::memory::{Eviction, ExemplarMemory};
+use crate::layer::bridge::{to_scalar, to_vec};
+use crate::layer::distance::Distance;
+use crate::layer::{LayerInputs, LayerOptions, SelectionLayer, Status};
+use crate::learn::Learner;
+use crate::learn::optimiser::{Optimiser, OptimiserOptions};
+use crate::program::Budget;
+
+/// A batch whose weights sum to less is represented by memory: there is nothing to learn from it.
+const NOTHING_NEW: f64 = 1e-6;
+
+/// What pairwise costs are computed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CostFeatures {
+    /// The learner's inputs, flattened: keeps rare clusters apart.
+    #[default]
+    Inputs,
+    /// The learner's penultimate features.
+    Learner,
+}
+
+/// Settings of a [`Trainer`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainerOptions {
+    /// The selection program of a training batch.
+    pub layer: LayerOptions,
+    /// Pairwise costs.
+    pub distance: Distance,
+    /// What they are computed from.
+    pub cost_features: CostFeatures,
+    /// The selection model.
+    pub model: ModelOptions,
+    /// Exemplars remembered at most.
+    pub memory: usize,
+    /// Who makes room in a full memory.
+    pub eviction: Eviction,
+    /// Remembered columns of a batch's program at most.
+    pub remembered: usize,
+    /// A point is remembered if its weight passes this.
+    pub threshold: f64,
+    /// Steps with all weights one before selection starts: evidence of an untrained learner is noise.
+    pub warm_up: usize,
+    /// `eta` of the look-ahead step.
+    pub look_ahead: f64,
+    /// The learner's optimiser.
+    pub learner_optimiser: OptimiserOptions,
+    /// The learner's learning rate.
+    pub learner_rate: f64,
+    /// The selection model's optimiser.
+    pub model_optimiser: OptimiserOptions,
+    /// The selection model's learning rate.
+    pub model_rate: f64,
+}
+
+impl Default for TrainerOptions {
+    fn default() -> Self {
+        Self {
+            layer: LayerOptions { budget: Budget::Fraction(0.3), ..Default::default() },
+            distance: Distance::SquaredEuclidean,
+            cost_features: CostFeatures::Inputs,
+            model: ModelOptions::default(),
+            memory: 400,
+            eviction: Eviction::OldestOut,
+            remembered: 48,
+            threshold: 0.5,
+            warm_up: 1000,
+            look_ahead: 0.1,
+            learner_optimiser: OptimiserOptions::default(),
+            learner_rate: 1e-3,
+            model_optimiser: OptimiserOptions::default(),
+            model_rate: 1e-2,
+        }
+    }
+}
+
+/// What happened in one step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Number of this step, from zero.
+    pub step: usize,
+    /// Weighted training loss before the step; zero, and nothing was learned, if memory represents the
+    /// batch entirely.
+    pub training_loss: f64,
+    /// Validation loss after the look-ahead; `None` during the warm-up.
+    pub validation_loss: Option<f64>,
+    /// Weight of every point of the batch.
+    pub weights: Vec<f64>,
+    /// Verdict, diagnostics and budget multiplier of the program; `None` during the warm-up.
+    pub status: Option<Status>,
+    /// Norm of the selection model's gradient.
+    pub model_gradient: f64,
+    /// Exemplars remembered after the step.
+    pub remembered: usize,
+    /// Seconds spent in each stage.
+    pub seconds: StageSeconds,
+}
+
+/// Seconds a stage of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StageSeconds {
+    /// Evidence and features of the batch.
+    pub evidence: f64,
+    /// Costs, memory lookup and the program.
+    pub selection: f64,
+    /// Hypergradient (including the learner's gradient).
+    pub hypergradient: f64,
+    /// Backward through the program and both updates.
+    pub update: f64,
+}
+
+/// A learner and a selection model in training.
+pub struct Trainer<L> {
+    pub(super) learner: L,
+    pub(super) model: SelectionModel,
+    pub(super) options: TrainerOptions,
+    pub(super) layer: SelectionLayer,
+    pub(super) memory: ExemplarMemory,
+    pub(super) validation: Batch,
+    pub(super) classes: usize,
+    pub(super) learner_optimiser: Optimiser,
+    pub(super) model_optimiser: Optimiser,
+    /// Running mean of each point's loss, by its index in the data.
+    pub(super) history: Vec<f64>,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) seed: u64,
+    pub(super) steps: usize,
+}
+
+/// What the selection model sees of some points: `n x d` and `n x k`.
+pub(super) struct View {
+    pub(super) features: Tensor,
+    pub(super) evidence: Tensor,
+}
+
+/// A batch's program, solved.
+struct Solved {
+    weights: Tensor,
+    status: Status,
+}
+
+impl<L: Learner> Trainer<L> {
+    /// A trainer whose selection model answers to `validation`: points split from the training data, or
+    /// a small trusted set; never test data. `seed` determines everything that follows.
+    ///
+    /// # Errors
+    /// From the options' own checks; [`crate::Error::Tensor`] from the learner.
+    pub fn new(
+        learner: L,
+        validation: &dyn Source,
+        options: TrainerOptions,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let everything: Vec<usize> = (0..validation.points()).collect();
+        let device = learner.device();
+        let validation_batch = validation.batch_at(&everything)?.to_device(&device)?;
+        let one = validation.batch_at(&[0])?.to_device(&device)?;
+        let seen = learner.features(&one.inputs)?;
+        let features = match options.cost_features {
+            CostFeatures::Inputs => one.inputs.elem_count(),
+            CostFeatures::Learner => seen.dim(1)?,
+        };
+        let dtype = seen.dtype();
+        let classes = validation.classes();
+        let model = SelectionModel::new(
+            options.model.clone(),
+            features,
+            evidence_width(classes),
+            dtype,
+            &device,
+            &mut rng,
+        )?;
+        let learner_optimiser = Optimiser::new(
+            learner.variables().to_vec(),
+            options.learner_optimiser,
+            options.learner_rate,
+        )?;
+        let model_optimiser = Optimiser::new(
+            model.variables().to_vec(),
+            options.model_optimiser,
+            options.model_rate,
+        )?;
+        Ok(Self {
+            layer: SelectionLayer::new(options.layer.clone()),
+            memory: ExemplarMemory::new(options.memory, options.eviction)?,
+            validation: validation_batch,
+            learner,
+            model,
+            options,
+            classes,
+            learner_optimiser,
+            model_optimiser,
+            history: Vec::new(),
+            rng,
+            seed,
+            steps: 0,
+        })
+    }
+
+    /// The learner.
+    pub fn learner(&self) -> &L {
+        &self.learner
+    }
+
+    /// The selection model.
+    pub fn model(&self) -> &SelectionModel {
+        &self.model
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &TrainerOptions {
+        &self.options
+    }
+
+    /// The exemplars remembered so far.
+    pub fn memory(&self) -> &ExemplarMemory {
+        &self.memory
+    }
+
+    /// The learner's optimiser, for its state and learning rate.
+    pub fn learner_optimiser(&mut self) -> &mut Optimiser {
+        &mut self.learner_optimiser
+    }
+
+    /// The selection model's optimiser, for its state and learning rate.
+    pub fn model_optimiser(&mut self) -> &mut Optimiser {
+        &mut self.model_optimiser
+    }
+
+    /// Steps over all batches, in order, telling `watch` about each.
+    ///
+    /// # Errors
+    /// The first error of a batch or a step ends the loop; what was learned until then stays.
+    pub fn fit(
+        &mut self,
+        batches: impl IntoIterator<Item = Result<Batch>>,
+        mut watch: impl FnMut(&StepReport),
+    ) -> Result<()> {
+        for batch in batches {
+            watch(&self.step(&batch?)?);
+        }
+        Ok(())
+    }
+
+    /// `steps` steps on shuffled batches of `data`, epoch after epoch, telling `watch` about each.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_steps(
+        &mut self,
+        data: &dyn Source,
+        batch: usize,
+        steps: usize,
+        seed: u64,
+        watch: impl FnMut(&StepReport),
+    ) -> Result<()> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xba7c);
+        let points = data.points();
+        let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
+        // A last short batch may be too small for the program's budget: leave it out.
+        let whole = epochs.flatten().filter(|b| b.len() == batch.min(points));
+        let device = self.learner.device();
+        self.fit(whole.take(steps).map(|b| data.batch_at(&b)?.to_device(&device)), watch)
+    }
+
+    /// One step on one batch.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotConverged`] and the program's other errors, [`crate::Error::Tensor`]. Unless an
+    /// update itself is refused (a gradient that is not finite), learner and selection model are then as
+    /// before.
+    pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
+        let mut clock = Clock::start();
+        let mut seconds = StageSeconds::default();
+        let view = self.view(batch, true)?;
+        seconds.evidence = clock.lap();
+        let mut report = StepReport {
+            step: self.steps,
+            training_loss: 0.0,
+            validation_loss: None,
+            weights: vec![1.0; batch.indices.len()],
+            status: None,
+            model_gradient: 0.0,
+            remembered: self.memory.len(),
+            seconds,
+        };
+        if self.steps < self.options.warm_up {
+            let (loss, gradient) = weighted_gradient(&self.learner, batch, &report.weights)?;
+            report.training_loss = loss;
+            seconds.hypergradient = clock.lap();
+            self.learner_optimiser.step(&gradient)?;
+        } else {
+            let solved = self.solve(batch, &view)?;
+            report.weights = to_vec(&solved.weights)?;
+            seconds.selection = clock.lap();
+            if report.weights.iter().sum::<f64>() <= NOTHING_NEW {
+                report.status = Some(solved.status);
+                report.seconds = seconds;
+                self.steps += 1;
+                return Ok(report);
+            }
+            let found = self.look_ahead(batch, &report.weights)?;
+            seconds.hypergradient = clock.lap();
+            report.training_loss = found.training_loss;
+            report.validation_loss = Some(found.validation_loss);
+            let (upward, size) = self.model_direction(&solved.weights, &found)?;
+            report.model_gradient = size;
+            report.status = Some(solved.status);
+            self.learner_optimiser.step(&found.gradient)?;
+            if let Some(upward) = upward {
+                self.model_optimiser.step(&upward)?;
+            }
+            self.remember(batch, &view, &report.weights)?;
+            report.remembered = self.memory.len();
+        }
+        seconds.update = clock.lap();
+        report.seconds = seconds;
+        self.steps += 1;
+        Ok(report)
+    }
+
+    fn look_ahead(&self, batch: &Batch, weights: &[f64]) -> Result<Hypergradient> {
+        hypergradient(&self.learner, batch, weights, &self.validation, self.options.look_ahead)
+    }
+
+    /// The gradient of the validation loss after the look-ahead with respect to every variable of the
+    /// selection model, with the loss itself: what step 5 follows, before any scaling. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn model_gradient(&mut self, batch: &Batch) -> Result<(f64, Vec<Option<Tensor>>)> {
+        let view = self.view(batch, false)?;
+        let solved = self.solve(batch, &view)?;
+        let found = self.look_ahead(batch, &to_vec(&solved.weights)?)?;
+        Ok((found.validation_loss, self.through(&solved.weights, &found.by_weight)?))
+    }
+
+    /// Gradients of `sum_j stop(upstream_j) w_j(phi)` in the order of the model's variables.
+    fn through(&self, weights: &Tensor, upstream: &[f64]) -> Result<Vec<Option<Tensor>>> {
+        let upstream = Tensor::from_slice(upstream, upstream.len(), &candle_core::Device::Cpu)?
+            .to_dtype(weights.dtype())?
+            .to_device(weights.device())?;
+        let grads = (weights * upstream)?.sum_all()?.backward()?;
+        Ok(self
+            .model
+            .variables()
+            .iter()
+            .map(|(_, var)| grads.get(var).map(Tensor::detach))
+            .collect())
+    }
+
+    /// The gradient step 5 follows, and its norm. The weights' gradients are first scaled to mean
+    /// absolute one, so that the steps do not fade with the validation loss; `None` if there is no
+    /// signal at all.
+    fn model_direction(
+        &self,
+        weights: &Tensor,
+        found: &Hypergradient,
+    ) -> Result<(Option<Vec<Option<Tensor>>>, f64)> {
+        let upstream = &found.by_weight;
+        let typical = upstream.iter().map(|g| g.abs()).sum::<f64>() / upstream.len() as f64;
+        if typical == 0.0 {
+            return Ok((None, 0.0));
+        }
+        let scaled: Vec<f64> = upstream.iter().map(|g| g / typical).collect();
+        let gradient = self.through(weights, &scaled)?;
+        let mut square = 0.0;
+        for part in gradient.iter().flatten() {
+            square += to_scalar(&part.sqr()?.sum_all()?)?;
+        }
+        Ok((Some(gradient), square.sqrt()))
+    }
+
+    fn remember(&mut self, batch: &Batch, view: &View, weights: &[f64]) -> Result<()> {
+        let kept: Vec<usize> =
+            (0..weights.len()).filter(|&j| weights[j] > self.options.threshold).collect();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let rows = Tensor::cat(&[&view.features, &view.evidence], 1)?.contiguous()?;
+        let index: Vec<u32> = kept.iter().map(|&j| j as u32).collect();
+        let index = Tensor::from_vec(index, kept.len(), rows.device())?;
+        let ids: Vec<usize> = kept.iter().map(|&j| batch.indices[j]).collect();
+        self.memory.insert(&ids, &rows.index_select(&index, 0)?, &mut self.rng)
+    }
+
+    /// The program of a batch: its own points, the nearest exemplars, today's `phi`.
+    fn solve(&self, batch: &Batch, view: &View) -> Result<Solved> {
+        let place = self.model.embed(&view.features, &view.evidence)?;
+        let mut costs = without_diagonal(&self.options.distance.between(&place, &place)?)?;
+        if let Some(exemplars) = self.exemplars(&place, &batch.indices)? {
+            costs = Tensor::cat(&[&costs, &self.options.distance.between(&place, &exemplars)?], 1)?;
+        }
+        let unit = typical_cost(&costs)?;
+        let column_costs =
+            self.model.column_costs(&view.evidence)?.map(|c| c * unit).transpose()?;
+        let inputs = LayerInputs { column_costs: column_costs.as_ref(), ..Default::default() };
+        let output = self.layer.forward(&costs, inputs)?;
+        Ok(Solved { weights: output.weights, status: output.status })
+    }
+
+    /// Today's embeddings of the exemplars nearest to the batch.
+    fn exemplars(&self, place: &Tensor, batch: &[usize]) -> Result<Option<Tensor>> {
+        let Some(rows) = self.memory.rows() else { return Ok(None) };
+        if self.options.remembered == 0 {
+            return Ok(None);
+        }
+        let width = rows.dim(1)? - evidence_width(self.classes);
+        let features = rows.narrow(1, 0, width)?.contiguous()?;
+        let evidence = rows.narrow(1, width, evidence_width(self.classes))?.contiguous()?;
+        let all = self.model.embed(&features, &evidence)?;
+        let costs = self.options.distance.between(&place.detach(), &all.detach())?;
+        let nearest = self.memory.nearest(&costs, self.options.remembered, batch)?;
+        if nearest.is_empty() {
+            return Ok(None);
+        }
+        let index: Vec<u32> = nearest.iter().map(|&p| p as u32).collect();
+        let index = Tensor::from_vec(index, nearest.len(), all.device())?;
+        Ok(Some(all.index_select(&index, 0)?))
+    }
+
+    /// What the selection model may look at: nothing here carries a gradient into the learner.
+    pub(super) fn view(&mut self, batch: &Batch, record: bool) -> Result<View> {
+        let n = batch.indices.len();
+        let learned = self.learner.features(&batch.inputs)?.detach();
+        let logits = self.learner.head(&learned)?.detach();
+        let features = match self.options.cost_features {
+            CostFeatures::Inputs => batch.inputs.reshape((n, ()))?.detach(),
+            CostFeatures::Learner => learned,
+        };
+        let losses = to_vec(&self.learner.losses(&batch.inputs, &batch.labels)?.detach())?;
+        let remembered: Vec<f64> = batch
+            .indices
+            .iter()
+            .zip(&losses)
+            .map(|(&index, &loss)| self.running_loss(index, loss, record))
+            .collect();
+        Ok(View { evidence: evidence(&logits, &batch.labels, &losses, &remembered)?, features })
+    }
+
+    /// The running mean loss of a point, updated if asked to.
+    fn running_loss(&mut self, index: usize, loss: f64, record: bool) -> f64 {
+        /// Share of the past in the running mean.
+        const PAST: f64 = 0.8;
+        let seen = self.history.get(index).copied().filter(|past| past.is_finite());
+        let mean = seen.map_or(loss, |past| PAST * past + (1.0 - PAST) * loss);
+        if record {
+            if self.history.len() <= index {
+                self.history.resize(index + 1, f64::NAN);
+            }
+            self.history[index] = mean;
+        }
+        mean
+    }
+}
+
+/// Numbers of evidence a point.
+fn evidence_width(classes: usize) -> usize {
+    2 * classes + 2
+}
+
+/// One-hot label, residual (probabilities minus one-hot), loss and running mean loss, both squashed to
+/// `[0, 1)`: `n x (2 classes + 2)`.
+fn evidence(logits: &Tensor, labels: &Tensor, losses: &[f64], running: &[f64]) -> Result<Tensor> {
+    let (n, classes) = logits.dims2()?;
+    let probabilities = candle_nn::ops::softmax(logits, D::Minus1)?;
+    let mut one_hot = vec![0f32; n * classes];
+    for (row, label) in labels.to_vec1::<u32>()?.into_iter().enumerate() {
+        one_hot[row * classes + label as usize] = 1.0;
+    }
+    let one_hot =
+        Tensor::from_vec(one_hot, (n, classes), logits.device())?.to_dtype(logits.dtype())?;
+    let squash = |values: &[f64]| -> Result<Tensor> {
+        let values: Vec<f32> = values.iter().map(|l| (1.0 - (-l).exp()) as f32).collect();
+        Ok(Tensor::from_vec(values, (n, 1), logits.device())?.to_dtype(logits.dtype())?)
+    };
+    let residual = (&probabilities - &one_hot)?;
+    Ok(Tensor::cat(&[&one_hot, &residual, &squash(losses)?, &squash(running)?], 1)?)
+}
+
+/// Self-costs are zero, whatever rounding or the embedding made of them.
+pub(super) fn without_diagonal(costs: &Tensor) -> Result<Tensor> {
+    let eye = Tensor::eye(costs.dim(0)?, DType::F32, costs.device())?.to_dtype(costs.dtype())?;
+    Ok((costs * (1.0 - eye)?)?)
+}
+
+/// The median cost, as a constant: the unit of column costs.
+fn typical_cost(costs: &Tensor) -> Result<f64> {
+    Ok(crate::program::typical(&crate::layer::bridge::to_matrix(&costs.detach())?))
+}
+
+/// A stopwatch.
+struct Clock(std::time::Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn lap(&mut self) -> f64 {
+        let seconds = self.0.elapsed().as_secs_f64();
+        self.0 = std::time::Instant::now();
+        seconds
+    }
+}
