@@ -287,3 +287,48 @@ fn a_zero_vector_has_no_cosine_gradient() {
     let grads = Distance::Cosine.between(&zero, &other).unwrap().backward().unwrap();
     assert_eq!(read(grads.get(&zero).unwrap()), [[0.0, 0.0]]);
 }
+
+/// Pairs near to each other beside rows that are far from them: right to the roundings of one sum, relative to the
+/// distance itself. `16 (d + 4)` covers the worst order of `d` terms at the share that is trusted to the product.
+#[test]
+fn near_pairs_are_exact_beside_far_rows() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for (dtype, eps, far) in [
+        (DType::F32, f64::from(f32::EPSILON), 1e4),
+        (DType::F32, f64::from(f32::EPSILON), 1e6),
+        (DType::F32, f64::from(f32::EPSILON), 1e15),
+        (DType::F64, f64::EPSILON, 1e9),
+        (DType::F64, f64::EPSILON, 1e100),
+    ] {
+        for width in [1, 3, 40] {
+            let mut points = rows(20, width, 0.0, &mut rng);
+            points[3][0] = far;
+            let points = tensor(&points, dtype);
+            let exact = read(&points);
+            let found = read(&Distance::SquaredEuclidean.between(&points, &points).unwrap());
+            for (i, row) in found.iter().enumerate() {
+                for (j, found) in row.iter().enumerate() {
+                    let expected = plain(Distance::SquaredEuclidean, &exact[i], &exact[j]);
+                    let limit = 16.0 * (width + 4) as f64 * eps * expected;
+                    let error = (found - expected).abs();
+                    assert!(error <= limit, "{dtype:?} {far:e} ({i}, {j}): {found} not {expected}");
+                }
+            }
+        }
+    }
+    let points = Tensor::new(&[[0f32], [0.5], [1.0], [10_000.0]], &Device::Cpu).unwrap();
+    let found = read(&Distance::SquaredEuclidean.between(&points, &points).unwrap());
+    assert_eq!((found[0][1], found[0][2], found[1][2]), (0.25, 1.0, 0.25));
+}
+
+#[test]
+fn nothing_to_compare_is_an_error() {
+    let empty = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
+    let some = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let narrow = Tensor::zeros((2, 0), DType::F32, &Device::Cpu).unwrap();
+    for distance in ALL {
+        for (a, b) in [(&empty, &some), (&some, &empty), (&empty, &empty), (&narrow, &narrow)] {
+            assert!(matches!(distance.between(a, b), Err(Error::Shape { .. })), "{distance:?}");
+        }
+    }
+}

@@ -782,3 +782,22 @@ fn costs_of_the_wrong_rank_are_a_shape_error() {
         quadratic().forward(&uniform(&[9], 0.0, 1.0, 0), LayerInputs::default()).unwrap_err();
     assert!(matches!(error, Error::Shape { .. }), "{error}");
 }
+
+#[test]
+fn nothing_to_choose_from_is_an_error() {
+    let layer = SelectionLayer::new(LayerOptions::default());
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F64, &Device::Cpu).unwrap();
+    for shape in [&[0, 3][..], &[0, 0], &[2, 1]] {
+        let error = layer.forward(&zeros(shape), LayerInputs::default()).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{shape:?}: {error}");
+    }
+    for shape in [&[0, 2, 3][..], &[2, 0, 3], &[2, 0, 0]] {
+        let error = layer.forward_batch(&zeros(shape), LayerInputs::default()).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{shape:?}: {error}");
+    }
+    for groups in [&[][..], &[0], &[0, 1, 1]] {
+        let inputs = LayerInputs { groups: Some(groups), ..Default::default() };
+        let error = layer.forward(&zeros(&[2, 3]), inputs).unwrap_err();
+        assert!(matches!(error, Error::Shape { what: "groups", .. }), "{groups:?}: {error}");
+    }
+}

@@ -286,3 +286,23 @@ fn the_optimisers_of_a_trainer_resume_bit_for_bit() {
     );
     assert!(to_scalar(&loss.unwrap().mean_all().unwrap()).unwrap().is_finite());
 }
+
+/// A last batch is whatever is left; every point gets its number all the same.
+#[test]
+fn suspicion_is_a_number_for_every_point_of_any_count() {
+    for points in [1usize, 2, 3, 25, 75, 76, 77, 78, 101, 1001] {
+        let x: Vec<f32> = (0..2 * points).map(|k| ((k * 37) % 101) as f32 / 101.0).collect();
+        let inputs = Tensor::from_vec(x, (points, 2), &Device::Cpu).unwrap();
+        let labels = (0..points as u32).map(|k| k % 3).collect();
+        let data = Dataset::new(inputs, labels, 3).unwrap();
+        let heads = gleaner::joint::Heads::Embedding;
+        let model = gleaner::joint::ModelOptions { heads, ..Default::default() };
+        let options = TrainerOptions { warm_up: 1, model, ..Default::default() };
+        let learner = MlpOptions { inputs: 2, hidden: vec![8], classes: 3 };
+        let learner = Mlp::new(&learner, 0, DType::F32, &Device::Cpu).unwrap();
+        let mut trainer = Trainer::new(learner, &data, options, 0).unwrap();
+        let suspicion = trainer.suspicion(&data, &Default::default()).unwrap();
+        assert_eq!(suspicion.len(), points);
+        assert!(suspicion.iter().all(|s| s.is_finite()), "{points}: {suspicion:?}");
+    }
+}

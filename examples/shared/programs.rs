@@ -125,7 +125,16 @@ impl Trial {
         let (n, width) = self.costs.shape();
         let mut faults = match answer {
             Err(_) => return vec![(Fault::Panic, String::new())],
-            Ok(Err(error)) => vec![(Fault::Refused, error.to_string())],
+            Ok(Err(error)) => {
+                let fast = SelectionProgram::new(
+                    self.costs.clone(),
+                    Budget::Rows(self.rows.clone()),
+                    self.options.clone(),
+                )
+                .and_then(|program| program.solve(Method::Structured));
+                let fast = fast.err().map_or(String::new(), |error| error.to_string());
+                vec![(Fault::Refused, format!("{error} / {fast}"))]
+            }
             Ok(Ok(selection)) => {
                 let mut faults = self.check(&selection);
                 if let Some(seen) = bad_gradient(&selection, rng) {
@@ -208,11 +217,19 @@ impl Trial {
         let excess = excess(&self.costs);
         let z = selection.assignment();
         let lambda: Vec<f64> = selection.budget_multipliers().iter().copied().collect();
-        let nu: Vec<f64> =
+        let mut nu: Vec<f64> =
             (0..n).map(|i| selection.row_multipliers()[i] - self.costs.row(i).min()).collect();
         let column_costs =
             self.options.column_costs.clone().unwrap_or_else(|| vec![0.0; weights.len()]);
         let eps = self.options.regulariser.eps();
+        let groups = self.groups();
+        let tau = |g: usize| {
+            column_costs[g]
+                + self.rows.iter().zip(&lambda).map(|(row, l)| row.coefficients[g] * l).sum::<f64>()
+        };
+        if eps == 0.0 {
+            self.lower(&mut nu, &excess, &tau);
+        }
         let smooth: f64 = match self.options.regulariser {
             Regulariser::None => 0.0,
             Regulariser::Quadratic(_) => z.iter().map(|z| 0.5 * eps * z * z).sum(),
@@ -223,16 +240,11 @@ impl Trial {
         let paid: f64 = excess.iter().zip(z).map(|(d, z)| d * z).sum::<f64>()
             + column_costs.iter().zip(weights).map(|(c, s)| c * s).sum::<f64>();
         let masses = self.masses();
-        let masses_paid: f64 = masses.iter().zip(&nu).map(|(r, nu)| r * nu).sum();
         let limits_paid: f64 = self.rows.iter().zip(&lambda).map(|(row, l)| row.limit * l).sum();
-        let groups = self.groups();
-        let tau = |g: usize| {
-            column_costs[g]
-                + self.rows.iter().zip(&lambda).map(|(row, l)| row.coefficients[g] * l).sum::<f64>()
-        };
         // A linear program's multipliers are feasible up to rounding: a hair smaller ones are for certain.
-        let value = |share: f64| {
+        let value = |nu: &[f64], share: f64| {
             let v = |i: usize, j: usize| share * nu[i] - excess[(i, j)];
+            let masses_paid: f64 = masses.iter().zip(nu).map(|(r, nu)| r * nu).sum();
             let mut inner = 0.0;
             for (g, columns) in groups.iter().enumerate() {
                 let v: Vec<f64> = columns
@@ -240,39 +252,78 @@ impl Trial {
                     .flat_map(|&j| (0..n).map(move |i| (i, j)))
                     .map(|(i, j)| v(i, j))
                     .collect();
-                let z: Vec<f64> = columns
-                    .iter()
-                    .flat_map(|&j| z.column(j).iter().copied().collect::<Vec<_>>())
-                    .collect();
-                inner += self.inner(&v, &z, tau(g));
+                inner += self.inner(&v, tau(g));
             }
             for j in n..width {
                 let v: Vec<f64> = (0..n).map(|i| v(i, j)).collect();
-                inner += self.inner(&v, &v, 0.0);
+                inner += self.inner(&v, 0.0);
             }
             share * masses_paid - limits_paid - inner
         };
         let dual = (0..12)
-            .map(|k| value(1.0 - if k == 0 { 0.0 } else { 1e-15 * 10f64.powi(k) }))
+            .map(|k| value(&nu, 1.0 - if k == 0 { 0.0 } else { 1e-15 * 10f64.powi(k) }))
             .fold(f64::NEG_INFINITY, f64::max);
         let tiny = excess.iter().filter(|d| **d > 0.0).fold(f64::INFINITY, |a, b| a.min(*b));
         let tiny = if tiny.is_finite() { 1e-6 * tiny * masses.iter().sum::<f64>() } else { 0.0 };
-        let unit = (paid + smooth.abs()).max(tiny).max(f64::MIN_POSITIVE);
+        let entropic = matches!(self.options.regulariser, Regulariser::Entropic(_));
+        let measure = if entropic { eps * masses.iter().sum::<f64>() } else { 0.0 };
+        let unit = (paid + smooth.abs() + measure).max(tiny).max(f64::MIN_POSITIVE);
         let rounding =
             1e-13 * (nu.iter().zip(&masses).map(|(nu, r)| nu.abs() * r).sum::<f64>() + limits_paid);
-        ((paid + smooth - dual) / unit, OPTIMAL + rounding / unit)
+        let allowed = OPTIMAL + rounding / unit;
+        let gap = (paid + smooth - dual) / unit;
+        if gap <= allowed || eps == 0.0 {
+            return (gap, allowed);
+        }
+        // A multiplier beside a large row minimum is known to the last digit of that minimum only.
+        let mut nu = nu;
+        for i in 0..n {
+            let digit = 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs();
+            let (mut low, mut high) = (nu[i] - digit, nu[i] + digit);
+            for _ in 0..80 {
+                let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+                nu[i] = a;
+                let left = value(&nu, 1.0);
+                nu[i] = b;
+                if left < value(&nu, 1.0) { low = a } else { high = b }
+            }
+            nu[i] = 0.5 * (low + high);
+        }
+        ((paid + smooth - value(&nu, 1.0)) / unit, allowed)
+    }
+
+    /// What a linear program's multipliers are beyond a bound of their own is rounding: remembered columns, columns
+    /// without a price, and with p = 1 all columns, bound each alone.
+    fn lower(&self, nu: &mut [f64], excess: &DMatrix<f64>, tau: &dyn Fn(usize) -> f64) {
+        let n = nu.len();
+        for (g, columns) in self.groups().iter().enumerate() {
+            let tau = tau(g);
+            if tau > 0.0 && self.options.norm != Norm::One {
+                continue;
+            }
+            for &j in columns {
+                nu.iter_mut().enumerate().for_each(|(i, nu)| *nu = nu.min(excess[(i, j)] + tau));
+            }
+        }
+        for j in n..excess.ncols() {
+            nu.iter_mut().enumerate().for_each(|(i, nu)| *nu = nu.min(excess[(i, j)]));
+        }
     }
 
     /// An upper bound of `max over z >= 0 of <v, z> - eps sum phi(z) - tau ||z||_p`, infinite without a
     /// regulariser where `v` is outside the dual ball: `tau ||z|| >= u'z` for any `u` of dual norm `tau`.
-    fn inner(&self, v: &[f64], z: &[f64], tau: f64) -> f64 {
+    fn inner(&self, v: &[f64], tau: f64) -> f64 {
         let positive = |v: f64| v.max(0.0);
         let top = v.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
         let entropic = matches!(self.options.regulariser, Regulariser::Entropic(_));
         let u: Vec<f64> = match self.options.norm {
             _ if tau <= 0.0 => vec![0.0; v.len()],
             Norm::One => vec![tau; v.len()],
-            Norm::Two if entropic => along(z, tau),
+            Norm::Two if entropic => {
+                let Regulariser::Entropic(eps) = self.options.regulariser else { unreachable!() };
+                let u = entropic_pull(v, tau / eps, eps);
+                along(&u, tau)
+            }
             Norm::Two => {
                 let positive: Vec<f64> = v.iter().map(|v| positive(*v)).collect();
                 if norm(&positive) <= tau {
@@ -308,6 +359,26 @@ impl Trial {
             Regulariser::Entropic(eps) => rest.map(|v| eps * (v / eps - 1.0).exp()).sum(),
         }
     }
+}
+
+/// `y > 0` with `y + log y = q + v / eps - 1` and `||y|| = size`, by bisection on `q`.
+fn entropic_pull(v: &[f64], size: f64, eps: f64) -> Vec<f64> {
+    let y = |x: f64| {
+        let (mut low, mut high) = (-800.0f64, x.max(1.0).ln().max(x.min(1.0)) + 1.0);
+        for _ in 0..100 {
+            let middle = 0.5 * (low + high);
+            if middle.exp() + middle < x { low = middle } else { high = middle }
+        }
+        (0.5 * (low + high)).exp()
+    };
+    let top = v.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
+    let all = |q: f64| v.iter().map(|v| y(q + (v - top) / eps)).collect::<Vec<f64>>();
+    let (mut low, mut high) = (-800.0, size + size.max(1.0).ln() + 1.0);
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if norm(&all(middle)) < size { low = middle } else { high = middle }
+    }
+    all(0.5 * (low + high))
 }
 
 fn along(z: &[f64], tau: f64) -> Vec<f64> {

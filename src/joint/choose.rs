@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::layer::bridge::{to_matrix, to_vec};
 use crate::layer::distance::Distance;
 use crate::learn::Learner;
-use crate::program::typical;
+use crate::program::{Budget, typical};
 
 /// How many points to keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,14 +188,14 @@ impl<L: Learner> Trainer<L> {
         }
         let mut suspicion = vec![0.0; data.points()];
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let budget = self.options.layer.budget.clone();
         for _ in 0..SHUFFLES {
-            let batches = shuffled_batches(data.points(), options.batch.max(2), &mut rng);
+            let batches = whole_batches(data.points(), options.batch.max(2), &mut rng);
             let per_batch: Vec<Result<Vec<f64>>> = batches
                 .par_iter()
                 .map(|batch| {
                     let free = vec![0.0; batch.len()];
-                    let solved = solve(pool.within(batch)?, free, budget.clone(), pool.unit * 0.1)?;
+                    let budget = budget_of(&self.options.layer.budget, batch.len());
+                    let solved = solve(pool.within(batch)?, free, budget, pool.unit * 0.1)?;
                     Ok(worths(&solved))
                 })
                 .collect();
@@ -235,6 +235,27 @@ impl<L: Learner> Trainer<L> {
         pool.unit = typical(&pool.within(sample)?);
         pool.column_costs.iter_mut().for_each(|c| *c *= pool.unit);
         Ok(pool)
+    }
+}
+
+/// Shuffled batches; a last one that would be less than half a batch goes with the one before it.
+fn whole_batches(points: usize, batch: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+    let mut batches = shuffled_batches(points, batch, rng);
+    if batches.len() > 1 && batches[batches.len() - 1].len() < batch.div_ceil(2) {
+        let rest = batches.pop().unwrap_or_default();
+        if let Some(last) = batches.last_mut() {
+            last.extend(rest);
+        }
+    }
+    batches
+}
+
+/// A budget that a batch of any size can meet: p = inf needs one unit of weight.
+fn budget_of(budget: &Budget, points: usize) -> Budget {
+    match budget {
+        Budget::Fraction(fraction) => Budget::Absolute((fraction * points as f64).max(1.0)),
+        Budget::Absolute(kappa) => Budget::Absolute(kappa.max(1.0)),
+        rows => rows.clone(),
     }
 }
 

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::hypergradient::{Hypergradient, hypergradient, weighted_gradient};
 use super::model::{ModelOptions, SelectionModel};
 use crate::data::{Batch, Source, shuffled_batches};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::joint::memory::{Eviction, ExemplarMemory};
 use crate::layer::bridge::{to_scalar, to_vec};
 use crate::layer::distance::Distance;
@@ -281,6 +281,9 @@ impl<L: Learner> Trainer<L> {
     /// update itself is refused (a gradient that is not finite), learner and selection model are then as
     /// before.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
+        if batch.indices.is_empty() {
+            return Err(Error::shape("points of a batch", "at least one", 0));
+        }
         let mut clock = Clock::start();
         let mut seconds = StageSeconds::default();
         let view = self.view(batch, true)?;

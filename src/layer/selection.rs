@@ -176,11 +176,13 @@ impl SelectionLayer {
     /// Only for tensors of the wrong shape: a program that is refused or fails has its own status.
     pub fn forward_batch(&self, costs: &Tensor, inputs: LayerInputs) -> Result<BatchOutput> {
         let (count, n, width) = match costs.dims() {
-            &[count, n, width] if n > 0 && costs.dtype().is_float() => (count, n, width),
+            &[count, n, width] if count > 0 && n > 0 && costs.dtype().is_float() => {
+                (count, n, width)
+            }
             dims => {
                 return Err(Error::Shape {
                     what: "costs",
-                    expected: "batch x n x (n + m) floats, n >= 1".into(),
+                    expected: "batch x n x (n + m) floats, batch >= 1, n >= 1, m >= 0".into(),
                     found: format!("{dims:?} of {:?}", costs.dtype()),
                 });
             }
@@ -242,6 +244,9 @@ impl<'a> Items<'a> {
         options: &'a LayerOptions,
     ) -> Result<Self> {
         let q = match inputs.groups {
+            Some(groups) if groups.len() != n => {
+                return Err(Error::shape("groups", n, groups.len()));
+            }
             Some(groups) => groups.iter().max().map_or(0, |&g| g.saturating_add(1)).min(n),
             None => n,
         };
@@ -330,6 +335,7 @@ impl<'a> Items<'a> {
             column_costs: Some(column_costs.to_vec()),
             row_masses: Some(row_masses.to_vec()),
             groups: self.inputs.groups.map(<[usize]>::to_vec),
+            ..Default::default()
         };
         SelectionProgram::new(costs, budget, program_options)
     }

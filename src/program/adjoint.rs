@@ -88,8 +88,10 @@ pub(super) fn pullback(
     for (e, a) in point.entries[free.clone()].iter().zip(&pulled[free]) {
         costs[(e.row(), e.column())] = -(a - e.diagonal * y[e.row()]) / eps;
     }
+    // An entry that has underflowed does not move: its slope is infinite, and times zero is nothing.
+    let moving = point.entries.iter().filter(|e| e.value > 0.0);
     let slope = |e: &Entry| costs[(e.row(), e.column())] * program.regulariser.slope(e.value);
-    let eps = point.entries.iter().map(slope).sum();
+    let eps = moving.map(slope).sum();
     let mut diagnostics = selection.diagnostics();
     diagnostics.backward_residual = solved.residual;
     diagnostics.conditioning = solved.conditioning;

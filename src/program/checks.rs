@@ -49,6 +49,39 @@ pub(super) fn not_finite(values: &[f64]) -> Option<usize> {
     if values.chunks(8).any(bad) { values.iter().position(|x| !x.is_finite()) } else { None }
 }
 
+/// Costs with infinity where a column is not allowed, checked where it is.
+pub(super) fn masked(
+    mut costs: DMatrix<f64>,
+    allowed: Option<DMatrix<bool>>,
+) -> Result<DMatrix<f64>> {
+    let Some(allowed) = allowed else {
+        // Infinity means that a column is not allowed: only a mask may say so.
+        return match costs.iter().any(|cost| *cost == f64::INFINITY) {
+            true => finite("costs", &costs).map(|()| costs),
+            false => Ok(costs),
+        };
+    };
+    if allowed.shape() != costs.shape() {
+        return Err(Error::shape("allowed", costs.shape(), allowed.shape()));
+    }
+    if let Some(row) = allowed.row_iter().position(|row| !row.iter().any(|allowed| *allowed)) {
+        let (expected, found) = ("a column for every row".into(), format!("none for row {row}"));
+        return Err(Error::Shape { what: "allowed", expected, found });
+    }
+    costs.zip_apply(&allowed, |cost: &mut f64, allowed| {
+        if !allowed {
+            *cost = 0.0
+        }
+    });
+    finite("costs", &costs)?;
+    costs.zip_apply(&allowed, |cost: &mut f64, allowed| {
+        if !allowed {
+            *cost = f64::INFINITY
+        }
+    });
+    Ok(costs)
+}
+
 /// Checks that costs are finite and within reach; returns the row minima among incoming and among remembered
 /// columns and the mean of what lies above the smaller of the two. One pass.
 pub(super) fn survey(costs: &DMatrix<f64>) -> Result<([Vec<f64>; 2], f64)> {
@@ -74,6 +107,10 @@ pub(super) fn survey(costs: &DMatrix<f64>) -> Result<([Vec<f64>; 2], f64)> {
     let (incoming, remembered) = costs.as_slice().split_at(n * n);
     let nearest = [minima(incoming), minima(remembered)];
     let sum: f64 = sums.iter().sum();
+    if !sum.is_finite() && costs.iter().all(|cost| *cost == f64::INFINITY || cost.abs() <= LARGEST)
+    {
+        return Ok(survey_allowed(costs, nearest));
+    }
     // Comparisons pass NaN by, the sum does not.
     if !sum.is_finite() || largest.iter().any(|size| *size > LARGEST) {
         finite("costs", costs)?;
@@ -83,6 +120,20 @@ pub(super) fn survey(costs: &DMatrix<f64>) -> Result<([Vec<f64>; 2], f64)> {
     let below: f64 = first.iter().zip(least).map(|(first, least)| first - least).sum();
     let excess = (sum / costs.ncols() as f64 + below) / n as f64;
     Ok((nearest, excess))
+}
+
+/// The same mean over the columns that are allowed, whose costs are finite.
+fn survey_allowed(costs: &DMatrix<f64>, nearest: [Vec<f64>; 2]) -> ([Vec<f64>; 2], f64) {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for column in costs.column_iter() {
+        for (cost, (a, b)) in column.iter().zip(nearest[0].iter().zip(&nearest[1])) {
+            if cost.is_finite() {
+                sum += cost - a.min(*b);
+                count += 1.0;
+            }
+        }
+    }
+    (nearest, sum / count)
 }
 
 /// An optional vector: of the right length and finite, or filled with its default.
@@ -105,6 +156,8 @@ pub(super) fn vector(
 pub(super) struct Groups {
     start: Vec<usize>,
     columns: Vec<usize>,
+    /// The group of each column.
+    of: Vec<usize>,
 }
 
 impl Groups {
@@ -115,11 +168,23 @@ impl Groups {
     pub(super) fn iter(&self) -> impl Iterator<Item = &[usize]> {
         self.start.windows(2).map(|ends| &self.columns[ends[0]..ends[1]])
     }
+
+    pub(super) fn columns(&self, group: usize) -> &[usize] {
+        &self.columns[self.start[group]..self.start[group + 1]]
+    }
+
+    pub(super) fn of(&self, column: usize) -> usize {
+        self.of[column]
+    }
 }
 
 pub(super) fn groups_of(given: Option<Vec<usize>>, n: usize) -> Result<Groups> {
     let Some(labels) = given else {
-        return Ok(Groups { start: (0..=n).collect(), columns: (0..n).collect() });
+        return Ok(Groups {
+            start: (0..=n).collect(),
+            columns: (0..n).collect(),
+            of: (0..n).collect(),
+        });
     };
     if labels.len() != n {
         return Err(Error::shape("groups", n, labels.len()));
@@ -146,7 +211,7 @@ pub(super) fn groups_of(given: Option<Vec<usize>>, n: usize) -> Result<Groups> {
         *end += group.len();
         Some(*end)
     }));
-    Ok(Groups { start, columns: groups.concat() })
+    Ok(Groups { start, columns: groups.concat(), of: labels })
 }
 
 pub(super) fn budget_rows(

@@ -17,6 +17,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DVector};
 
 use super::candidates::{Candidate, Candidates};
+use super::certificate::Bound;
 use super::conjugate::dot;
 use super::prox::{self, Block, Entry};
 use super::{Multipliers, Norm, Regulariser, SelectionProgram};
@@ -63,13 +64,38 @@ impl Scaled {
         self.program.costs.iter().enumerate().map(move |(k, &cost)| self.cost(k % n, cost))
     }
 
+    /// The cheapest column of a row; a tie goes to the remembered.
+    pub fn nearest_column(&self, row: usize) -> usize {
+        let [incoming, remembered] = &self.program.nearest;
+        if remembered[row] <= incoming[row] {
+            self.nearest_remembered(row)
+        } else {
+            self.program.costs.row(row).columns(0, self.program.incoming()).transpose().imin()
+        }
+    }
+
+    /// The cheapest remembered column of a row, of which there must be one.
+    pub fn nearest_remembered(&self, row: usize) -> usize {
+        let (n, m) = (self.program.incoming(), self.program.remembered());
+        n + self.program.costs.row(row).columns(n, m).transpose().imin()
+    }
+
+    /// The smallest cost above the minimum of its row, for the whole mass.
+    pub fn smallest_excess(&self) -> f64 {
+        let least = self.costs().filter(|cost| *cost > 0.0).fold(f64::INFINITY, f64::min);
+        if least.is_finite() { least * self.program.row_masses.sum() } else { 1.0 }
+    }
+
     pub fn entropic(&self) -> bool {
         matches!(self.program.regulariser, Regulariser::Entropic(_))
     }
 
     /// Multipliers of the program as given, from the solver's units.
-    pub fn unscale(&self, point: &Point) -> (DVector<f64>, DVector<f64>) {
-        (&point.nu * self.scale + &self.row_shift, &point.lambda * self.scale)
+    pub fn unscale(&self, point: &Point) -> Multipliers {
+        Multipliers {
+            rows: &point.nu * self.scale + &self.row_shift,
+            budgets: &point.lambda * self.scale,
+        }
     }
 
     /// Multipliers in the solver's units; a negative price of a budget counts as none.
@@ -218,20 +244,34 @@ impl Point {
         self.lambda[b] > 0.0 || self.overspend[b] > 0.0
     }
 
-    /// `Z` as a matrix.
-    pub fn assignment(&self, program: &SelectionProgram) -> DMatrix<f64> {
-        let mut z = zeros(program.costs.nrows(), program.costs.ncols());
-        for entry in &self.entries {
-            z[(entry.row(), entry.column())] = entry.value;
-        }
-        z
+    /// What the dual's value at the program's own `eps` proves.
+    pub fn bound(&self, program: &SelectionProgram) -> Bound {
+        Bound { value: self.value, magnitude: self.magnitude(program) }
     }
 
-    /// `s`: the norms of the live groups, zero elsewhere.
-    pub fn weights(&self, program: &SelectionProgram) -> DVector<f64> {
-        let mut weights = DVector::zeros(program.groups.len());
-        self.live.iter().for_each(|live| weights[live.group] = live.block.norm);
-        weights
+    /// `r'nu - h'lambda`, what the multipliers prove without a regulariser, where they are feasible. A
+    /// smoothing term only adds to it, unless it is entropic: that may fall to `eps r log(r / (n + m))` a row.
+    /// A bound below zero proves less than no multipliers at all.
+    pub fn linear_bound(&mut self, scaled: &Scaled) -> Bound {
+        let program = &scaled.program;
+        let width = program.costs.ncols() as f64;
+        let smooth = if scaled.entropic() {
+            program.row_masses.iter().map(|r| r * (r / width).ln()).sum::<f64>() * scaled.eps
+        } else {
+            0.0
+        };
+        let value = program.row_masses.dot(&self.nu) - program.limits.dot(&self.lambda);
+        if value <= 0.0 {
+            self.nu.fill(0.0);
+            self.lambda.fill(0.0);
+        }
+        Bound { value: value.max(0.0) + smooth, magnitude: self.magnitude(program) }
+    }
+
+    /// The size of the numbers that the dual's value is the difference of.
+    pub fn magnitude(&self, program: &SelectionProgram) -> f64 {
+        let rows = self.nu.iter().zip(&program.row_masses).map(|(nu, r)| nu.abs() * r);
+        rows.sum::<f64>() + program.limits.dot(&self.lambda)
     }
 
     /// `out = M x` over the rows and the budgets that take part; the others pass through.
@@ -295,7 +335,9 @@ pub(super) fn first_guess(
         gains.sort_unstable_by(|a, b| b.total_cmp(a));
         let mass = program.row_masses.mean();
         let served = (program.limits[0] / (price * mass)) as usize;
-        lambda[0] = gains.get(served).map_or(0.0, |gain| gain.max(0.0) / price);
+        // A row that no remembered column may stand in for gains without bound.
+        let gain = gains.iter().skip(served).find(|gain| gain.is_finite());
+        lambda[0] = gain.map_or(0.0, |gain| gain.max(0.0) / price);
     }
     (priced_rows(scaled, candidates, eps, &lambda), lambda)
 }

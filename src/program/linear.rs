@@ -6,9 +6,10 @@
 
 use nalgebra::DVector;
 
-use super::dual::{Scaled, zeros};
-use super::selection::relative_gap;
-use super::{Method, Multipliers, Norm, Selection, SelectionProgram, Verdict};
+use super::certificate::at;
+use super::dual::Scaled;
+use super::{Method, Norm, Selection, SelectionProgram};
+use crate::error::Result;
 
 /// Whether [`solve`] applies.
 pub(super) fn applies(program: &SelectionProgram) -> bool {
@@ -29,23 +30,23 @@ struct Cheapest {
 const NONE: Cheapest = Cheapest { column: usize::MAX, cost: f64::INFINITY };
 
 /// `O(n (n + m) + n log n)`. Ties go to the smaller column and the smaller row.
-pub(super) fn solve(program: &SelectionProgram) -> Selection {
+pub(super) fn solve(program: &SelectionProgram) -> Result<Selection> {
+    let scaled = Scaled::new(program);
     let n = program.incoming();
     let mut incoming = vec![NONE; n];
     for (group, columns) in program.groups.iter().enumerate() {
-        columns
-            .iter()
-            .for_each(|&j| improve(&mut incoming, program, j, program.column_costs[group]));
+        let price = scaled.column_costs[group];
+        columns.iter().for_each(|&j| improve(&mut incoming, &scaled, j, price));
     }
     let mut remembered = vec![NONE; n];
-    (n..program.costs.ncols()).for_each(|j| improve(&mut remembered, program, j, 0.0));
+    (n..program.costs.ncols()).for_each(|j| improve(&mut remembered, &scaled, j, 0.0));
 
     let gain = |i: usize| remembered[i].cost - incoming[i].cost;
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| gain(b).total_cmp(&gain(a)));
     let (masses, price) = (&program.row_masses, program.coefficients[0]);
     let mut left = program.limits[0] / price;
-    let mut assignment = zeros(n, program.costs.ncols());
+    let mut assignment = Vec::new();
     // What one more unit of mass on incoming columns would gain: the budget's multiplier.
     let mut marginal = 0.0f64;
     for &i in &order {
@@ -57,36 +58,25 @@ pub(super) fn solve(program: &SelectionProgram) -> Selection {
             false => 0.0,
         };
         if taken > 0.0 {
-            assignment[(i, incoming[i].column)] = taken;
+            assignment.push(at(i, incoming[i].column, taken));
         }
         if taken < masses[i] {
-            assignment[(i, remembered[i].column)] = masses[i] - taken;
+            assignment.push(at(i, remembered[i].column, masses[i] - taken));
             marginal = marginal.max(gain(i));
         }
         left -= taken;
     }
     let nu = DVector::from_fn(n, |i, _| remembered[i].cost.min(incoming[i].cost + marginal));
-    let budgets = DVector::from_element(1, marginal / price);
-    let scaled = Scaled::new(program);
-    let primal = program.objective(&assignment, &program.weights_of(&assignment));
-    let dual = masses.dot(&nu) - program.limits[0] * budgets[0];
-    let verdict = Verdict {
-        primal,
-        dual,
-        gap: relative_gap(primal, dual, scaled.scale),
-        residual: 0.0,
-        iterations: 0,
-        method: Method::Structured,
-        fallback: None,
-        refinement: None,
-    };
-    Selection::from_vertex(scaled, assignment, Multipliers { rows: nu, budgets }, verdict)
+    let lambda = DVector::from_element(1, marginal / price);
+    Selection::from_vertex(scaled, assignment, [(nu, lambda)], Method::Structured, 0)
 }
 
-fn improve(cheapest: &mut [Cheapest], program: &SelectionProgram, column: usize, price: f64) {
-    for (best, cost) in cheapest.iter_mut().zip(&program.costs.column(column)) {
-        if cost + price < best.cost {
-            *best = Cheapest { column, cost: cost + price };
+fn improve(cheapest: &mut [Cheapest], scaled: &Scaled, column: usize, price: f64) {
+    let costs = scaled.program.costs.column(column);
+    for (row, (best, given)) in cheapest.iter_mut().zip(&costs).enumerate() {
+        let cost = scaled.cost(row, *given) + price;
+        if cost < best.cost {
+            *best = Cheapest { column, cost };
         }
     }
 }

@@ -40,14 +40,17 @@
 
 mod adjoint;
 mod candidates;
+mod certificate;
 mod checks;
 mod cholesky;
 mod conjugate;
 mod direct;
 mod dual;
+mod least;
 mod linear;
 mod perturbed;
 mod prox;
+mod proximal;
 mod reference;
 mod selection;
 mod structured;
@@ -61,7 +64,8 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
 use checks::{
-    Groups, budget_rows, finite, finite_entries, groups_of, positive, survey, vector, within_reach,
+    Groups, budget_rows, finite, finite_entries, groups_of, masked, positive, survey, vector,
+    within_reach,
 };
 
 pub use selection::{Diagnostics, Gradients, Multipliers, Selection, Upstream, Verdict};
@@ -195,15 +199,14 @@ pub struct BudgetRow {
 /// Who solves the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Structured where it applies, reference otherwise or if structured does not converge; the
-    /// [`Verdict`] says which ran and why.
+    /// Structured, reference if that does not converge; the [`Verdict`] says which ran and why.
     #[default]
     Auto,
     /// Clarabel, a general interior-point solver, followed by an active-set refinement when eps > 0.
     /// Slow, trusted.
     Reference,
-    /// Fast: semismooth Newton on the dual for eps > 0; without a regulariser one sort for p = 1 with a
-    /// budget that prices all groups alike, nothing for other linear programs.
+    /// Fast: semismooth Newton on the dual; for an eps that is zero or next to nothing beside the costs within
+    /// a proximal point method, with p = 1 and a budget that prices all groups alike by one sort.
     Structured,
 }
 
@@ -226,7 +229,7 @@ pub struct SolveOptions {
     /// relative to the largest mass, budgets relative to their limit; never below what rounding
     /// leaves, about 1e-15 times the typical cost over eps. Stationarity holds to rounding.
     pub tolerance: f64,
-    /// Largest number of Newton steps over all stages of the structured solver.
+    /// Largest number of Newton steps of a stage of the structured solver.
     pub max_iterations: usize,
     /// Clarabel's feasibility, absolute and relative gap tolerance; at 1e-9 it gives up on a few in a
     /// hundred second-order cone programs.
@@ -291,8 +294,12 @@ pub struct ProgramOptions {
     ///
     /// With p = inf a row may spread over `k` like columns of a group at `1/k` each and so open the group
     /// at `1/k` of its price. Where a group is bought as a whole (facility location), leave each row one
-    /// column a group, the nearest, and give the others the largest cost.
+    /// column a group, the nearest, and do not allow the others.
     pub groups: Option<Vec<usize>>,
+    /// Which columns may stand in for which rows, `n x (n + m)`; at least one a row. Default: all. What is not
+    /// allowed costs nothing to exclude; a huge cost in its place would be a number like any other, on which
+    /// nothing is known to be forbidden. Costs that are not allowed are not looked at.
+    pub allowed: Option<DMatrix<bool>>,
 }
 
 impl Default for ProgramOptions {
@@ -304,6 +311,7 @@ impl Default for ProgramOptions {
             column_costs: None,
             row_masses: None,
             groups: None,
+            allowed: None,
         }
     }
 }
@@ -331,7 +339,7 @@ impl Default for ProgramOptions {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SelectionProgram {
-    /// Shared by the program and its solutions.
+    /// Shared by the program and its solutions; infinite where a column is not allowed.
     costs: Arc<DMatrix<f64>>,
     /// The smallest cost of each row among incoming and among remembered columns (infinite without any).
     nearest: [Vec<f64>; 2],
@@ -358,7 +366,7 @@ impl SelectionProgram {
     /// [`Error::Shape`] for an empty matrix, fewer columns than rows, or an option of the wrong length;
     /// [`Error::NotFinite`] for NaN or infinity; [`Error::OutOfRange`] for `eps <= 0` in a regulariser,
     /// a budget `<= 0`, a fraction above 1, negative column costs or coefficients, masses `<= 0`;
-    /// [`Error::Infeasible`] where a closed form shows that no assignment meets a budget (only without
+    /// [`Error::Shape`] for a row without an allowed column; [`Error::Infeasible`] where a closed form shows that no assignment meets a budget (only without
     /// remembered columns; the message names the smallest budget).
     pub fn new(costs: DMatrix<f64>, budget: Budget, options: ProgramOptions) -> Result<Self> {
         let (n, width) = costs.shape();
@@ -369,6 +377,7 @@ impl SelectionProgram {
                 found: format!("{n} x {width}"),
             });
         }
+        let costs = masked(costs, options.allowed)?;
         let (nearest, excess) = survey(&costs)?;
         if !matches!(options.regulariser, Regulariser::None) {
             positive("eps", options.regulariser.eps())?;
@@ -399,7 +408,7 @@ impl SelectionProgram {
             limits,
         };
         program.check_feasible()?;
-        Ok(program)
+        Ok(program.without_idle_budgets())
     }
 
     /// Number of incoming points `n`.
@@ -417,7 +426,7 @@ impl SelectionProgram {
         self.groups.len()
     }
 
-    /// The `n x (n + m)` costs.
+    /// The `n x (n + m)` costs; infinite where a column is not allowed.
     pub fn costs(&self) -> &DMatrix<f64> {
         &self.costs
     }
@@ -458,8 +467,7 @@ impl SelectionProgram {
     ///
     /// # Errors
     /// [`Error::NotConverged`] with the residual reached; [`Error::InfeasibleProgram`] if several
-    /// budget rows exclude each other; [`Error::Unsupported`] for `Method::Structured` without a
-    /// regulariser, unless p = 1 with one uniform budget.
+    /// budget rows exclude each other.
     pub fn solve(&self, options: impl Into<SolveOptions>) -> Result<Selection> {
         self.solve_with(None, options.into())
     }
@@ -498,25 +506,18 @@ impl SelectionProgram {
     }
 
     fn solve_with(&self, start: Option<&Multipliers>, options: SolveOptions) -> Result<Selection> {
-        let structured = match self.regulariser {
-            _ if options.method == Method::Reference => None,
-            Regulariser::None => linear::applies(self).then(|| Ok(linear::solve(self))),
-            _ => Some(structured::solve(self, start, &options)),
+        let structured = || match self.regulariser {
+            Regulariser::None if linear::applies(self) => linear::solve(self),
+            _ => structured::solve(self, start, &options),
         };
-        match (options.method, structured) {
-            (Method::Reference, _) | (Method::Auto, None) => reference::solve(self, &options),
-            (Method::Structured | Method::Auto, Some(Ok(selection))) => Ok(selection),
-            (Method::Structured, Some(Err(error))) => Err(error),
-            (Method::Structured, None) => Err(Error::Unsupported {
-                method: Method::Structured.name(),
-                what: "programs without a regulariser, but for p = 1 with one uniform budget",
-                instead: "Method::Reference or Method::Auto",
-            }),
-            (Method::Auto, Some(Err(error))) => {
+        match options.method {
+            Method::Reference => reference::solve(self, &options),
+            Method::Structured => structured(),
+            Method::Auto => structured().or_else(|error| {
                 let mut selection = reference::solve(self, &options)?;
                 selection.record_fallback(error.to_string());
                 Ok(selection)
-            }
+            }),
         }
     }
 
@@ -527,44 +528,42 @@ impl SelectionProgram {
         Ok(Self { costs: Arc::new(costs), nearest, excess, column_costs, ..self.clone() })
     }
 
-    /// `<D, Z> + R_eps(Z) + <c, s>` at any assignment.
-    pub(crate) fn objective(&self, assignment: &DMatrix<f64>, weights: &DVector<f64>) -> f64 {
-        let smooth: f64 = match self.regulariser {
-            Regulariser::None => 0.0,
-            r => assignment.iter().map(|&z| r.value(z)).sum::<f64>() * r.eps(),
-        };
-        self.costs.dot(assignment) + smooth + self.column_costs.dot(weights)
+    /// A budget that no assignment can exceed is none: it would leave its multiplier undetermined, for the weight of
+    /// a group is at most what its columns hold.
+    fn without_idle_budgets(mut self) -> Self {
+        let total = self.row_masses.sum();
+        for (mut row, limit) in self.coefficients.row_iter_mut().zip(&self.limits) {
+            if row.max() * total <= limit * (1.0 + 1e-12) {
+                row.fill(0.0);
+            }
+        }
+        self
     }
 
-    /// `||Z_{:,g}||_p` for every group.
-    fn weights_of(&self, assignment: &DMatrix<f64>) -> DVector<f64> {
-        DVector::from_iterator(
-            self.groups.len(),
-            self.groups.iter().map(|columns| {
-                self.norm
-                    .of(columns.iter().flat_map(|&j| assignment.column(j).into_iter().copied()))
-            }),
-        )
+    /// What it takes of a budget to have one group represent everything evenly.
+    fn spread_over(&self, budget: usize, group: usize) -> f64 {
+        let size = self.groups.columns(group).len() as f64;
+        let share = match self.norm {
+            Norm::One => 1.0,
+            Norm::Two => size.sqrt(),
+            Norm::Infinity => size,
+        };
+        self.norm.of(self.row_masses.iter().copied()) * self.coefficients[(budget, group)] / share
     }
 
     /// Without memory, `sum_g a_g ||Z_g||_p >= ||r||_p * min_g a_g / |g|^(1 - 1/p)` by the triangle
     /// inequality, with equality for one group that takes everything evenly.
+    fn smallest_budget(&self, budget: usize) -> f64 {
+        let groups = 0..self.groups.len();
+        groups.map(|group| self.spread_over(budget, group)).fold(f64::INFINITY, f64::min)
+    }
+
     fn check_feasible(&self) -> Result<()> {
         if self.remembered() > 0 {
             return Ok(());
         }
-        let mass = self.norm.of(self.row_masses.iter().copied());
-        for (row, &limit) in self.coefficients.row_iter().zip(&self.limits) {
-            let share = |(a, columns): (&f64, &[usize])| {
-                let size = columns.len() as f64;
-                a / match self.norm {
-                    Norm::One => 1.0,
-                    Norm::Two => size.sqrt(),
-                    Norm::Infinity => size,
-                }
-            };
-            let smallest =
-                mass * row.iter().zip(self.groups.iter()).map(share).fold(f64::INFINITY, f64::min);
+        for (budget, &limit) in self.limits.iter().enumerate() {
+            let smallest = self.smallest_budget(budget);
             // A budget computed as the bound itself must pass despite rounding.
             if limit < smallest * (1.0 - 1e-12) {
                 return Err(Error::Infeasible { norm: self.norm.name(), budget: limit, smallest });

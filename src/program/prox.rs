@@ -20,6 +20,9 @@
 
 use super::Norm;
 
+/// Below this, relative to what it changes, a step is rounding.
+const LAST_DIGIT: f64 = 4.0 * f64::EPSILON;
+
 /// One live entry of the assignment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -247,7 +250,7 @@ fn entropic_two(entries: &mut [Entry], tau: f64, eps: f64) -> Block {
             let next = if newton >= low && newton <= high { newton } else { 0.5 * (low + high) };
             let moved = (next - log_q).abs();
             log_q = next;
-            if moved <= 1e-15 * (1.0 + log_q.abs()) || excess == 0.0 {
+            if moved <= LAST_DIGIT * (1.0 + log_q.abs()) || excess.abs() <= LAST_DIGIT {
                 break;
             }
         }
@@ -289,7 +292,7 @@ fn omega(x: f64) -> f64 {
         for _ in 0..20 {
             let step = (y + y.ln() - x) / (1.0 + 1.0 / y);
             y -= step;
-            if step.abs() <= 1e-16 * y {
+            if step.abs() <= LAST_DIGIT * y {
                 break;
             }
         }
@@ -300,7 +303,7 @@ fn omega(x: f64) -> f64 {
             let y = log_y.exp();
             let step = (y + log_y - x) / (y + 1.0);
             log_y -= step;
-            if step.abs() <= 1e-16 {
+            if step.abs() <= LAST_DIGIT {
                 break;
             }
         }

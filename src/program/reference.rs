@@ -19,16 +19,18 @@ use clarabel::solver::{
 };
 use nalgebra::{DMatrix, DVector};
 
+use super::certificate;
 use super::dual::Scaled;
-use super::selection::{ACCEPTED_GAP, relative_gap};
 use super::structured::Newton;
-use super::{
-    Method, Multipliers, Norm, Regulariser, Selection, SelectionProgram, SolveOptions, Verdict,
-};
+use super::{Method, Norm, Regulariser, Selection, SelectionProgram, SolveOptions};
 use crate::error::{Error, Result};
 
 /// Newton steps granted to the refinement: it starts next to the solution.
 const REFINEMENT_STEPS: usize = 50;
+/// Costs beyond this many times their median are all alike to an interior point.
+const CLIP: f64 = 1e6;
+/// Entries below this, relative to the largest mass, may be an interior point's zeros.
+const NEGLIGIBLE: f64 = 1e-6;
 
 pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Result<Selection> {
     let scaled = Scaled::new(program);
@@ -36,23 +38,14 @@ pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Resul
     if program.regulariser != Regulariser::None {
         let (nu, lambda) = (answer.nu.clone(), answer.lambda.clone());
         let mut newton = Newton::new(&scaled, nu, lambda, scaled.eps);
-        let (residual, tolerance) = newton.finish(options.tolerance, REFINEMENT_STEPS);
-        if residual <= tolerance {
-            let (point, system, _) = newton.into_parts();
-            let refined = Selection::from_dual(
-                scaled.clone(),
-                point,
-                system,
-                Method::Reference,
-                answer.iterations,
-            );
-            if let Ok(mut selection) = refined {
-                selection.record_refinement((selection.assignment() - &answer.assignment).amax());
-                return Ok(selection);
-            }
+        newton.finish(options.tolerance, REFINEMENT_STEPS);
+        if let Ok(mut selection) = newton.conclude() {
+            let moved = (selection.assignment() - &answer.assignment).amax();
+            selection.record_reference(answer.iterations, moved);
+            return Ok(selection);
         }
     }
-    answer.accept(scaled, options)
+    answer.accept(scaled)
 }
 
 /// What clarabel returned, in the solver's units.
@@ -60,47 +53,57 @@ struct Answer {
     assignment: DMatrix<f64>,
     nu: DVector<f64>,
     lambda: DVector<f64>,
-    dual: f64,
-    residual: f64,
     iterations: usize,
-    solved: bool,
 }
 
 impl Answer {
     /// The interior-point answer as it is: without a regulariser, or where the refinement found no
     /// multipliers (a budget that is only just feasible has none).
-    fn accept(self, scaled: Scaled, options: &SolveOptions) -> Result<Selection> {
+    fn accept(self, scaled: Scaled) -> Result<Selection> {
+        let all = certificate::entries(&self.assignment);
+        // What an interior point leaves everywhere costs little, but more than an optimum of zero.
+        let least = NEGLIGIBLE * scaled.program.row_masses.amax();
+        let large = all.iter().copied().filter(|e| e.value > least).collect();
+        let feasible = (self.feasible_rows(&scaled), self.lambda.clone());
+        let multipliers = [feasible, (self.nu, self.lambda)];
+        let made = [large, all].map(|entries| {
+            let (scaled, multipliers) = (scaled.clone(), multipliers.clone());
+            Selection::from_vertex(scaled, entries, multipliers, Method::Reference, self.iterations)
+        });
+        let gap =
+            |made: &Result<Selection>| made.as_ref().map_or(f64::INFINITY, |m| m.verdict().gap);
+        let [large, all] = made;
+        if gap(&large) <= gap(&all) { large } else { all }
+    }
+
+    /// Row multipliers that are feasible without the regulariser; the solver's are up to its tolerance. What
+    /// single columns bound is bounded; for the rest all are lowered alike, by no more than it takes.
+    fn feasible_rows(&self, scaled: &Scaled) -> DVector<f64> {
         let program = &scaled.program;
-        let refuse = |residual| {
-            Err(Error::NotConverged {
-                method: Method::Reference.name(),
-                iterations: self.iterations,
-                residual,
-                tolerance: options.reference_tolerance,
-            })
+        let n = program.incoming();
+        let mut nu = self.nu.clone();
+        let mut bound = |j: usize, tau: f64| {
+            for (i, nu) in nu.iter_mut().enumerate() {
+                *nu = nu.min(scaled.cost(i, program.costs[(i, j)]) + tau);
+            }
         };
-        if !self.solved {
-            return refuse(self.residual);
+        for (group, columns) in program.groups.iter().enumerate() {
+            let tau = scaled.threshold(group, &self.lambda);
+            if program.norm == Norm::One || tau == 0.0 {
+                columns.iter().for_each(|&j| bound(j, tau));
+            }
         }
-        let primal = program.objective(&self.assignment, &program.weights_of(&self.assignment));
-        let dual = self.dual * scaled.scale + scaled.row_shift.dot(&program.row_masses);
-        let verdict = Verdict {
-            primal,
-            dual,
-            gap: relative_gap(primal, dual, scaled.scale),
-            residual: self.residual,
-            iterations: self.iterations,
-            method: Method::Reference,
-            fallback: None,
-            refinement: None,
-        };
-        let closed = verdict.gap <= ACCEPTED_GAP;
-        if !closed {
-            return refuse(verdict.gap);
+        (n..program.costs.ncols()).for_each(|j| bound(j, 0.0));
+        let size = nu.amax();
+        let mut lowered = nu.clone();
+        for digits in (0..=16).rev() {
+            let newton = Newton::new(scaled, lowered.clone(), self.lambda.clone(), 1.0);
+            if newton.into_point(&mut 0).entries.is_empty() {
+                break;
+            }
+            lowered = nu.map(|nu| nu - size * 10f64.powi(-digits));
         }
-        let rows = self.nu * scaled.scale + &scaled.row_shift;
-        let budgets = self.lambda * scaled.scale;
-        Ok(Selection::from_vertex(scaled, self.assignment, Multipliers { rows, budgets }, verdict))
+        lowered
     }
 }
 
@@ -152,22 +155,40 @@ fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
     }
     Ok(Answer {
         // Interior points are positive up to the tolerance; below it they are zero.
-        assignment: DMatrix::from_column_slice(n, width, &solution.x[..n * width])
-            .map(|z| z.max(0.0)),
+        assignment: DMatrix::from_iterator(
+            n,
+            width,
+            form.index.iter().map(|k| k.map_or(0.0, |k| solution.x[k].max(0.0))),
+        ),
         nu: DVector::from_iterator(n, solution.z[..n].iter().map(|y| -y)),
         lambda: DVector::from_iterator(
             budgets,
             solution.z[n..n + budgets].iter().map(|y| y.max(0.0)),
         ),
-        dual: solution.obj_val_dual,
-        residual: solution.r_prim.max(solution.r_dual),
         iterations: solution.iterations as usize,
-        solved: solution.status == SolverStatus::Solved,
     })
+}
+
+/// Costs of what is allowed in the solver's units, none so large that it hides the others: no interior point can tell 1e20 from
+/// 1e30. Whether it mattered shows when the answer is judged by the costs as given.
+fn clipped(scaled: &Scaled) -> Vec<f64> {
+    let mut costs: Vec<f64> = scaled.costs().filter(|cost| cost.is_finite()).collect();
+    let mut positive: Vec<f64> = costs.iter().copied().filter(|cost| *cost > 0.0).collect();
+    let middle = positive.len() / 2;
+    if positive.is_empty() {
+        positive.push(1.0);
+    }
+    let (_, median, _) = positive.select_nth_unstable_by(middle, f64::total_cmp);
+    let most = CLIP * *median;
+    costs.iter_mut().for_each(|cost| *cost = cost.min(most));
+    costs
 }
 
 /// Rows of `A` as triplets, with `b`, the cones and the linear objective.
 struct Form {
+    /// The variable of each entry of `Z`, column by column; `None` where a column is not allowed.
+    index: Vec<Option<usize>>,
+    z_count: usize,
     variables: usize,
     entries: (Vec<usize>, Vec<usize>, Vec<f64>),
     right: Vec<f64>,
@@ -179,14 +200,23 @@ impl Form {
     fn new(scaled: &Scaled) -> Self {
         let program = &scaled.program;
         let (n, width) = scaled.program.costs.shape();
-        let (z_count, q) = (n * width, program.groups.len());
+        let q = program.groups.len();
         let entropic = scaled.entropic();
-        let mut linear = scaled.costs().collect::<Vec<f64>>();
+        let allowed = scaled.program.costs.iter().map(|cost| cost.is_finite());
+        let mut z_count = 0;
+        let mut number = |allowed: bool| {
+            z_count += usize::from(allowed);
+            allowed.then(|| z_count - 1)
+        };
+        let index: Vec<Option<usize>> = allowed.map(&mut number).collect();
+        let mut linear = clipped(scaled);
         linear.extend(scaled.column_costs.iter());
         if entropic {
             linear.extend(std::iter::repeat_n(scaled.eps, z_count));
         }
         let mut form = Self {
+            index,
+            z_count,
             variables: linear.len(),
             entries: Default::default(),
             right: Vec::new(),
@@ -194,7 +224,8 @@ impl Form {
             linear,
         };
         for i in 0..n {
-            form.row((0..width).map(|j| (i + j * n, 1.0)), program.row_masses[i]);
+            let row = form.numbered((0..width).map(|j| i + j * n), 1.0);
+            form.row(row, program.row_masses[i]);
         }
         form.cones.push(Cone::ZeroConeT(n));
         for (row, &limit) in program.coefficients.row_iter().zip(&program.limits) {
@@ -204,13 +235,13 @@ impl Form {
             (0..z_count).for_each(|k| form.row([(k, -1.0)], 0.0));
         }
         match program.norm {
-            Norm::One => form.sums(program, n, z_count),
-            Norm::Infinity => form.caps(program, n, z_count),
+            Norm::One => form.sums(program),
+            Norm::Infinity => form.caps(program),
             Norm::Two => {}
         }
         form.cones.push(Cone::NonnegativeConeT(form.right.len() - n));
         if program.norm == Norm::Two {
-            form.second_order(program, n, z_count);
+            form.second_order(program);
         }
         if entropic {
             for k in 0..z_count {
@@ -223,6 +254,16 @@ impl Form {
         form
     }
 
+    /// The variables of entries, each with a value.
+    fn numbered(&self, entries: impl Iterator<Item = usize>, value: f64) -> Vec<(usize, f64)> {
+        entries.filter_map(|k| self.index[k]).map(|variable| (variable, value)).collect()
+    }
+
+    /// The variables of a group's entries.
+    fn group(&self, columns: &[usize], n: usize, value: f64) -> Vec<(usize, f64)> {
+        self.numbered(columns.iter().flat_map(|j| j * n..(j + 1) * n), value)
+    }
+
     fn row(&mut self, entries: impl IntoIterator<Item = (usize, f64)>, right: f64) {
         let row = self.right.len();
         for (column, value) in entries {
@@ -233,28 +274,29 @@ impl Form {
         self.right.push(right);
     }
 
-    fn sums(&mut self, program: &SelectionProgram, n: usize, z_count: usize) {
+    fn sums(&mut self, program: &SelectionProgram) {
         for (g, columns) in program.groups.iter().enumerate() {
-            let entries = columns.iter().flat_map(|j| (j * n..(j + 1) * n).map(|k| (k, 1.0)));
-            self.row(entries.chain([(z_count + g, -1.0)]), 0.0);
+            let mut entries = self.group(columns, program.incoming(), 1.0);
+            entries.push((self.z_count + g, -1.0));
+            self.row(entries, 0.0);
         }
     }
 
-    fn caps(&mut self, program: &SelectionProgram, n: usize, z_count: usize) {
+    fn caps(&mut self, program: &SelectionProgram) {
         for (g, columns) in program.groups.iter().enumerate() {
-            for k in columns.iter().flat_map(|j| j * n..(j + 1) * n) {
-                self.row([(k, 1.0), (z_count + g, -1.0)], 0.0);
+            for entry in self.group(columns, program.incoming(), 1.0) {
+                self.row([entry, (self.z_count + g, -1.0)], 0.0);
             }
         }
     }
 
-    fn second_order(&mut self, program: &SelectionProgram, n: usize, z_count: usize) {
+    fn second_order(&mut self, program: &SelectionProgram) {
         for (g, columns) in program.groups.iter().enumerate() {
-            self.row([(z_count + g, -1.0)], 0.0);
-            for k in columns.iter().flat_map(|j| j * n..(j + 1) * n) {
-                self.row([(k, -1.0)], 0.0);
-            }
-            self.cones.push(Cone::SecondOrderConeT(1 + columns.len() * n));
+            self.row([(self.z_count + g, -1.0)], 0.0);
+            let entries = self.group(columns, program.incoming(), -1.0);
+            let size = 1 + entries.len();
+            entries.into_iter().for_each(|entry| self.row([entry], 0.0));
+            self.cones.push(Cone::SecondOrderConeT(size));
         }
     }
 
@@ -268,7 +310,7 @@ impl Form {
         let size = self.variables;
         match scaled.program.regulariser {
             Regulariser::Quadratic(_) => {
-                let on: Vec<usize> = (0..scaled.program.costs.len()).collect();
+                let on: Vec<usize> = (0..self.z_count).collect();
                 CscMatrix::new_from_triplets(
                     size,
                     size,

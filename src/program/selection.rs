@@ -4,14 +4,13 @@ use std::sync::OnceLock;
 
 use nalgebra::{DMatrix, DVector};
 
+use super::certificate::{self, Certificate};
 use super::dual::{Margins, Point, Scaled};
+use super::prox::Entry;
+use super::proximal::Pair;
 use super::system::System;
-use super::{Method, SelectionProgram, SolveOptions, adjoint, perturbed, vertex};
+use super::{Method, SelectionProgram, SolveOptions, adjoint, perturbed, proximal, vertex};
 use crate::error::{Error, Result};
-
-/// A relative gap above this is no solution, whatever the residuals say: a budget that is only just
-/// feasible has no finite multiplier, and rounding times a huge one is not small.
-pub(super) const ACCEPTED_GAP: f64 = 1e-6;
 
 /// How a solve ended. A solve that did not finish is an error, so every verdict describes a solution.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +20,11 @@ pub struct Verdict {
     pub primal: f64,
     /// Lower bound on the optimal objective.
     pub dual: f64,
-    /// `|primal - dual| / max(1, |primal|)`, both in units of the mean cost.
+    /// `primal - dual` relative to the answer's own size: what it pays above the row minima, its smoothing
+    /// term and its column costs.
     pub gap: f64,
-    /// Largest relative violation of the row masses and budgets.
+    /// Largest violation of a row's mass or a budget by the returned assignment, relative to that mass or
+    /// limit.
     pub residual: f64,
     /// Newton steps, or interior-point iterations.
     pub iterations: usize,
@@ -148,69 +149,72 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// From a converged dual point, unless its duality gap is open.
+    /// From a dual point that is converged at the program's own `eps`, if its assignment passes.
     pub(super) fn from_dual(
         scaled: Scaled,
-        point: Point,
+        mut point: Point,
         system: System,
         method: Method,
         iterations: usize,
     ) -> Result<Self> {
-        let program = &scaled.program;
-        let weights = point.weights(program);
-        let (rows, budgets) = scaled.unscale(&point);
-        let (mut cost, mut smooth) = (program.column_costs.dot(&weights), 0.0);
-        for entry in &point.entries {
-            cost += program.costs[(entry.row(), entry.column())] * entry.value;
-            smooth += program.regulariser.value(entry.value);
-        }
-        let primal = cost + program.regulariser.eps() * smooth;
-        let dual = point.value * scaled.scale + scaled.row_shift.dot(&program.row_masses);
-        let verdict = Verdict {
-            primal,
-            dual,
-            gap: relative_gap(primal, dual, scaled.scale),
-            residual: point.residual(program),
-            iterations,
-            method,
-            fallback: None,
-            refinement: None,
-        };
-        let closed = verdict.gap <= ACCEPTED_GAP;
-        if !closed {
-            return Err(Error::NotConverged {
-                method: method.name(),
-                iterations,
-                residual: verdict.gap,
-                tolerance: ACCEPTED_GAP,
-            });
-        }
-        Ok(Self {
-            scaled,
-            assignment: OnceLock::new(),
-            weights,
-            multipliers: Multipliers { rows, budgets },
-            verdict,
-            margins: OnceLock::new(),
-            face: Face::Smooth(Box::new((point, system))),
-        })
+        let bound = point.bound(&scaled.program);
+        let certificate = Certificate::of(&scaled, &mut point.entries, bound);
+        let certificate = certificate.accept(method, iterations)?;
+        let multipliers = scaled.unscale(&point);
+        let face = Face::Smooth(Box::new((point, system)));
+        Ok(Self::new(scaled, certificate, face, multipliers, method, iterations))
     }
 
-    /// From primal and dual values of a program without a regulariser.
+    /// From an assignment, and multipliers in the solver's units: the first are feasible without the regulariser.
     pub(super) fn from_vertex(
         scaled: Scaled,
-        assignment: DMatrix<f64>,
+        mut entries: Vec<Entry>,
+        multipliers: impl IntoIterator<Item = Pair>,
+        method: Method,
+        iterations: usize,
+    ) -> Result<Self> {
+        let program = &scaled.program;
+        let (point, bound) = proximal::best_bound(&scaled, multipliers);
+        let certificate =
+            Certificate::of(&scaled, &mut entries, bound).accept(method, iterations)?;
+        let assignment = certificate.assignment.clone();
+        let assignment = assignment.unwrap_or_else(|| certificate::matrix(program, entries.iter()));
+        let multipliers = scaled.unscale(&point);
+        let face = match point.value.is_finite() {
+            true => Face::Smooth(Box::new((point, System::default()))),
+            false => Face::Vertex, // never evaluated: the bound is that of the linear program
+        };
+        let mut selection = Self::new(scaled, certificate, face, multipliers, method, iterations);
+        selection.assignment = assignment.into();
+        Ok(selection)
+    }
+
+    fn new(
+        scaled: Scaled,
+        certificate: Certificate,
+        face: Face,
         multipliers: Multipliers,
-        verdict: Verdict,
+        method: Method,
+        iterations: usize,
     ) -> Self {
+        let Certificate { weights, primal, dual, gap, residual, assignment, .. } = certificate;
         Self {
-            weights: scaled.program.weights_of(&assignment),
             scaled,
-            assignment: assignment.into(),
+            assignment: assignment.map_or_else(OnceLock::new, OnceLock::from),
+            weights,
             multipliers,
-            verdict,
+            verdict: Verdict {
+                primal,
+                dual,
+                gap: gap.abs(),
+                residual,
+                iterations,
+                method,
+                fallback: None,
+                refinement: None,
+            },
             margins: OnceLock::new(),
-            face: Face::Vertex,
+            face,
         }
     }
 
@@ -218,7 +222,9 @@ impl Selection {
         self.verdict.fallback = Some(reason);
     }
 
-    pub(super) fn record_refinement(&mut self, moved: f64) {
+    pub(super) fn record_reference(&mut self, iterations: usize, moved: f64) {
+        self.verdict.method = Method::Reference;
+        self.verdict.iterations = iterations;
         self.verdict.refinement = Some(moved);
     }
 
@@ -230,7 +236,7 @@ impl Selection {
     /// `Z`, `n x (n + m)`; rows sum to the row masses.
     pub fn assignment(&self) -> &DMatrix<f64> {
         self.assignment.get_or_init(|| match &self.face {
-            Face::Smooth(face) => face.0.assignment(self.program()),
+            Face::Smooth(face) => certificate::matrix(self.program(), face.0.entries.iter()),
             // A vertex is made with its assignment.
             Face::Vertex => DMatrix::zeros(0, 0),
         })
@@ -274,6 +280,12 @@ impl Selection {
             backward_residual: 0.0,
             conditioning: 1.0,
         }
+    }
+
+    /// The unit of multipliers: the largest of a row above its cheapest column.
+    pub(super) fn unit(&self) -> f64 {
+        let above = &self.multipliers.rows - &self.scaled.row_shift;
+        if above.amax() > 0.0 { above.amax() } else { self.scaled.scale }
     }
 
     fn live_rows(&self) -> usize {
@@ -391,8 +403,4 @@ impl Diagnostics {
     /// Below this distance (in units of the mean cost) a condition counts as weakly active: a change
     /// of the parameters by rounding of an `f32` could flip it.
     pub const WEAK: f64 = 1e-7;
-}
-
-pub(super) fn relative_gap(primal: f64, dual: f64, scale: f64) -> f64 {
-    (primal - dual).abs() / scale.max(primal.abs())
 }

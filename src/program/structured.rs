@@ -19,8 +19,10 @@ use nalgebra::DVector;
 use super::candidates::Candidates;
 use super::direct::DAMPING;
 use super::dual::{Point, Scaled, first_guess};
+use super::least;
+use super::proximal;
 use super::system::System;
-use super::{Method, Multipliers, Selection, SelectionProgram, SolveOptions};
+use super::{Method, Multipliers, Norm, Selection, SelectionProgram, SolveOptions};
 use crate::error::{Error, Result};
 
 /// Where the homotopy starts (costs have mean one), unless eps is larger.
@@ -31,9 +33,19 @@ const SHRINK: f64 = 0.1;
 const STAGE_TOLERANCE: f64 = 1e-2;
 /// Armijo's constant.
 const SUFFICIENT: f64 = 1e-4;
-/// Changes of d below this (relative) are lost in its rounding.
+/// How far, relative to its start, the slope of d may have turned at the end of a step.
+const TURNED: f64 = 0.5;
+/// Rows creep where eps is below this, relative to the row multipliers.
+const NEARLY_IDLE: f64 = 1e-3;
+/// A budget of which less than this share is spent is idle.
+const IDLE: f64 = 1e-9;
+/// How much more exact than asked for an iteration tries to be.
+const MARGIN: f64 = 0.1;
+/// Steps without a smaller residual before an iteration counts as stuck.
+const PATIENCE: usize = 40;
+/// Changes of d below this, relative to the numbers that it is the difference of, are lost in its rounding.
 const VISIBLE: f64 = 1e-12;
-/// A budget multiplier below this (costs have mean one) is zero: rounding must not keep a slack budget.
+/// A budget multiplier below this, relative to the rows', is zero: rounding must not keep a slack budget.
 const NEGLIGIBLE: f64 = 1e-13;
 /// Further damping in proportion to the residual: far from the solution `M` may be nearly singular.
 const ROUGH: f64 = 1e-8;
@@ -45,6 +57,17 @@ const RADIUS: f64 = 0.25;
 const SLACK: f64 = 0.1;
 /// Sweeps of row scaling when the homotopy moves on.
 const SWEEPS: usize = 20;
+/// A program of an eps below this, relative to the row multipliers, may be too much for the homotopy.
+const NEARLY: f64 = 1e-5;
+/// Starts of the homotopy, each from a first eps smaller by this factor.
+const STARTS: i32 = 9;
+const RESTART: f64 = 1e-4;
+/// Where costs have mean one, no cost is as small.
+const VANISHING: f64 = 1e-120;
+/// Newton steps of one stage.
+const STAGE_STEPS: usize = 60;
+/// The smoothing of the proximal point method.
+const PROXIMAL: f64 = 1e-4;
 /// Newton steps granted to a warm start; it takes two or three where it is any good.
 const WARM_STEPS: usize = 25;
 
@@ -55,33 +78,71 @@ pub(super) fn solve(
 ) -> Result<Selection> {
     let scaled = Scaled::new(program);
     let eps = scaled.eps;
-    if let Some(start) = start {
+    if let (Some(start), true) = (start, eps > 0.0) {
         let (nu, lambda) = scaled.scale_down(start);
         let mut newton = Newton::new(&scaled, nu, lambda, eps);
-        let limit = options.max_iterations.min(WARM_STEPS);
-        let (residual, tolerance) = newton.finish(options.tolerance, limit);
-        if residual <= tolerance {
-            let (point, system, steps) = newton.into_parts();
-            let warm =
-                Selection::from_dual(scaled.clone(), point, system, Method::Structured, steps);
-            if warm.is_ok() {
-                return warm;
-            }
+        let there = newton.finish(options.tolerance, options.max_iterations.min(WARM_STEPS));
+        if let (true, Ok(warm)) = (there, newton.conclude()) {
+            return Ok(warm);
         }
     }
-    let mut newton = Newton::cold(&scaled, eps.max(FIRST_EPS));
-    while newton.eps > eps {
-        newton.run(STAGE_TOLERANCE, options.max_iterations);
+    if let Some(solved) = least::solve(&scaled) {
+        return solved;
+    }
+    // No single unit fits costs of all scales.
+    let mut refused = None;
+    for start in 0..STARTS {
+        let first = FIRST_EPS * RESTART.powi(start);
+        if start > 0 && first < eps {
+            break;
+        }
+        match attempt(&scaled, eps.max(first), options) {
+            Err(error) => refused = refused.or(Some(error)),
+            solved => return solved,
+        }
+    }
+    // There is a first start.
+    Err(refused.unwrap_or(Error::NotConverged {
+        method: Method::Structured.name(),
+        iterations: 0,
+        residual: f64::NAN,
+        tolerance: options.tolerance,
+    }))
+}
+
+/// The homotopy from a first `eps`, and what follows it.
+fn attempt(scaled: &Scaled, first: f64, options: &SolveOptions) -> Result<Selection> {
+    let eps = scaled.eps;
+    let limit = options.max_iterations;
+    let mut newton = Newton::cold(scaled, first);
+    while newton.eps > eps.max(newton.nearly_zero()).max(VANISHING) {
+        newton.run(STAGE_TOLERANCE, limit.min(STAGE_STEPS));
         newton.set_eps((newton.eps * SHRINK).max(eps));
     }
-    let (residual, tolerance) = newton.finish(options.tolerance, options.max_iterations);
-    let (point, system, iterations) = newton.into_parts();
-    let small_enough = residual <= tolerance;
-    if !small_enough {
-        let method = Method::Structured.name();
-        return Err(Error::NotConverged { method, iterations, residual, tolerance });
+    let (rho, nearly_zero) =
+        (newton.eps.max(newton.nearly_zero()), newton.eps < NEARLY * newton.size());
+    let mut start = (newton.point.nu.clone(), newton.point.lambda.clone());
+    if newton.eps == eps {
+        newton.finish(options.tolerance, limit);
+        start = (newton.point.nu.clone(), newton.point.lambda.clone());
+        let exact = newton.conclude();
+        if exact.is_ok() || !nearly_zero {
+            return exact;
+        }
     }
-    Selection::from_dual(scaled, point, system, Method::Structured, iterations)
+    // From here on rounding, divided by eps, is too large.
+    let nearly = proximal::solve(scaled, (&start.0, &start.1), rho, options);
+    if eps > 0.0 {
+        let (Ok((_, (nu, lambda))) | Err((_, (nu, lambda)))) = &nearly;
+        let mut newton = Newton::new(scaled, nu.clone(), lambda.clone(), eps);
+        newton.settle();
+        newton.finish(options.tolerance, WARM_STEPS);
+        let exact = newton.conclude();
+        if exact.is_ok() {
+            return exact;
+        }
+    }
+    nearly.map(|(nearly, _)| nearly).map_err(|(error, _)| error)
 }
 
 /// The iteration: its state and the space it works in.
@@ -150,6 +211,11 @@ impl<'a> Newton<'a> {
             self.candidates.scan(self.scaled, self.point.nu.as_slice(), 0.0);
         }
         self.point.evaluate(self.scaled, &self.candidates, eps);
+        self.settle();
+    }
+
+    /// Multipliers of another smoothing, or of none, leave entropic rows off by orders of magnitude.
+    pub fn settle(&mut self) {
         if self.scaled.entropic() {
             self.scale_rows();
         }
@@ -176,37 +242,62 @@ impl<'a> Newton<'a> {
         }
     }
 
-    /// The point reached, the last factored system, and how many steps were made.
-    pub fn into_parts(self) -> (Point, System, usize) {
-        (self.point, self.system, self.iterations)
+    /// Runs to the tolerance wanted or to what rounding leaves; whether it got there.
+    pub fn finish(&mut self, tolerance: f64, limit: usize) -> bool {
+        // A margin, since exact rows leave what they were off by to the budgets.
+        let residual = self.run((MARGIN * tolerance).max(self.rounding_floor()), limit);
+        residual <= tolerance.max(self.rounding_floor())
     }
 
-    /// Runs to the tolerance wanted or to what rounding leaves; returns residual and tolerance.
-    pub fn finish(&mut self, tolerance: f64, limit: usize) -> (f64, f64) {
-        let wanted = tolerance.max(self.rounding_floor());
-        let residual = self.run(wanted, limit);
-        (residual, tolerance.max(self.rounding_floor()))
+    /// The solution, at the program's own `eps`, if it passes. The iteration may have stopped short of its tolerance:
+    /// a budget that is only just feasible has no finite multiplier.
+    pub fn conclude(self) -> Result<Selection> {
+        let scaled = self.scaled.clone();
+        Selection::from_dual(scaled, self.point, self.system, Method::Structured, self.iterations)
+    }
+
+    /// The point reached; adds the steps it took.
+    pub fn into_point(self, steps: &mut usize) -> Point {
+        *steps += self.iterations;
+        self.point
+    }
+
+    /// A smoothing that changes answers by about a ten thousandth.
+    fn nearly_zero(&self) -> f64 {
+        PROXIMAL * self.size() / self.scaled.program.row_masses.amax()
+    }
+
+    /// The size of the multipliers, in whose units everything is small or large.
+    fn size(&self) -> f64 {
+        self.point.nu.amax()
     }
 
     /// The residual that rounding alone leaves: `nu - D` is exact to the last digit of `nu`, and the
     /// assignment divides it by `eps`.
     fn rounding_floor(&self) -> f64 {
         let program = &self.scaled.program;
-        let size = program.row_masses.amax().min(program.limits.min());
-        8.0 * f64::EPSILON * self.point.nu.amax().max(1.0) / (self.scaled.eps * size)
+        let mass = program.row_masses.amax().min(program.limits.min());
+        8.0 * f64::EPSILON * self.size() / (self.eps * mass)
     }
 
     /// Newton steps until the residual is at most `tolerance`, the limit is reached or no step helps;
     /// returns the residual reached.
-    fn run(&mut self, tolerance: f64, limit: usize) -> f64 {
+    pub fn run(&mut self, tolerance: f64, limit: usize) -> f64 {
         let program = &self.scaled.program;
         let mut residual = self.point.residual(program);
-        while residual > tolerance && self.iterations < limit {
+        let (mut best, mut since) = (residual, 0);
+        let last = self.iterations + limit;
+        while residual > tolerance && self.iterations < last && since < PATIENCE {
             self.iterations += 1;
+            if self.lift_idle_rows() | self.lower_idle_budgets() {
+                residual = self.point.residual(program);
+            }
             let damping = self.caution.max(DAMPING + ROUGH * residual.min(1.0));
-            match self.step(residual, damping) {
+            let l = self.step(residual, damping);
+            match l {
                 Some(length) => {
                     residual = self.point.residual(program);
+                    (best, since) = if residual < best { (residual, 0) } else { (best, since + 1) };
                     self.adapt(length);
                 }
                 None if self.caution < 1e2 => self.caution = (self.caution * 1e2).max(1e-6),
@@ -214,6 +305,117 @@ impl<'a> Newton<'a> {
             }
         }
         residual
+    }
+
+    /// A row without a live entry has no curvature, and with a small eps creeps: it may rise at once to the
+    /// nearest column that is free or of a live group. Returns whether one did.
+    fn lift_idle_rows(&mut self) -> bool {
+        let program = &self.scaled.program;
+        let masses = &program.row_masses;
+        let idle =
+            |i: usize| self.point.row_gap[i] == masses[i] && self.eps < NEARLY_IDLE * self.size();
+        let idle: Vec<usize> = (0..masses.len()).filter(|&i| idle(i)).collect();
+        if idle.is_empty() || self.scaled.entropic() {
+            return false;
+        }
+        self.trial.nu.copy_from(&self.point.nu);
+        self.trial.lambda.copy_from(&self.point.lambda);
+        let mut left = self.left_of_thresholds();
+        let mut lifted = false;
+        for &i in &idle {
+            let now = self.trial.nu[i];
+            let cost = |j: usize| self.scaled.cost(i, program.costs[(i, j)]);
+            let group = |j: usize| (j < program.incoming()).then(|| program.groups.of(j));
+            // Where the row's multiplier opens column `j`.
+            let opens = |j: usize| match group(j) {
+                None => cost(j),
+                Some(g) => match program.norm {
+                    Norm::One => cost(j) + left[g],
+                    Norm::Two => cost(j) + (left[g] + (now - cost(j)).max(0.0).powi(2)).sqrt(),
+                    Norm::Infinity => cost(j).max(now) + left[g],
+                },
+            };
+            let columns = 0..program.costs.ncols();
+            let nearest = columns.clone().map(opens).fold(f64::INFINITY, f64::min);
+            if !(nearest.is_finite() && nearest > now) {
+                continue;
+            }
+            // What the row takes of the thresholds of groups that are still dead.
+            for j in columns.filter(|&j| cost(j) < nearest) {
+                let part = |nu: f64| (nu - cost(j)).max(0.0);
+                match (group(j), program.norm) {
+                    (None, _) | (_, Norm::One) => {}
+                    (Some(g), Norm::Two) => {
+                        left[g] = (left[g] + part(now).powi(2) - part(nearest).powi(2)).max(0.0);
+                    }
+                    (Some(g), Norm::Infinity) => {
+                        left[g] = (left[g] + part(now) - part(nearest)).max(0.0);
+                    }
+                }
+            }
+            // And half its mass, so that the row is found live.
+            self.trial.nu[i] = nearest + 0.5 * self.eps * masses[i];
+            lifted = true;
+        }
+        if !lifted {
+            return false;
+        }
+        self.evaluate_trial();
+        let better = self.trial.value > self.point.value;
+        if better {
+            std::mem::swap(&mut self.point, &mut self.trial);
+        }
+        better
+    }
+
+    /// A budget that nothing is spent of has no curvature either, where all its entries have underflowed: its
+    /// multiplier may fall at once to where the budget is spent. Returns whether one did.
+    fn lower_idle_budgets(&mut self) -> bool {
+        let limits = &self.scaled.program.limits;
+        let idle = |b: &usize| {
+            self.point.lambda[*b] > 0.0 && self.point.overspend[*b] < -(1.0 - IDLE) * limits[*b]
+        };
+        let idle: Vec<usize> = (0..limits.len()).filter(idle).collect();
+        if idle.is_empty() || !self.scaled.entropic() {
+            return false;
+        }
+        self.trial.nu.copy_from(&self.point.nu);
+        self.trial.lambda.copy_from(&self.point.lambda);
+        for b in idle {
+            // The slope in `lambda_b` falls with it: bisection for where it turns.
+            let (mut low, mut high) = (0.0, self.point.lambda[b]);
+            for _ in 0..60 {
+                self.trial.lambda[b] = 0.5 * (low + high);
+                self.trial.evaluate(self.scaled, &self.candidates, self.eps);
+                if self.trial.overspend[b] > 0.0 {
+                    low = self.trial.lambda[b]
+                } else {
+                    high = self.trial.lambda[b]
+                }
+            }
+        }
+        self.trial.evaluate(self.scaled, &self.candidates, self.eps);
+        let better = self.trial.value > self.point.value;
+        if better {
+            std::mem::swap(&mut self.point, &mut self.trial);
+        }
+        better
+    }
+
+    /// What the positive parts of `nu - D` leave of every group's threshold; its square for p = 2.
+    fn left_of_thresholds(&self) -> Vec<f64> {
+        let program = &self.scaled.program;
+        let left = |group: usize| {
+            let tau = self.scaled.threshold(group, &self.point.lambda);
+            let candidates = self.candidates.of(group).iter();
+            let positive = candidates.map(|c| (self.point.nu[c.row as usize] - c.cost).max(0.0));
+            match program.norm {
+                Norm::One => tau,
+                Norm::Two => (tau * tau - positive.map(|v| v * v).sum::<f64>()).max(0.0),
+                Norm::Infinity => (tau - positive.sum::<f64>()).max(0.0),
+            }
+        };
+        (0..program.groups.len()).map(left).collect()
     }
 
     /// As a trust region does: short steps say that the quadratic model does not reach far, and call for
@@ -234,6 +436,7 @@ impl<'a> Newton<'a> {
         let n = self.scaled.program.incoming();
         let (rows, prices) = self.direction.split_at(n);
         let promised = self.point.ascent(rows, prices);
+        let magnitude = self.point.magnitude(&self.scaled.program);
         // Where `M` is nearly singular the direction is long without meaning: the radius bounds it.
         let longest = rows.iter().fold(0.0f64, |longest, d| longest.max(d.abs()));
         let full = if longest > self.radius { self.radius / longest } else { 1.0 };
@@ -241,11 +444,14 @@ impl<'a> Newton<'a> {
         for _ in 0..40 {
             self.move_trial(length);
             self.evaluate_trial();
-            // Where the promise drowns in the rounding of d, the residual decides instead.
-            let better = if promised * length > VISIBLE * (self.point.value.abs() + 1.0) {
+            let (rows, prices) = self.direction.split_at(n);
+            let slope = self.trial.ascent(rows, prices);
+            // Where the promise drowns in the rounding of d its slope decides instead: d is concave, so it has
+            // risen unless the slope has turned.
+            let better = if promised * length > VISIBLE * magnitude {
                 self.trial.value >= self.point.value + SUFFICIENT * length * promised
             } else {
-                self.trial.residual(&self.scaled.program) < residual
+                slope >= -TURNED * promised || self.trial.residual(&self.scaled.program) < residual
             };
             if better {
                 std::mem::swap(&mut self.point, &mut self.trial);
@@ -255,8 +461,7 @@ impl<'a> Newton<'a> {
                 return Some(length);
             }
             // Towards the maximum along the direction, where the secant of the slopes sees it.
-            let (rows, prices) = self.direction.split_at(n);
-            let drop = promised - self.trial.ascent(rows, prices);
+            let drop = promised - slope;
             length *= if drop > 0.0 { (promised / drop).clamp(0.1, 0.5) } else { 0.5 };
         }
         None
@@ -264,12 +469,13 @@ impl<'a> Newton<'a> {
 
     fn move_trial(&mut self, length: f64) {
         let (rows, prices) = self.direction.split_at(self.point.nu.len());
+        let negligible = NEGLIGIBLE * self.size();
         for ((next, now), d) in self.trial.nu.iter_mut().zip(&self.point.nu).zip(rows) {
             *next = now + length * d;
         }
         for ((next, now), d) in self.trial.lambda.iter_mut().zip(&self.point.lambda).zip(prices) {
             let moved = now + length * d;
-            *next = if moved > NEGLIGIBLE { moved } else { 0.0 };
+            *next = if moved > negligible { moved } else { 0.0 };
         }
     }
 

@@ -16,13 +16,15 @@ use nalgebra::{DMatrix, DVector};
 use super::dual::Margins;
 use super::selection::{Gradients, Selection, Upstream};
 use super::{Norm, Regulariser};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// An entry of an interior-point assignment counts as live above this: the solver's tolerance is 1e-9
-/// and vertices of generic programs have entries far larger.
+/// An entry counts as live above this share of the largest mass, a multiplier above this share of the rows':
+/// solvers are exact to about 1e-9 and vertices of generic programs have entries far larger.
 pub(super) const LIVE: f64 = 1e-6;
 /// Singular values below this, relative to the largest, are treated as zero.
 const RANK: f64 = 1e-10;
+/// Unknowns of a dense decomposition at most: a few seconds.
+const LARGEST: usize = 2000;
 
 /// The free variables on the face.
 struct Face {
@@ -31,8 +33,8 @@ struct Face {
     /// `(variable, d||Z_g||/dx)` for each group.
     norms: Vec<Vec<(usize, f64)>>,
     tight: Vec<usize>,
-    /// `H`.
-    curvature: DMatrix<f64>,
+    /// `H`; `None` where it is zero.
+    curvature: Option<DMatrix<f64>>,
 }
 
 impl Face {
@@ -40,18 +42,18 @@ impl Face {
         let program = selection.program();
         let z = selection.assignment();
         let lambda = selection.budget_multipliers();
-        let scale = program.costs.amax().max(f64::MIN_POSITIVE);
+        let (live_above, scale) = (LIVE * program.row_masses.amax(), selection.unit());
         let tau = &program.column_costs + program.coefficients.tr_mul(lambda);
         // The entropic regulariser keeps every entry positive.
         let entropic = matches!(program.regulariser, Regulariser::Entropic(_));
-        let least = if entropic { 0.0 } else { LIVE };
+        let least = if entropic { 0.0 } else { live_above };
         let mut variables = Vec::new();
         let mut norms = vec![Vec::new(); program.groups.len()];
         for (g, columns) in program.groups.iter().enumerate() {
             let live = columns.iter().flat_map(|&j| (0..z.nrows()).map(move |i| (i, j)));
             let live: Vec<_> = live.filter(|&e| z[e] > least).collect();
             let weight = selection.weights()[g];
-            let at_cap = |e: &(usize, usize)| z[*e] >= weight - LIVE;
+            let at_cap = |e: &(usize, usize)| z[*e] >= weight - live_above;
             let binding = tau[g] > LIVE * scale;
             let (capped, free): (Vec<_>, Vec<_>) = if program.norm == Norm::Infinity && binding {
                 live.into_iter().partition(at_cap)
@@ -79,32 +81,65 @@ impl Face {
             variables.extend((0..z.nrows()).filter(|&i| z[(i, j)] > least).map(|i| vec![(i, j)]));
         }
         let tight = (0..lambda.len()).filter(|&b| lambda[b] > LIVE * scale).collect();
-        let curvature = curvature(selection, &variables, &norms, &tau);
+        let curved = program.norm == Norm::Two || program.regulariser != Regulariser::None;
+        let affordable = curved && variables.len() <= LARGEST;
+        let curvature = match affordable {
+            true => Some(curvature(selection, &variables, &norms, &tau)),
+            false => curved.then(|| DMatrix::zeros(0, 0)),
+        };
         Self { variables, norms, tight, curvature }
     }
 
-    /// `[H A'; A 0]`.
-    fn matrix(&self, selection: &Selection) -> DMatrix<f64> {
+    /// `A`: the coefficients of row masses and tight budgets.
+    fn links(&self, selection: &Selection) -> DMatrix<f64> {
         let program = selection.program();
-        let (count, n) = (self.variables.len(), program.incoming());
-        let mut k = DMatrix::zeros(count + n + self.tight.len(), count + n + self.tight.len());
-        k.view_mut((0, 0), (count, count)).copy_from(&self.curvature);
-        let mut link = |row: usize, variable: usize, value: f64| {
-            k[(count + row, variable)] += value;
-            k[(variable, count + row)] += value;
-        };
+        let n = program.incoming();
+        let mut a = DMatrix::zeros(n + self.tight.len(), self.variables.len());
         for (x, entries) in self.variables.iter().enumerate() {
-            entries.iter().for_each(|&(i, _)| link(i, x, 1.0));
+            entries.iter().for_each(|&(i, _)| a[(i, x)] += 1.0);
         }
         for (row, &b) in self.tight.iter().enumerate() {
             for (g, slopes) in self.norms.iter().enumerate() {
                 for &(x, slope) in slopes {
-                    link(n + row, x, program.coefficients[(b, g)] * slope);
+                    a[(n + row, x)] += program.coefficients[(b, g)] * slope;
                 }
             }
         }
+        a
+    }
+
+    /// `[H A'; A 0]`.
+    fn matrix(&self, selection: &Selection, curvature: &DMatrix<f64>) -> DMatrix<f64> {
+        let a = self.links(selection);
+        let (rows, count) = a.shape();
+        let mut k = DMatrix::zeros(count + rows, count + rows);
+        k.view_mut((0, 0), (count, count)).copy_from(curvature);
+        k.view_mut((count, 0), (rows, count)).copy_from(&a);
+        k.view_mut((0, count), (count, rows)).copy_from(&a.transpose());
         k
     }
+}
+
+/// As [`least_squares`] where `H` is zero: `p` is zero, and `q` solves `A'q = dL/dx` as well as it can.
+fn flat(a: DMatrix<f64>, right: &DVector<f64>) -> (DVector<f64>, f64, f64) {
+    let (rows, count) = a.shape();
+    let mut solution = DVector::zeros(right.len());
+    let x = right.rows(0, count);
+    let size = x.norm();
+    if size == 0.0 {
+        return (solution, 0.0, 1.0);
+    }
+    let normal = (&a * a.transpose()).symmetric_eigen();
+    let largest = normal.eigenvalues.max().max(f64::MIN_POSITIVE);
+    let along = normal.eigenvectors.tr_mul(&(&a * x));
+    let inverse = |(along, value): (&f64, &f64)| {
+        if *value > RANK * largest { along / value } else { 0.0 }
+    };
+    let along = DVector::from_iterator(rows, along.iter().zip(&normal.eigenvalues).map(inverse));
+    let q = &normal.eigenvectors * along;
+    let residual = (x - a.tr_mul(&q)).norm() / size;
+    solution.rows_mut(count, rows).copy_from(&q);
+    (solution, residual, (normal.eigenvalues.min().max(0.0) / largest).sqrt())
 }
 
 fn curvature(
@@ -139,12 +174,14 @@ fn curvature(
     h
 }
 
+/// # Errors
+/// [`Error::Unsupported`] for p = 2 without a regulariser where more entries are live than a dense decomposition
+/// can take.
 pub(super) fn pullback(selection: &Selection, upstream: Upstream) -> Result<Gradients> {
     let program = selection.program();
     let face = Face::of(selection);
     let (count, n) = (face.variables.len(), program.incoming());
-    let matrix = face.matrix(selection);
-    let mut right = DVector::zeros(matrix.nrows());
+    let mut right = DVector::zeros(count + n + face.tight.len());
     if let Some(bar) = upstream.assignment {
         for (x, entries) in face.variables.iter().enumerate() {
             right[x] += entries.iter().map(|&e| bar[e]).sum::<f64>();
@@ -155,7 +192,14 @@ pub(super) fn pullback(selection: &Selection, upstream: Upstream) -> Result<Grad
             slopes.iter().for_each(|&(x, slope)| right[x] += bar[g] * slope);
         }
     }
-    let (solution, backward_residual, conditioning) = least_squares(matrix, &right);
+    let (solution, backward_residual, conditioning) = match &face.curvature {
+        None => flat(face.links(selection), &right),
+        Some(_) if right.len() > LARGEST => {
+            let what = "p = 2 without a regulariser where thousands of entries are live";
+            return Err(Error::Unsupported { method: "pullback", what, instead: "a regulariser" });
+        }
+        Some(curvature) => least_squares(face.matrix(selection, curvature), &right),
+    };
 
     let mut costs = DMatrix::zeros(n, program.costs.ncols());
     let mut eps = 0.0;
@@ -215,7 +259,7 @@ pub(super) fn margins(selection: &Selection, tolerance: f64) -> Margins {
     let mut note = |distance: f64| margins.note(distance);
     let program = selection.program();
     let (z, nu) = (selection.assignment(), selection.row_multipliers());
-    let scale = program.costs.amax().max(f64::MIN_POSITIVE);
+    let (live_above, scale) = (LIVE * program.row_masses.amax(), selection.unit());
     let lambda = selection.budget_multipliers();
     let spent = &program.coefficients * selection.weights();
     for b in 0..lambda.len() {
@@ -228,7 +272,7 @@ pub(super) fn margins(selection: &Selection, tolerance: f64) -> Margins {
         let weight = selection.weights()[g];
         let tau = tau[g] / scale;
         let floor = if program.norm == Norm::One { tau } else { 0.0 };
-        if weight <= LIVE {
+        if weight <= live_above {
             let positive = entries().map(|(i, j)| (value(i, j) - floor).max(0.0));
             note(match program.norm {
                 Norm::One => {
@@ -247,17 +291,18 @@ pub(super) fn margins(selection: &Selection, tolerance: f64) -> Margins {
         }
         for (i, j) in entries() {
             let (z, v) = (z[(i, j)], value(i, j) - floor);
-            if z <= LIVE {
+            if z <= live_above {
                 note(v);
             } else if program.norm == Norm::Infinity && tau > LIVE {
-                note(if z >= weight - LIVE { v } else { z.min(weight - z) });
+                note(if z >= weight - live_above { v } else { z.min(weight - z) });
             } else {
                 note(z);
             }
         }
     }
     for j in z.nrows()..z.ncols() {
-        (0..z.nrows()).for_each(|i| note(if z[(i, j)] > LIVE { z[(i, j)] } else { value(i, j) }));
+        (0..z.nrows())
+            .for_each(|i| note(if z[(i, j)] > live_above { z[(i, j)] } else { value(i, j) }));
     }
     margins
 }
@@ -288,6 +333,7 @@ mod tests {
                         column_costs,
                         row_masses,
                         groups: None,
+                        allowed: None,
                     };
                     let budget = if norm == Norm::One && m == 0 { 5.5 } else { 2.6 };
                     let program =

@@ -58,8 +58,14 @@ pub fn recipe(
     };
     let column_costs =
         rng.random_bool(0.6).then(|| (0..count).map(|_| rng.random_range(0.01..0.4)).collect());
-    let options =
-        ProgramOptions { norm, regulariser, column_costs, row_masses: Some(row_masses), groups };
+    let options = ProgramOptions {
+        norm,
+        regulariser,
+        column_costs,
+        row_masses: Some(row_masses),
+        groups,
+        allowed: None,
+    };
     Recipe { costs, budget, options }
 }
 

@@ -1,0 +1,177 @@
+//! No answer without proof: random programs from benign to wild, checked against the costs as given.
+
+use std::collections::BTreeSet;
+
+use gleaner::Error;
+use gleaner::program::{
+    Budget, Method, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram, Upstream,
+};
+use nalgebra::{DMatrix, DVector};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+#[path = "../examples/shared/programs.rs"]
+#[allow(dead_code)]
+mod programs;
+
+use programs::{Fault, Trial};
+
+/// The check of `examples/check_programs.rs` in small; what is slow depends on the machine.
+#[test]
+fn every_answer_is_proved() {
+    for seed in 1..=120 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let trial = Trial::draw(60, &mut rng);
+        let mut faults = trial.faults(&mut rng);
+        faults.retain(|(fault, _)| *fault != Fault::Slow);
+        assert!(faults.is_empty(), "{faults:?}: seed {seed}, {}", trial.name);
+    }
+}
+
+/// Points on a line; the third stands apart: it may not stand in for others nor they for it.
+fn apart(far: f64) -> DMatrix<f64> {
+    let x: Vec<f64> = (0..20).map(|k| f64::from((k * 7) % 20) * 0.1).collect();
+    DMatrix::from_fn(
+        20,
+        20,
+        |i, j| {
+            if i != j && (i == 3 || j == 3) { far } else { (x[i] - x[j]).powi(2) }
+        },
+    )
+}
+
+fn solve(costs: DMatrix<f64>, kappa: f64, options: ProgramOptions) -> Selection {
+    let program = SelectionProgram::new(costs, Budget::Absolute(kappa), options).unwrap();
+    program.solve(Method::Auto).unwrap()
+}
+
+/// A cost that nobody pays is only ever compared: whatever its size, the answer is that of the mask, to 1e-9 (the
+/// solver's tolerance is 1e-10).
+#[test]
+fn a_cost_that_nobody_pays_changes_nothing() {
+    let regularisers =
+        [Regulariser::Quadratic(0.05), Regulariser::Entropic(0.05), Regulariser::None];
+    for regulariser in regularisers {
+        for norm in [Norm::One, Norm::Two, Norm::Infinity] {
+            let kappa = if norm == Norm::Infinity { 5.0 } else { 20.0 };
+            let options = ProgramOptions { norm, regulariser, ..Default::default() };
+            let allowed = DMatrix::from_fn(20, 20, |i, j| i == j || (i != 3 && j != 3));
+            let masked = ProgramOptions { allowed: Some(allowed), ..options.clone() };
+            let expected = solve(apart(f64::NAN), kappa, masked);
+            for far in [1e2, 1e6, 1e9, 1e12, 1e14, 9.007e15, 1e20, 1e30, 1e90] {
+                let found = solve(apart(far), kappa, options.clone());
+                let (a, b) = (expected.verdict().primal, found.verdict().primal);
+                let name = format!("{far:.0e} {norm:?} {regulariser:?}: {a} {b}");
+                assert!((a - b).abs() <= 1e-7 * a.abs().max(1e-3), "{name}");
+                assert!(found.weights().sum() <= kappa * (1.0 + 1e-8), "{name}");
+                let rows = found.assignment().column_sum();
+                assert!(rows.iter().all(|row| (row - 1.0).abs() < 1e-9), "{name}");
+                if regulariser == Regulariser::Quadratic(0.05) {
+                    let off = (found.weights() - expected.weights()).amax();
+                    assert!(off < 1e-6, "{name}: weights off by {off:.1e}");
+                }
+            }
+        }
+    }
+}
+
+/// What p = inf and eps = 0.05 make of these points; computed by clarabel with a cost of 100.
+#[test]
+fn the_objective_beside_a_far_point_is_known() {
+    let options =
+        ProgramOptions { regulariser: Regulariser::Quadratic(0.05), ..Default::default() };
+    for far in [1e2, 1e14, 1e30] {
+        let found = solve(apart(far), 4.0, options.clone());
+        assert!((found.verdict().primal - 0.89758).abs() < 1e-5, "{}", found.verdict().primal);
+    }
+}
+
+#[test]
+fn a_mask_is_checked_at_the_door() {
+    let new = |costs, allowed| {
+        let options = ProgramOptions { allowed: Some(allowed), ..Default::default() };
+        SelectionProgram::new(costs, Budget::Absolute(2.0), options)
+    };
+    let costs = DMatrix::from_element(2, 3, 1.0);
+    let error = new(costs.clone(), DMatrix::from_element(2, 2, true)).unwrap_err();
+    assert!(matches!(error, Error::Shape { what: "allowed", .. }), "{error}");
+    let none = DMatrix::from_fn(2, 3, |i, _| i == 0);
+    let error = new(costs.clone(), none).unwrap_err();
+    assert_eq!(error.to_string(), "allowed: expected a column for every row, found none for row 1");
+    let infinite = DMatrix::from_element(2, 3, f64::INFINITY);
+    let error = new(infinite, DMatrix::from_element(2, 3, true)).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { what: "costs", .. }), "{error}");
+    let error = SelectionProgram::new(
+        DMatrix::from_element(2, 3, f64::INFINITY),
+        Budget::Absolute(2.0),
+        ProgramOptions::default(),
+    );
+    assert!(matches!(error, Err(Error::NotFinite { what: "costs", .. })));
+}
+
+/// Rows that only their own column may stand in for need a weight each: more than the budget.
+#[test]
+fn a_mask_that_no_budget_meets_is_infeasible() {
+    for norm in [Norm::One, Norm::Two, Norm::Infinity] {
+        for regulariser in [Regulariser::None, Regulariser::Quadratic(0.1)] {
+            let allowed = Some(DMatrix::from_fn(4, 6, |i, j| i == j));
+            let options = ProgramOptions { norm, regulariser, allowed, ..Default::default() };
+            let costs = DMatrix::from_element(4, 6, 1.0);
+            let program = SelectionProgram::new(costs, Budget::Absolute(2.0), options).unwrap();
+            let error = program.solve(Method::Auto).unwrap_err();
+            assert!(
+                matches!(error, Error::InfeasibleProgram { .. }),
+                "{norm:?} {regulariser:?} {error}"
+            );
+        }
+    }
+}
+
+/// What is not allowed has no derivative, and no NaN leaves a pullback.
+#[test]
+fn masked_entries_have_no_gradient() {
+    let costs = DMatrix::from_fn(5, 8, |i, j| ((i * 3 + j * 5) % 7) as f64 * 0.3);
+    let allowed = DMatrix::from_fn(5, 8, |i, j| (i + j) % 3 != 1);
+    for norm in [Norm::One, Norm::Two, Norm::Infinity] {
+        for regulariser in
+            [Regulariser::None, Regulariser::Quadratic(0.1), Regulariser::Entropic(0.1)]
+        {
+            let options = ProgramOptions {
+                norm,
+                regulariser,
+                allowed: Some(allowed.clone()),
+                ..Default::default()
+            };
+            let selection = solve(costs.clone(), 2.0, options);
+            let bar = DMatrix::from_fn(5, 8, |i, j| (i as f64 - j as f64) * 0.1);
+            let weights = DVector::from_fn(5, |g, _| g as f64 - 2.0);
+            let upstream = Upstream { assignment: Some(&bar), weights: Some(&weights) };
+            for gradients in [
+                selection.pullback(upstream).unwrap(),
+                selection.pullback_perturbed(upstream, 0.01, Method::Auto).unwrap(),
+            ] {
+                let masked: BTreeSet<bool> = gradients
+                    .costs
+                    .iter()
+                    .zip(&allowed)
+                    .map(|(g, allowed)| g.is_finite() && (*allowed || *g == 0.0))
+                    .collect();
+                assert_eq!(masked, [true].into(), "{norm:?} {regulariser:?}");
+                assert!(gradients.eps.is_finite());
+            }
+        }
+    }
+}
+
+/// Entropic entries that underflow do not move; their slope is infinite.
+#[test]
+fn underflowed_entries_leave_the_gradient_of_eps_alone() {
+    let costs = DMatrix::from_fn(4, 6, |i, j| if i == j { 0.0 } else { 1.0 + (i + j) as f64 });
+    let regulariser = Regulariser::Entropic(1e-3);
+    let options = ProgramOptions { regulariser, ..Default::default() };
+    let selection = solve(costs, 2.0, options);
+    assert!(selection.assignment().iter().any(|z| *z == 0.0), "an entry must underflow");
+    let weights = DVector::from_fn(4, |g, _| g as f64);
+    let upstream = Upstream { weights: Some(&weights), assignment: None };
+    assert!(selection.pullback(upstream).unwrap().eps.is_finite());
+}
