@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
+use crate::data::rows::check_delimiter;
 use crate::data::{Dataset, Malformed};
 use crate::error::{Error, Result};
 
@@ -49,6 +50,11 @@ pub struct TableOptions {
     pub class_names: Option<Vec<String>>,
     /// What becomes of a row that is not what it should be.
     pub malformed: Malformed,
+    /// What stands between two columns of `.csv`; not a quote or line break. A comma unless set.
+    pub delimiter: u8,
+    /// Numbers in `.csv` are written `1,5` instead of `1.5` (within quotes, if the delimiter is a
+    /// comma too), and without marks between thousands.
+    pub decimal_comma: bool,
 }
 
 /// Labels from `label`; everything else is a feature.
@@ -61,6 +67,8 @@ impl Default for TableOptions {
             cost: None,
             class_names: None,
             malformed: Malformed::default(),
+            delimiter: b',',
+            decimal_comma: false,
         }
     }
 }
@@ -102,6 +110,12 @@ pub struct Table {
 /// Text in a feature column is malformed: leave such a column out by naming the others, or turn
 /// its values into numbers first.
 ///
+/// In `.csv`, text is UTF-8 (a byte order mark is skipped) and lines end in LF, CR LF or CR; blank
+/// lines are skipped. A column that begins with a quote ends with the next one that is not doubled
+/// and may hold delimiters and line breaks. A row whose last quote is missing, or has text behind
+/// it, or that is longer than 256 MiB, is malformed; reading goes on with the line after the one it
+/// began in.
+///
 /// # Cost
 /// One pass over the file, 4 bytes of memory a feature; about as much again for a moment while a
 /// `.csv` or compressed file, whose number of rows nobody knows beforehand, grows in memory.
@@ -109,7 +123,7 @@ pub struct Table {
 /// # Errors
 /// [`Error::File`] if the file is truncated or not what its name says, for a malformed row (see
 /// [`Malformed`]), and if no row is left; [`Error::Unknown`] for a name that is not there;
-/// [`Error::Io`] if the system refuses. Over some damaged parquet files the reader used here panics;
+/// [`Error::OutOfRange`] for a delimiter that cannot be one; [`Error::Io`] if the system refuses. Over some damaged parquet files the reader used here panics;
 /// that is caught and returned as [`Error::File`], but the program's panic hook sees it first.
 ///
 /// # Example
@@ -136,6 +150,7 @@ pub struct Table {
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
+    check_delimiter("TableOptions::delimiter", options.delimiter)?;
     let path = path.as_ref();
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let ends = |end: &str| name.ends_with(end);
