@@ -9,7 +9,7 @@ use crate::data::Dataset;
 use crate::data::image::cifar::Version;
 use crate::data::image::picture::{CHANNELS, Normaliser, decode};
 use crate::data::table::parquet::{Cell, Rows, contained};
-use crate::data::table::{Key, file_error};
+use crate::data::table::file_error;
 use crate::error::{Error, Result};
 
 /// How [`load_image_parquet`] reads.
@@ -152,16 +152,13 @@ fn find(file: &Rows, names: &[&str]) -> Result<usize> {
 }
 
 fn class(cell: Cell, classes: Option<usize>) -> std::result::Result<u32, String> {
-    match cell.key() {
-        // The largest u32 is left out, so that one more is a number of classes anywhere.
-        Some(Key::Number(label)) if (0..i128::from(u32::MAX)).contains(&label) => {
-            match classes.filter(|&classes| label >= classes as i128) {
-                None => Ok(label as u32),
-                Some(classes) => Err(format!("{label} of {classes} classes")),
-            }
-        }
-        Some(other) => Err(format!("{:?}", other.to_string())),
-        None => Err("nothing usable".to_owned()),
+    let key = cell.key()?;
+    // The largest u32 is left out, so that one more is a number of classes anywhere.
+    let label = key.whole().filter(|label| (0..i128::from(u32::MAX)).contains(label));
+    let label = label.ok_or_else(|| format!("{:?}", key.to_string()))?;
+    match classes.filter(|&classes| label >= classes as i128) {
+        None => Ok(label as u32),
+        Some(classes) => Err(format!("{label} of {classes} classes")),
     }
 }
 

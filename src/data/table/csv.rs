@@ -7,7 +7,9 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
-use crate::data::table::{Columns, Key, Role, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::{
+    Columns, Key, Role, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+};
 use crate::error::{Error, Result};
 
 pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Result<Table> {
@@ -18,7 +20,7 @@ pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Res
     };
     let mut lines = Rows::new(bytes, Dialect::table(options.delimiter));
     let names = header(path, &mut lines)?;
-    let roles = Roles::new(path, &names, options)?;
+    let roles = Roles::new(path, &names, &index(&names), options)?;
     let mut columns = Columns::new(path, options);
     let (mut record, mut row) = (rows::Row::default(), 0);
     loop {
@@ -59,6 +61,15 @@ fn header(path: &Path, lines: &mut Rows<Box<dyn Read>>) -> Result<Vec<String>> {
     (0..record.ends.len()).map(name).collect()
 }
 
+/// The columns in which pandas, or R, has written what it calls the rows.
+fn index(names: &[String]) -> Vec<usize> {
+    let unnamed = names.iter().take_while(|name| name.is_empty()).count();
+    match names.first() {
+        Some(first) if is_unnamed_index(first) => vec![0],
+        _ => (0..unnamed).collect(),
+    }
+}
+
 /// One record, and where it stands.
 struct Row<'a> {
     record: &'a rows::Row,
@@ -85,7 +96,7 @@ impl Row<'_> {
         }
         for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
             if let Some(at) = at {
-                let key = self.text(at, columns)?.and_then(Key::text);
+                let key = Key::text(self.text(at, columns)?.unwrap_or_default());
                 columns.push_key_at(role, key, |_| self.place(at))?;
             }
         }

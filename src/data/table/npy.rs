@@ -49,7 +49,7 @@ pub(crate) fn load_archive(path: &Path, options: &TableOptions) -> Result<Table>
     let files: Vec<String> = files.collect::<zip::result::ZipResult<_>>().map_err(broken)?;
     let names: Vec<String> =
         files.iter().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect();
-    let roles = Roles::new(path, &names, options)?;
+    let roles = Roles::new(path, &names, &[], options)?;
     let features = roles.feature_array(path, &names)?;
 
     let mut columns = Columns::new(path, options);

@@ -17,7 +17,7 @@ pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
     let file = Tensors::open(path)?;
     let mut names: Vec<String> = file.header.tensors().into_keys().collect();
     names.sort_unstable(); // the header has no order of its own
-    let roles = Roles::new(path, &names, options)?;
+    let roles = Roles::new(path, &names, &[], options)?;
     let features = roles.feature_array(path, &names)?;
     let mut columns = Columns::new(path, options);
     let width = file.array(&names[features])?.into_features(&mut columns)?;
