@@ -477,6 +477,51 @@ fn indices_are_no_features_unless_asked_for() {
 }
 
 #[test]
+fn targets_are_read_to_their_last_bit_from_every_format() {
+    let folder = TempDir::new().unwrap();
+    let targets = [0.1, -1e300, 16_777_217.0];
+    let options = TableOptions { label: None, target: some("y"), ..Default::default() };
+    let check = |path: &Path| {
+        let table = table::load(path, &options).unwrap();
+        assert_eq!(rows(&table), [[1.0], [2.0], [3.0]], "{path:?}");
+        assert_eq!((table.targets.unwrap(), table.costs), (targets.to_vec(), None), "{path:?}");
+        assert_eq!((table.data.classes(), table.feature_names.len()), (1, 1), "{path:?}");
+    };
+    let text = "x,y\n1,0.1\n2,-1e300\n3,16777217\n";
+    check(&write(&folder, "t.csv", text));
+    let x = npy(&[3, 1], npyz::Order::C, &[1f32, 2.0, 3.0]);
+    let y = npy(&[3], npyz::Order::C, &targets);
+    write(&folder, "y.npy", &y);
+    check(&write(&folder, "x.npy", &x));
+    check(&npz(&folder, zip::CompressionMethod::Deflated, &[("x", x), ("y", y)]));
+    let x = tensor(&[1.0, 2.0, 3.0], &[3, 1], DType::F32);
+    let y = Tensor::new(&targets, &Device::Cpu).unwrap();
+    let path = folder.path().join("t.safetensors");
+    candle_core::safetensors::save(&HashMap::from([("x", x), ("y", y)]), &path).unwrap();
+    check(&path);
+    let path = folder.path().join("t.parquet");
+    let schema = "message rows { required double x; required double y; }";
+    parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
+        column::<DoubleType>(group, &[1.0, 2.0, 3.0], None, None);
+        column::<DoubleType>(group, &targets, None, None);
+    });
+    check(&path);
+    for bad in ["nan", "inf", "", "high"] {
+        let path = write(&folder, "t.csv", format!("x,y\n1,{bad}\n2,3\n"));
+        let error = table::load(&path, &options).unwrap_err().to_string();
+        assert!(error.contains("column \"y\", line 2"), "{error}");
+        let table = table::load(&path, &skip(options.clone())).unwrap();
+        assert_eq!((table.targets.unwrap(), table.skipped), (vec![3.0], vec![0]));
+    }
+    let y = npy(&[3], npyz::Order::C, &[1.0, f64::NAN, 3.0]);
+    write(&folder, "y.npy", y);
+    let path = folder.path().join("x.npy");
+    let error = table::load(&path, &options).unwrap_err().to_string();
+    assert!(error.contains("row 1") && error.contains("targets"), "{error}");
+    assert_eq!(table::load(&path, &skip(options)).unwrap().targets.unwrap(), [1.0, 3.0]);
+}
+
+#[test]
 fn columns_of_one_name_are_refused_as_features_would_not_be_found_again() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "b,a,label,a,c\n1,2,x,3,4\n");

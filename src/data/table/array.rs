@@ -5,7 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 
-use crate::data::table::{Columns, Found, Key, Role, file_error, io_error};
+use crate::data::table::{Amount, Columns, Found, Key, Role, file_error, io_error};
 use crate::error::{Error, Result};
 
 /// Bytes read at a time, about.
@@ -127,16 +127,13 @@ impl Array<'_> {
         self.check_single()?.each(|_, bytes| columns.push_key(role, element.key(bytes)))
     }
 
-    /// Reads costs.
-    pub(crate) fn into_costs(self, columns: &mut Columns) -> Result<()> {
+    /// Reads costs or targets.
+    pub(crate) fn into_amounts(self, amount: Amount, columns: &mut Columns) -> Result<()> {
         let element = self.element;
-        let mut costs = Vec::with_capacity(self.count()?);
         self.check_single()?.each(|_, bytes| {
-            costs.push(element.real(bytes));
+            columns.push_amount(amount, element.real(bytes));
             Ok(())
-        })?;
-        columns.costs = Some(costs);
-        Ok(())
+        })
     }
 
     fn check_single(self) -> Result<Self> {

@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
 use crate::data::table::{
-    Columns, Key, Role, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
@@ -87,23 +87,26 @@ impl Row<'_> {
             columns.fault(self.row, &format!("line {}", self.record.line), &expected, &found)?;
         }
         for &at in &roles.features {
-            let value = self.number(at, columns)?;
+            let value = self.number(at, columns, |value| (value as f32).is_finite())?;
             columns.values.push(value as f32);
         }
-        if let Some(at) = roles.cost {
-            let cost = self.number(at, columns)?;
-            columns.costs.iter_mut().for_each(|costs| costs.push(cost));
+        for &(amount, at) in &roles.amounts {
+            let number = self.number(at, columns, f64::is_finite)?;
+            columns.push_amount(amount, number);
         }
-        for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
-            if let Some(at) = at {
-                let key = Key::text(self.text(at, columns)?.unwrap_or_default());
-                columns.push_key_at(role, key, |_| self.place(at))?;
-            }
+        for &(role, at) in &roles.keys {
+            let key = Key::text(self.text(at, columns)?.unwrap_or_default());
+            columns.push_key_at(role, key, |_| self.place(at))?;
         }
         Ok(())
     }
 
-    fn number(&self, at: usize, columns: &mut Columns) -> Result<f64> {
+    fn number(
+        &self,
+        at: usize,
+        columns: &mut Columns,
+        is_finite: impl Fn(f64) -> bool,
+    ) -> Result<f64> {
         let text = self.text(at, columns)?.unwrap_or("no text");
         let number = match self.decimal_comma {
             // A point can only stand between thousands, where a number would be misread.
@@ -112,7 +115,7 @@ impl Row<'_> {
             false => text.parse().ok(),
         };
         let number: f64 = number.unwrap_or(f64::NAN);
-        if !(number as f32).is_finite() {
+        if !is_finite(number) {
             let found = format!("{text:?}");
             columns.fault(self.row, &self.place(at), "a finite number", &found)?;
         }

@@ -48,6 +48,8 @@ pub struct TableOptions {
     pub group: Option<String>,
     /// What choosing each row costs.
     pub cost: Option<String>,
+    /// The number to be predicted for each row. Labels are read as well, unless there are none.
+    pub target: Option<String>,
     /// The labels of the classes in the order of their numbers, for example
     /// [`Table::class_names`] of the training file; another label makes a row malformed. `None`: the
     /// labels that occur, numbers in order of their values and then other text, so that labels
@@ -70,6 +72,7 @@ impl Default for TableOptions {
             label: Some("label".to_owned()),
             group: None,
             cost: None,
+            target: None,
             class_names: None,
             malformed: Malformed::default(),
             delimiter: b',',
@@ -79,6 +82,16 @@ impl Default for TableOptions {
 }
 
 impl TableOptions {
+    fn keys(&self) -> impl Iterator<Item = (Role, &String)> {
+        let roles = [(Role::Label, &self.label), (Role::Group, &self.group)];
+        roles.into_iter().filter_map(|(role, name)| Some((role, name.as_ref()?)))
+    }
+
+    fn amounts(&self) -> impl Iterator<Item = (Amount, &String)> {
+        let amounts = [(Amount::Cost, &self.cost), (Amount::Target, &self.target)];
+        amounts.into_iter().filter_map(|(amount, name)| Some((amount, name.as_ref()?)))
+    }
+
     fn check(&self) -> Result<()> {
         let names: BTreeSet<&str> =
             self.class_names.iter().flatten().map(|name| name.trim()).collect();
@@ -114,6 +127,8 @@ pub struct Table {
     pub groups: Option<Groups>,
     /// Costs, if asked for; finite.
     pub costs: Option<Vec<f64>>,
+    /// Targets, if asked for; finite.
+    pub targets: Option<Vec<f64>>,
     /// The rows left out, counted from 0 below the header; none unless [`Malformed::Skip`] was
     /// asked for.
     pub skipped: Vec<usize>,
@@ -217,9 +232,8 @@ fn unknown_kind(path: &Path, found: &str) -> Error {
 /// Position of the columns or arrays of each role among the names of a file.
 pub(crate) struct Roles {
     pub(crate) features: Vec<usize>,
-    pub(crate) label: Option<usize>,
-    pub(crate) group: Option<usize>,
-    pub(crate) cost: Option<usize>,
+    pub(crate) keys: Vec<(Role, usize)>,
+    pub(crate) amounts: Vec<(Amount, usize)>,
 }
 
 impl Roles {
@@ -243,9 +257,13 @@ impl Roles {
             }
             Ok(at)
         };
-        let label = options.label.as_ref().map(&mut place).transpose()?;
-        let group = options.group.as_ref().map(&mut place).transpose()?;
-        let cost = options.cost.as_ref().map(&mut place).transpose()?;
+        let (mut keys, mut amounts) = (Vec::new(), Vec::new());
+        for (role, name) in options.keys() {
+            keys.push((role, place(name)?));
+        }
+        for (amount, name) in options.amounts() {
+            amounts.push((amount, place(name)?));
+        }
         let mut features = options.features.iter().map(place).collect::<Result<Vec<_>>>()?;
         if options.features.is_empty() {
             let free = |at: &usize| !taken.contains(at) && !index.contains(at);
@@ -256,7 +274,7 @@ impl Roles {
             let found = format!("only {}", names.join(", "));
             return Err(file_error(path, "features", found));
         }
-        Ok(Self { features, label, group, cost })
+        Ok(Self { features, keys, amounts })
     }
 
     /// The only feature array, for formats that keep all features in one.
@@ -303,9 +321,17 @@ pub(crate) struct Columns<'a> {
     pub(crate) values: Vec<f32>,
     labels: Option<Keys>,
     groups: Option<Keys>,
-    pub(crate) costs: Option<Vec<f64>>,
+    costs: Option<Vec<f64>>,
+    targets: Option<Vec<f64>>,
     bad: BTreeSet<usize>,
     first_fault: Option<String>,
+}
+
+/// Which of the two columns of numbers beside the features.
+#[derive(Clone, Copy)]
+pub(crate) enum Amount {
+    Cost,
+    Target,
 }
 
 /// Which of the two columns of names.
@@ -324,9 +350,19 @@ impl<'a> Columns<'a> {
             labels: options.label.as_ref().map(|_| Keys::new(options.class_names.as_ref())),
             groups: options.group.as_ref().map(|_| Keys::new(None)),
             costs: options.cost.as_ref().map(|_| Vec::new()),
+            targets: options.target.as_ref().map(|_| Vec::new()),
             bad: BTreeSet::new(),
             first_fault: None,
         }
+    }
+
+    /// Adds the next row's cost or target; does nothing where it was not asked for.
+    pub(crate) fn push_amount(&mut self, amount: Amount, number: f64) {
+        let numbers = match amount {
+            Amount::Cost => &mut self.costs,
+            Amount::Target => &mut self.targets,
+        };
+        numbers.iter_mut().for_each(|numbers| numbers.push(number));
     }
 
     /// Adds the next row's label or group; does nothing where it was not asked for.
@@ -376,6 +412,7 @@ impl<'a> Columns<'a> {
             ("labels", self.labels.as_ref().map(|keys| keys.ids.len())),
             ("groups", self.groups.as_ref().map(|keys| keys.ids.len())),
             ("costs", self.costs.as_ref().map(Vec::len)),
+            ("targets", self.targets.as_ref().map(Vec::len)),
         ];
         for (what, length) in lengths {
             if let Some(length) = length.filter(|&length| length != rows) {
@@ -391,13 +428,15 @@ impl<'a> Columns<'a> {
             let found = format!("{rows} rows, none of them usable{because}");
             return Err(file_error(self.path, "at least one row of features", found));
         }
-        let Self { mut values, mut labels, mut groups, mut costs, bad, .. } = self;
+        let Self { mut values, mut labels, mut groups, mut costs, mut targets, bad, .. } = self;
         if !bad.is_empty() {
             drop_rows(&mut values, width, &bad);
             for keys in [&mut labels, &mut groups].into_iter().flatten() {
                 drop_rows(&mut keys.ids, 1, &bad);
             }
-            costs.iter_mut().for_each(|costs| drop_rows(costs, 1, &bad));
+            for amounts in [&mut costs, &mut targets].into_iter().flatten() {
+                drop_rows(amounts, 1, &bad);
+            }
         }
         let classes = labels.map_or_else(|| one_class(kept), Keys::finish);
         // Checked above: every number is finite, every label among the names.
@@ -410,6 +449,7 @@ impl<'a> Columns<'a> {
             class_names,
             groups,
             costs,
+            targets,
             skipped: bad.into_iter().collect(),
         })
     }
@@ -425,9 +465,11 @@ impl<'a> Columns<'a> {
                 ));
             }
         }
-        let costs = self.costs.iter().flatten().enumerate();
-        let not_finite = costs.filter(|(_, cost)| !cost.is_finite());
-        faults.extend(not_finite.map(|(row, &cost)| (row, "the costs".to_owned(), cost)));
+        for (what, amounts) in [("the costs", &self.costs), ("the targets", &self.targets)] {
+            let amounts = amounts.iter().flatten().enumerate();
+            let not_finite = amounts.filter(|(_, amount)| !amount.is_finite());
+            faults.extend(not_finite.map(|(row, &amount)| (row, what.to_owned(), amount)));
+        }
         for (row, column, found) in faults {
             if !self.bad.contains(&row) {
                 let place = format!("row {row} (the first is 0), {column}");

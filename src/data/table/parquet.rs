@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use crate::data::table::quiet::quietly;
 use crate::data::table::{
-    Columns, Found, Key, Role, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Found, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
     let file = Rows::open(path)?;
     let names = file.names();
     let roles = Roles::new(path, &names, &file.index(&names), options)?;
-    for &at in roles.features.iter().chain(&roles.cost) {
+    for &at in roles.features.iter().chain(roles.amounts.iter().map(|(_, at)| at)) {
         file.check_number(at)?;
     }
     let list = roles.features.iter().find(|&&at| file.column(at).max_rep_level() > 0).copied();
@@ -55,19 +55,16 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
             Some(at) => lists.read(&file, &*group, at, &mut columns)?,
             None => read_flat(&file, &*group, &roles.features, &mut columns)?,
         }
-        for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
-            if let Some(at) = at {
-                file.check_single(at)?;
-                file.cells(&*group, at, &mut |_, cell| columns.push_key(role, cell.key()))?;
-            }
+        for &(role, at) in &roles.keys {
+            file.check_single(at)?;
+            file.cells(&*group, at, &mut |_, cell| columns.push_key(role, cell.key()))?;
         }
-        if let (Some(at), Some(mut costs)) = (roles.cost, columns.costs.take()) {
+        for &(amount, at) in &roles.amounts {
             file.check_single(at)?;
             file.cells(&*group, at, &mut |_, cell| {
-                costs.push(cell.real());
+                columns.push_amount(amount, cell.real());
                 Ok(())
             })?;
-            columns.costs = Some(costs);
         }
     }
     let width = if list.is_some() { lists.width } else { roles.features.len() };
