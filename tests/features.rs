@@ -274,6 +274,32 @@ fn a_quote_left_open_is_refused_with_its_line_and_costs_one_row() {
 }
 
 #[test]
+fn rows_of_any_length_come_through_whatever_ends_them() {
+    let folder = TempDir::new().unwrap();
+    // Much longer than what is read at a time, so that its ends fall on everything once.
+    let text = |k: usize| format!("{}\"{k},\r\n", "é".repeat(k * 37 % 101));
+    for end in ["\n", "\r\n", "\r"] {
+        let mut file = format!("a,label{end}");
+        for k in 0..5000 {
+            file += &format!("{k},\"{}\"{end}", text(k).replace('"', "\"\""));
+            if k % 3 == 0 {
+                file += end; // a blank line
+            }
+        }
+        let path = write(&folder, "t.csv", file + "bad,x");
+        let table = table::load(&path, &skip(TableOptions::default())).unwrap();
+        assert_eq!((table.data.len(), &table.skipped[..]), (5000, &[5000][..]));
+        for (k, (row, &label)) in rows(&table).iter().zip(table.data.labels()).enumerate() {
+            assert_eq!(row[..], [k as f32]);
+            assert_eq!(table.class_names[label as usize], text(k).trim());
+        }
+        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        // The header, 5,000 rows of two lines, 1,667 blank ones.
+        assert!(error.contains("line 11669"), "{error}");
+    }
+}
+
+#[test]
 fn quotes_within_a_column_and_blanks_behind_one_are_no_fault() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "a,label\n1,5\" pipe\n \"2\"\t, x\n\"3\" ,\"y\" \n");
@@ -634,6 +660,41 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     assert!(error.contains("2 for 3 rows"), "{error}");
     fs::remove_file(folder.path().join("cost.npy")).unwrap();
     assert!(matches!(table::load(&path, &all_roles()).unwrap_err(), Error::Io { .. }));
+}
+
+#[test]
+fn arrays_of_other_types_and_shapes_are_refused_by_name() {
+    use npyz::Order::C;
+    let folder = TempDir::new().unwrap();
+    let entry = |kind: &str, shape: &str| {
+        let header = format!("{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}");
+        let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        bytes.extend(format!("{header:<117}\n").into_bytes());
+        bytes.extend([0; 64]);
+        bytes
+    };
+    // (features, what the message must name)
+    let cases = [
+        ("long double", entry("'<f16'", "(2, 2)"), "<f16"),
+        ("complex", entry("'<c16'", "(2, 2)"), "<c16"),
+        ("objects", entry("'|O'", "(2, 4)"), "|O"),
+        ("bfloat16, as NumPy sees it", entry("'<V2'", "(4, 8)"), "<V2"),
+        ("times", entry("'<M8[D]'", "(2, 4)"), "<M8[D]"),
+        ("fields", entry("[('p', '<f4'), ('q', '<f4')]", "(8,)"), "('p', '<f4')"),
+        ("pictures", entry("'<f4'", "(2, 2, 2, 2)"), "[2, 2, 2, 2]"),
+    ];
+    for (what, features, named) in cases {
+        let arrays = [("x", features), ("label", npy(&[2], C, &[0i64, 1]))];
+        let path = npz(&folder, zip::CompressionMethod::Stored, &arrays);
+        let error = table::load(path, &TableOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{what}: {error}");
+        assert!(error.to_string().contains(named), "{what}: {error}");
+    }
+    let one_of_two = npy(&[2, 2], C, &[1i64, 0, 0, 1]);
+    let arrays = [("x", npy(&[2, 1], C, &[1f32, 2.0])), ("label", one_of_two)];
+    let path = npz(&folder, zip::CompressionMethod::Stored, &arrays);
+    let error = table::load(path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("one dimension in \"label\"") && error.contains("[2, 2]"), "{error}");
 }
 
 #[test]

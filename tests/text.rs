@@ -283,6 +283,22 @@ fn options_and_files_that_are_refused() {
         let error = open(bytes, options).unwrap_err().to_string();
         assert!(error.contains(expected), "{what}: {error}");
     }
+    let utf16: Vec<u8> = "\u{feff}l,t\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let options = named("l", &["t"]);
+    for (what, bytes, expected) in [
+        ("Latin-1", &b"l,t\n1,a\n2,caf\xE9\n"[..], "WINDOWS-1252 -t UTF-8"),
+        (
+            "its line",
+            b"l,t\n1,a\n2,caf\xE9\n",
+            "0xE9, as of Latin-1 or Windows-1252, in column 2 in line 3",
+        ),
+        ("a label", b"l,t\n\xE9,a\n", "column 1 in line 2"),
+        ("the header", b"l,t,\xE9\n1,a,b\n", "0xE9, as of Latin-1"),
+        ("UTF-16", &utf16, "iconv -f UTF-16 -t UTF-8"),
+    ] {
+        let error = open(bytes, &options).unwrap_err().to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+    }
     let many: String = (0..70_000).map(|k| format!("{k},a\n")).collect();
     let error = open(format!("l,t\n{many}").as_bytes(), &named("l", &["t"])).unwrap_err();
     assert!(error.to_string().contains("at most 65536 different labels"), "{error}");
