@@ -13,7 +13,8 @@ use gleaner::data::Malformed;
 use gleaner::data::table::{self, Table, TableOptions};
 use npyz::WriterBuilder;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
-use parquet::file::properties::WriterProperties;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use tempfile::TempDir;
@@ -81,7 +82,7 @@ fn labels_are_numbered_in_order_or_as_told() {
     let cases: [Case; 5] = [
         (&["2", "0", "1"], &["0", "1", "2"], &[2, 0, 1]),
         (&["10", "9", "-1"], &["-1", "9", "10"], &[2, 1, 0]),
-        (&["1.0", "0.0", "1"], &["0", "1"], &[1, 0, 1]),
+        (&["1.0", "0.0", "1"], &["0.0", "1", "1.0"], &[2, 0, 1]),
         (&["dog", " cat ", "dog"], &["cat", "dog"], &[1, 0, 1]),
         (&["b", "10", "9"], &["9", "10", "b"], &[2, 1, 0]),
     ];
@@ -228,6 +229,342 @@ fn quotes_marks_and_line_ends_of_other_systems_are_understood() {
     assert_eq!(table.class_names, ["a,\"b\"", "c"]);
 }
 
+#[test]
+fn a_quote_left_open_is_refused_with_its_line_and_costs_one_row() {
+    let folder = TempDir::new().unwrap();
+    let long: String = (0..1000)
+        .map(|k| {
+            format!("{k},{k},{}n,{}\n", ["", "\""][usize::from(k == 5)], ["dog", "cat"][k % 2])
+        })
+        .collect();
+    // (text, what is wrong, rows kept with malformed ones left out, rows left out)
+    type Case<'a> = (&'a str, &'a str, usize, &'a [usize]);
+    let cases: [Case; 7] = [
+        ("a,b,label\n1,2,\"cat\n3,4,dog\n5,6,dog\n", "no closing quote in line 2", 2, &[0]),
+        (
+            "a,b,label\n1,2,\"cat\n3,4,dog\n5,6,\"bird\"\n7,8,dog\n",
+            "text after a closing quote in line 2",
+            3,
+            &[0],
+        ),
+        (&format!("a,b,note,label\n{long}"), "no closing quote in line 7", 999, &[5]),
+        ("a,label\n1,cat\n2,\"dog", "no closing quote in line 3", 1, &[1]),
+        ("a,label\n1,\"c\nat\"\n2,\"dog\n3,x", "no closing quote in line 4", 2, &[1]),
+        ("a,label\r\n1,\"cat\r\n2,dog\r\n", "no closing quote in line 2", 1, &[0]),
+        ("a,label\r1,cat\r2,\"x\"y\r3,dog", "text after a closing quote in line 3", 2, &[1]),
+    ];
+    let features = vec!["a".to_owned()];
+    let options = TableOptions { features, ..Default::default() };
+    for (text, wrong, kept, skipped) in cases {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(text.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap();
+        for path in [write(&folder, "t.csv", text), write(&folder, "t.csv.gz", packed)] {
+            let error = table::load(&path, &options).unwrap_err();
+            assert!(matches!(&error, Error::File { path: named, .. } if *named == path));
+            assert!(error.to_string().contains(wrong), "{wrong}: {error}");
+            let table = table::load(&path, &skip(options.clone())).unwrap();
+            assert_eq!((table.data.len(), &table.skipped[..]), (kept, skipped), "{wrong}");
+            assert!(table.class_names.iter().all(|name| !name.contains("\n2")), "{wrong}");
+        }
+    }
+    let path = write(&folder, "t.csv", "a,\"label\n1,cat\n");
+    let error = table::load(path, &skip(options)).unwrap_err().to_string();
+    assert!(error.contains("no closing quote in line 1"), "{error}");
+}
+
+#[test]
+fn rows_of_any_length_come_through_whatever_ends_them() {
+    let folder = TempDir::new().unwrap();
+    // Much longer than what is read at a time, so that its ends fall on everything once.
+    let text = |k: usize| format!("{}\"{k},\r\n", "é".repeat(k * 37 % 101));
+    for end in ["\n", "\r\n", "\r"] {
+        let mut file = format!("a,label{end}");
+        for k in 0..5000 {
+            file += &format!("{k},\"{}\"{end}", text(k).replace('"', "\"\""));
+            if k % 3 == 0 {
+                file += end; // a blank line
+            }
+        }
+        let path = write(&folder, "t.csv", file + "bad,x");
+        let table = table::load(&path, &skip(TableOptions::default())).unwrap();
+        assert_eq!((table.data.len(), &table.skipped[..]), (5000, &[5000][..]));
+        for (k, (row, &label)) in rows(&table).iter().zip(table.data.labels()).enumerate() {
+            assert_eq!(row[..], [k as f32]);
+            assert_eq!(table.class_names[label as usize], text(k).trim());
+        }
+        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        // The header, 5,000 rows of two lines, 1,667 blank ones.
+        assert!(error.contains("line 11669"), "{error}");
+    }
+}
+
+#[test]
+fn quotes_within_a_column_and_blanks_behind_one_are_no_fault() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "t.csv", "a,label\n1,5\" pipe\n \"2\"\t, x\n\"3\" ,\"y\" \n");
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    // A blank before a quote makes it part of the text, as in the `csv` crate and pandas.
+    assert!(error.contains("column \"a\", line 3"), "{error}");
+    let table = table::load(&path, &skip(TableOptions::default())).unwrap();
+    assert_eq!((rows(&table), table.skipped), (vec![vec![1.0], vec![3.0]], vec![1]));
+    assert_eq!(table.class_names, ["5\" pipe", "y"]);
+}
+
+#[test]
+fn marks_and_line_ends_change_nothing_and_other_encodings_are_named() {
+    let folder = TempDir::new().unwrap();
+    let same: [&str; 6] = [
+        "a,b,label\n1,2,cat\n3,4,dog\n",
+        "\u{feff}a,b,label\r\n1,2,cat\r\n3,4,dog\r\n",
+        "\u{feff}\"a\",\"b\",\"label\"\r\n\"1\",\"2\",\"cat\"\r\n\"3\",\"4\",\"dog\"",
+        "a,b,label\r1,2,cat\r3,4,dog\r",
+        "a,b,label\r\r1,2,cat\r3,4,dog",
+        "\n\r\na,b,label\n\n1,2,cat\r3,4,\"dog\"\r\n\n",
+    ];
+    for text in same {
+        let table = table::load(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
+        assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0]], "{text:?}");
+        assert_eq!(table.class_names, ["cat", "dog"], "{text:?}");
+        assert_eq!(table.feature_names, ["a", "b"], "{text:?}");
+    }
+    let path = write(&folder, "t.csv", "a,b,label\n1,2,\"cat\nhouse\"\n3,4,ca\0t\n");
+    let table = table::load(path, &TableOptions::default()).unwrap();
+    assert_eq!(table.class_names, ["ca\0t", "cat\nhouse"]);
+
+    let utf16 = |mark: &[u8], swap: bool| {
+        let pair = |code: u16| if swap { code.to_be_bytes() } else { code.to_le_bytes() };
+        let text = "a,b,label\n1,2,cat\n3,4,dog\n".encode_utf16().flat_map(pair);
+        [mark, &text.collect::<Vec<u8>>()].concat()
+    };
+    let cases: [(&str, Vec<u8>, &[&str]); 6] = [
+        (
+            "Latin-1",
+            b"a,b,label\n1,2,K\xE4fer\n3,4,dog\n".to_vec(),
+            &["WINDOWS-1252", "0xE4", "Latin-1", "column \"label\", line 2"],
+        ),
+        ("in a number", b"a,label\n3,x\n\xA31,y\n".to_vec(), &["Latin-1", "line 3"]),
+        ("in the header", b"gr\xF6\xDFe,label\n1,2\n".to_vec(), &["Latin-1", "column 1"]),
+        ("UTF-16", utf16(b"\xFF\xFE", false), &["iconv -f UTF-16 -t UTF-8", "line 1"]),
+        ("UTF-16, big end first", utf16(b"\xFE\xFF", true), &["iconv -f UTF-16 -t UTF-8"]),
+        ("UTF-16 without a mark", utf16(b"", false), &["iconv -f UTF-16 -t UTF-8"]),
+    ];
+    for (what, bytes, named) in cases {
+        let path = write(&folder, "t.csv", bytes);
+        let error = table::load(&path, &TableOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{what}: {error}");
+        let error = error.to_string();
+        assert!(named.iter().all(|named| error.contains(named)), "{what}: {error}");
+    }
+    let path = write(&folder, "t.csv", b"a,b,label\n1,2,K\xE4fer\n3,4,dog\n");
+    assert_eq!(table::load(path, &skip(TableOptions::default())).unwrap().skipped, [0]);
+}
+
+#[test]
+fn other_delimiters_and_decimal_commas() {
+    let folder = TempDir::new().unwrap();
+    // (delimiter, decimal comma, text)
+    let cases = [
+        (b';', true, "a;b;label;cost\n0,5;-2;cat;1,25\n1,5e1;3;a,b;2\n"),
+        (b',', true, "a,b,label,cost\n\"0,5\",-2,cat,\"1,25\"\n\"1,5e1\",3,\"a,b\",2\n"),
+        (b'\t', false, "a\tb\tlabel\tcost\n0.5\t-2\tcat\t1.25\n15\t3\ta,b\t2\n"),
+        (b'|', false, "a|b|label|cost\n0.5|-2|cat|1.25\n1.5e1|3|a,b|2\n"),
+    ];
+    for (delimiter, decimal_comma, text) in cases {
+        let cost = some("cost");
+        let options = TableOptions { delimiter, decimal_comma, cost, ..Default::default() };
+        let table = table::load(write(&folder, "t.csv", text), &options).unwrap();
+        assert_eq!(rows(&table), [[0.5, -2.0], [15.0, 3.0]], "{text}");
+        assert_eq!(table.class_names, ["a,b", "cat"], "{text}");
+        assert_eq!(table.costs.unwrap(), [1.25, 2.0], "{text}");
+    }
+    let refused = |options: TableOptions, text: &str| {
+        table::load(write(&folder, "t.csv", text), &options).unwrap_err()
+    };
+    // Neither marks between thousands nor the other sign is guessed at.
+    let comma = TableOptions { decimal_comma: true, ..Default::default() };
+    for number in ["\"1.234,5\"", "1.5", "\"1,234,5\""] {
+        let error = refused(comma.clone(), &format!("a,label\n{number},x\n"));
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+    let error = refused(TableOptions::default(), "a,label\n\"1,5\",x\n").to_string();
+    assert!(error.contains("\"1,5\""), "{error}");
+    for delimiter in [b'"', b'\n', b'\r', 0xE9] {
+        let error = refused(TableOptions { delimiter, ..Default::default() }, "a,label\n1,x\n");
+        assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
+    }
+}
+
+#[test]
+fn labels_and_groups_are_names_even_where_they_look_like_numbers() {
+    let folder = TempDir::new().unwrap();
+    // Different texts that are one number, or one as 64-bit floats; in order of value, then of text.
+    let names = [
+        "-1",
+        "0",
+        "001",
+        "01",
+        "1",
+        "1.0",
+        "1e0",
+        "7",
+        "100",
+        "1E2",
+        "9007199254740992",
+        "9007199254740993",
+        "12345678901234567890",
+        "12345678901234567891",
+        "340282366920938463463374607431768211457",
+        "NaN",
+        "ab",
+        "inf",
+    ];
+    let count = names.len();
+    // Three of each, in an order that is not theirs.
+    let shuffled: Vec<&str> = (0..3 * count).map(|k| names[(k * 7 + 3) % count]).collect();
+    let lines: String = shuffled.iter().map(|name| format!("1, {name},{name} \n")).collect();
+    let path = write(&folder, "t.csv", format!("x,label,group\n{lines}"));
+    let options = TableOptions { group: some("group"), ..Default::default() };
+    let table = table::load(&path, &options).unwrap();
+    assert_eq!(table.class_names, names);
+    let groups = table.groups.unwrap();
+    assert_eq!((&groups.names, &groups.ids[..]), (&table.class_names, table.data.labels()));
+    for (name, &label) in shuffled.iter().zip(table.data.labels()) {
+        assert_eq!(names[label as usize], *name);
+    }
+    // The names give the same numbers again.
+    let again = TableOptions { class_names: Some(table.class_names), ..options };
+    assert_eq!(table::load(&path, &again).unwrap().data.labels(), table.data.labels());
+    let class_names = Some(vec!["1".to_owned(), "01".to_owned(), " 1".to_owned()]);
+    let error = table::load(&path, &TableOptions { class_names, ..again }).unwrap_err();
+    assert!(error.to_string().contains("distinct names"), "{error}");
+}
+
+#[test]
+fn indices_are_no_features_unless_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let plain = TableOptions::default();
+    let named = |names: &[&str]| {
+        let features = names.iter().map(|name| name.to_string()).collect();
+        TableOptions { features, ..Default::default() }
+    };
+    // As `to_csv` of pandas writes it, with one unnamed level or two, and once more read and written.
+    for text in [
+        ",a,label\n100,0.5,x\n200,1.5,y\n300,2.5,x\n",
+        "\"\",\"a\",\"label\"\n\"r1\",0.5,\"x\"\n\"r2\",1.5,\"y\"\n\"r3\",2.5,\"x\"\n",
+        ",,a,label\n0,100,0.5,x\n0,200,1.5,y\n1,300,2.5,x\n",
+        "Unnamed: 0,a,label\n100,0.5,x\n200,1.5,y\n300,2.5,x\n",
+    ] {
+        let table = table::load(write(&folder, "t.csv", text), &plain).unwrap();
+        assert_eq!(rows(&table), [[0.5], [1.5], [2.5]], "{text}");
+        assert_eq!(table.feature_names, ["a"], "{text}");
+    }
+    let path = write(&folder, "t.csv", ",a,label\n100,0.5,x\n200,1.5,y\n");
+    let table = table::load(&path, &named(&["", "a"])).unwrap();
+    assert_eq!(rows(&table), [[100.0, 0.5], [200.0, 1.5]]);
+    let table = table::load(&path, &TableOptions { group: some(""), ..plain.clone() }).unwrap();
+    assert_eq!(table.groups.unwrap().names, ["100", "200"]);
+    // Elsewhere a column without a name is one like any other.
+    let path = write(&folder, "t.csv", "a,,label\n1,2,x\n");
+    assert_eq!(table::load(path, &plain).unwrap().feature_names, ["a", ""]);
+
+    let path = folder.path().join("t.parquet");
+    let fill: &Group = &|group| {
+        column::<DoubleType>(group, &[0.5, 1.5, 2.5], None, None);
+        column::<Int64Type>(group, &[1, 0, 1], None, None);
+        column::<Int64Type>(group, &[100, 200, 300], None, None);
+    };
+    // (name of the last column, what pandas notes, whether it is a feature)
+    let note = |index: &str| Some(format!("{{\"index_columns\": [{index}], \"columns\": []}}"));
+    let cases = [
+        ("__index_level_0__", note("\"__index_level_0__\""), false),
+        ("__index_level_0__", None, false),
+        ("user", note("\"user\""), false),
+        ("user", note("{\"kind\": \"range\", \"start\": 0, \"stop\": 3, \"step\": 1}"), true),
+        ("user", Some("no JSON".to_owned()), true),
+        ("user", None, true),
+    ];
+    for (name, note, is_feature) in cases {
+        let schema = format!(
+            "message rows {{ required double a; required int64 label; required int64 {name}; }}"
+        );
+        let note = note.map(|note| vec![KeyValue::new("pandas".to_owned(), note)]);
+        let properties = WriterProperties::builder().set_key_value_metadata(note).build();
+        parquet_file(&path, &schema, 1, properties, fill);
+        let table = table::load(&path, &plain).unwrap();
+        let expected = if is_feature { vec!["a", name] } else { vec!["a"] };
+        assert_eq!(table.feature_names, expected);
+        let table = table::load(&path, &named(&[name])).unwrap();
+        assert_eq!(rows(&table), [[100.0], [200.0], [300.0]], "{name}");
+        let table =
+            table::load(&path, &TableOptions { group: some(name), ..plain.clone() }).unwrap();
+        assert_eq!(table.groups.unwrap().names, ["100", "200", "300"], "{name}");
+    }
+}
+
+#[test]
+fn targets_are_read_to_their_last_bit_from_every_format() {
+    let folder = TempDir::new().unwrap();
+    let targets = [0.1, -1e300, 16_777_217.0];
+    let options = TableOptions { label: None, target: some("y"), ..Default::default() };
+    let check = |path: &Path| {
+        let table = table::load(path, &options).unwrap();
+        assert_eq!(rows(&table), [[1.0], [2.0], [3.0]], "{path:?}");
+        assert_eq!((table.targets.unwrap(), table.costs), (targets.to_vec(), None), "{path:?}");
+        assert_eq!((table.data.classes(), table.feature_names.len()), (1, 1), "{path:?}");
+    };
+    let text = "x,y\n1,0.1\n2,-1e300\n3,16777217\n";
+    check(&write(&folder, "t.csv", text));
+    let x = npy(&[3, 1], npyz::Order::C, &[1f32, 2.0, 3.0]);
+    let y = npy(&[3], npyz::Order::C, &targets);
+    write(&folder, "y.npy", &y);
+    check(&write(&folder, "x.npy", &x));
+    check(&npz(&folder, zip::CompressionMethod::Deflated, &[("x", x), ("y", y)]));
+    let x = tensor(&[1.0, 2.0, 3.0], &[3, 1], DType::F32);
+    let y = Tensor::new(&targets, &Device::Cpu).unwrap();
+    let path = folder.path().join("t.safetensors");
+    candle_core::safetensors::save(&HashMap::from([("x", x), ("y", y)]), &path).unwrap();
+    check(&path);
+    let path = folder.path().join("t.parquet");
+    let schema = "message rows { required double x; required double y; }";
+    parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
+        column::<DoubleType>(group, &[1.0, 2.0, 3.0], None, None);
+        column::<DoubleType>(group, &targets, None, None);
+    });
+    check(&path);
+    for bad in ["nan", "inf", "", "high"] {
+        let path = write(&folder, "t.csv", format!("x,y\n1,{bad}\n2,3\n"));
+        let error = table::load(&path, &options).unwrap_err().to_string();
+        assert!(error.contains("column \"y\", line 2"), "{error}");
+        let table = table::load(&path, &skip(options.clone())).unwrap();
+        assert_eq!((table.targets.unwrap(), table.skipped), (vec![3.0], vec![0]));
+    }
+    let y = npy(&[3], npyz::Order::C, &[1.0, f64::NAN, 3.0]);
+    write(&folder, "y.npy", y);
+    let path = folder.path().join("x.npy");
+    let error = table::load(&path, &options).unwrap_err().to_string();
+    assert!(error.contains("row 1") && error.contains("targets"), "{error}");
+    assert_eq!(table::load(&path, &skip(options)).unwrap().targets.unwrap(), [1.0, 3.0]);
+}
+
+#[test]
+fn columns_of_one_name_are_refused_as_features_would_not_be_found_again() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "t.csv", "b,a,label,a,c\n1,2,x,3,4\n");
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("\"a\" as columns 2 and 4"), "{error}");
+    let features = vec!["c".to_owned(), "b".to_owned()];
+    let options = TableOptions { features, ..Default::default() };
+    let table = table::load(&path, &options).unwrap();
+    assert_eq!(rows(&table), [[4.0, 1.0]]);
+    // What comes out goes in.
+    let again = TableOptions { features: table.feature_names.clone(), ..options };
+    assert_eq!(table::load(&path, &again).unwrap().feature_names, table.feature_names);
+    let path = write(&folder, "t.csv", "a,label,label\n1,x,y\n");
+    let error = table::load(path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("\"label\" as columns 2 and 3"), "{error}");
+}
+
 // NumPy.
 
 fn npy<T: npyz::AutoSerialize + Copy>(shape: &[u64], order: npyz::Order, values: &[T]) -> Vec<u8> {
@@ -309,8 +646,8 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     );
     assert_eq!(table.groups.unwrap().ids, [0, 1, 1]);
     assert_eq!(table.costs.unwrap(), [1.5, 2.5, 3.5]);
-    // Halves are no labels, infinity is no cost, and there must be one of each a row.
-    write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[1.0f64, 0.5, 0.0]));
+    // What is no number is no label, infinity is no cost, and there must be one of each a row.
+    write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[1.0f64, f64::NAN, 0.0]));
     let error = table::load(&path, &all_roles()).unwrap_err().to_string();
     assert!(error.contains("row 1"), "{error}");
     write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[0u8, 1, 0]));
@@ -323,6 +660,95 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     assert!(error.contains("2 for 3 rows"), "{error}");
     fs::remove_file(folder.path().join("cost.npy")).unwrap();
     assert!(matches!(table::load(&path, &all_roles()).unwrap_err(), Error::Io { .. }));
+}
+
+#[test]
+fn arrays_of_other_types_and_shapes_are_refused_by_name() {
+    use npyz::Order::C;
+    let folder = TempDir::new().unwrap();
+    let entry = |kind: &str, shape: &str| {
+        let header = format!("{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}");
+        let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        bytes.extend(format!("{header:<117}\n").into_bytes());
+        bytes.extend([0; 64]);
+        bytes
+    };
+    // (features, what the message must name)
+    let cases = [
+        ("long double", entry("'<f16'", "(2, 2)"), "<f16"),
+        ("complex", entry("'<c16'", "(2, 2)"), "<c16"),
+        ("objects", entry("'|O'", "(2, 4)"), "|O"),
+        ("bfloat16, as NumPy sees it", entry("'<V2'", "(4, 8)"), "<V2"),
+        ("times", entry("'<M8[D]'", "(2, 4)"), "<M8[D]"),
+        ("fields", entry("[('p', '<f4'), ('q', '<f4')]", "(8,)"), "('p', '<f4')"),
+        ("pictures", entry("'<f4'", "(2, 2, 2, 2)"), "[2, 2, 2, 2]"),
+    ];
+    for (what, features, named) in cases {
+        let arrays = [("x", features), ("label", npy(&[2], C, &[0i64, 1]))];
+        let path = npz(&folder, zip::CompressionMethod::Stored, &arrays);
+        let error = table::load(path, &TableOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{what}: {error}");
+        assert!(error.to_string().contains(named), "{what}: {error}");
+    }
+    let one_of_two = npy(&[2, 2], C, &[1i64, 0, 0, 1]);
+    let arrays = [("x", npy(&[2, 1], C, &[1f32, 2.0])), ("label", one_of_two)];
+    let path = npz(&folder, zip::CompressionMethod::Stored, &arrays);
+    let error = table::load(path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("one dimension in \"label\"") && error.contains("[2, 2]"), "{error}");
+}
+
+#[test]
+fn labels_of_arrays_are_exact() {
+    use npyz::Order::C;
+    let folder = TempDir::new().unwrap();
+    let x = write(&folder, "x.npy", npy(&[3, 1], C, &[1f32, 2.0, 3.0]));
+    let check = |bytes: Vec<u8>, names: &[&str], numbers: &[u32]| {
+        write(&folder, "labels.npy", bytes);
+        let table = table::load(&x, &labelled()).unwrap();
+        assert_eq!(
+            (table.data.labels(), table.data.classes()),
+            (numbers, names.len()),
+            "{names:?}"
+        );
+        assert_eq!(table.class_names, names);
+    };
+    let near = 9_007_199_254_740_992i64; // 2⁵³: one more is no 64-bit float
+    check(
+        npy(&[3], C, &[near + 1, near, -near - 1]),
+        &["-9007199254740993", "9007199254740992", "9007199254740993"],
+        &[2, 1, 0],
+    );
+    check(
+        npy(&[3], C, &[u64::MAX, u64::MAX - 1, 1]),
+        &["1", "18446744073709551614", "18446744073709551615"],
+        &[2, 1, 0],
+    );
+    check(npy(&[3], C, &[1.5f64, -0.0, 10.0]), &["0", "1.5", "10"], &[1, 0, 2]);
+    check(npy(&[3], C, &[0.1f32, 16_777_215.0, 2.0]), &["0.1", "2", "16777215"], &[0, 2, 1]);
+    check(npy(&[3], C, &[true, false, true]), &["0", "1"], &[1, 0, 1]);
+    check(unicode(&["01", "1", "1.0"]), &["01", "1", "1.0"], &[0, 1, 2]);
+    // Class names from text find numbers and the other way round.
+    let class_names = Some(["7", "2", "0.5"].map(str::to_owned).to_vec());
+    let told = TableOptions { class_names, ..labelled() };
+    for bytes in
+        [npy(&[3], C, &[2i64, 7, 2]), npy(&[3], C, &[2f32, 7.0, 2.0]), unicode(&["2", "7", "2"])]
+    {
+        write(&folder, "labels.npy", bytes);
+        assert_eq!(table::load(&x, &told).unwrap().data.labels(), [1, 0, 1]);
+    }
+    // Floats that may each be several whole numbers, written as the nearest one.
+    let halves = [1.0, 2048.0, 3.0].map(half::f16::from_f32);
+    for bytes in [
+        npy(&[3], C, &[1.0, near as f64, 3.0]),
+        npy(&[3], C, &[1f32, 16_777_216.0, 3.0]),
+        npy(&[3], C, &halves),
+        npy(&[3], C, &[1.0, f64::INFINITY, 3.0]),
+    ] {
+        write(&folder, "labels.npy", bytes);
+        let error = table::load(&x, &labelled()).unwrap_err().to_string();
+        assert!(error.contains("row 1"), "{error}");
+        assert_eq!(table::load(&x, &skip(labelled())).unwrap().skipped, [1]);
+    }
 }
 
 fn npz(folder: &TempDir, method: zip::CompressionMethod, arrays: &[(&str, Vec<u8>)]) -> PathBuf {
@@ -484,6 +910,29 @@ fn tensors_are_read_by_name() {
 }
 
 #[test]
+fn labels_of_tensors_are_exact() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let ids = [9_007_199_254_740_993i64, 9_007_199_254_740_992, 9_007_199_254_740_993];
+    let tensors = HashMap::from([
+        ("x", tensor(&[1.0, 2.0, 3.0], &[3, 1], DType::F32)),
+        ("label", Tensor::new(&ids, &Device::Cpu).unwrap()),
+        ("group", tensor(&[0.5, 3.0, 0.5], &[3], DType::F32)),
+    ]);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    let options = TableOptions { group: some("group"), ..Default::default() };
+    let table = table::load(&path, &options).unwrap();
+    assert_eq!(table.class_names, ["9007199254740992", "9007199254740993"]);
+    assert_eq!(table.data.labels(), [1, 0, 1]);
+    assert_eq!(table.groups.unwrap().names, ["0.5", "3"]);
+    let wide = tensor(&[1.0, 256.0, 2.0], &[3], DType::BF16);
+    let x = tensor(&[1.0, 2.0, 3.0], &[3, 1], DType::F32);
+    candle_core::safetensors::save(&HashMap::from([("x", x), ("label", wide)]), &path).unwrap();
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("256") && error.contains("row 1"), "{error}");
+}
+
+#[test]
 fn a_number_that_is_not_finite_is_found_in_a_tensor() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("t.safetensors");
@@ -601,4 +1050,151 @@ fn a_column_of_lists_becomes_features() {
     let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("row 0") && error.contains("emb"), "{error}");
     broken_everywhere(&path, &skip(TableOptions::default()));
+}
+
+const THREE_LEVELS: &str = "message rows { required int64 label; optional group e (LIST) { \
+                            repeated group list { optional group element (LIST) { \
+                            repeated group list { optional double element; } } } } }";
+
+#[test]
+fn every_form_of_parquet_gives_the_same_or_is_refused_by_name() {
+    use parquet::basic::Encoding;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.parquet");
+    let schema = "message rows { required double a; required binary label (STRING); }";
+    let fill: &Group = &|group| {
+        column::<DoubleType>(group, &[0.5, 1.5, 2.5], None, None);
+        column::<ByteArrayType>(group, &["x", "y", "x"].map(ByteArray::from), None, None);
+    };
+    let builder = || WriterProperties::builder().set_dictionary_enabled(false);
+    let forms = [
+        ("with a dictionary", WriterProperties::default()),
+        ("plain", builder().build()),
+        ("version 2", builder().set_writer_version(WriterVersion::PARQUET_2_0).build()),
+        (
+            "split bytes and deltas",
+            builder()
+                .set_column_encoding("a".into(), Encoding::BYTE_STREAM_SPLIT)
+                .set_column_encoding("label".into(), Encoding::DELTA_BYTE_ARRAY)
+                .build(),
+        ),
+    ];
+    for (what, properties) in forms {
+        parquet_file(&path, schema, 1, properties, fill);
+        let table = table::load(&path, &TableOptions::default()).unwrap();
+        assert_eq!(rows(&table), [[0.5], [1.5], [2.5]], "{what}");
+        assert_eq!(
+            (table.data.labels(), table.class_names),
+            (&[0, 1, 0][..], vec!["x".to_owned(), "y".into()])
+        );
+    }
+
+    // (schema, first column, what the message must name)
+    let double: &Group = &|group| column::<DoubleType>(group, &[1.0, 2.0], None, None);
+    let whole: &Group = &|group| column::<Int64Type>(group, &[125, 250], None, None);
+    let label = "required int64 label";
+    let cases = [
+        (format!("required int64 a (DECIMAL(10,2)); {label}"), whole, ["\"a\"", "Decimal"]),
+        (
+            format!("required int64 a (TIMESTAMP(MICROS,true)); {label}"),
+            whole,
+            ["\"a\"", "Timestamp"],
+        ),
+        ("required double a; optional int64 label".to_owned(), double, ["a label", "row 1"]),
+    ];
+    for (fields, first, named) in cases {
+        let schema = format!("message rows {{ {fields}; }}");
+        parquet_file(&path, &schema, 1, WriterProperties::default(), &|group| {
+            first(group);
+            match fields.contains("optional") {
+                true => column::<Int64Type>(group, &[7], Some(&[1, 0]), None),
+                false => column::<Int64Type>(group, &[7, 8], None, None),
+            }
+        });
+        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        assert!(named.iter().all(|named| error.contains(named)), "{fields}: {error}");
+    }
+    parquet_file(&path, THREE_LEVELS, 1, WriterProperties::default(), &|group| {
+        column::<Int64Type>(group, &[0], None, None);
+        column::<DoubleType>(group, &[1.0, 2.0], Some(&[5, 5]), Some(&[0, 2]));
+    });
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("lists of numbers in column \"e\""), "{error}");
+    parquet_file(&path, schema, 0, WriterProperties::default(), &|_| {});
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("at least one row") && error.contains("0 rows"), "{error}");
+}
+
+#[test]
+fn labels_of_parquet_are_exact() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.parquet");
+    let load = || table::load(&path, &TableOptions { group: some("group"), ..Default::default() });
+    let schema = "message rows { required double a; required int64 label; \
+                  required binary group (STRING); }";
+    parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
+        column::<DoubleType>(group, &[1.0, 2.0, 3.0], None, None);
+        let near = 9_007_199_254_740_992;
+        column::<Int64Type>(group, &[near + 1, near, near + 1], None, None);
+        column::<ByteArrayType>(group, &["1", "01", "1.0"].map(ByteArray::from), None, None);
+    });
+    let table = load().unwrap();
+    assert_eq!(table.class_names, ["9007199254740992", "9007199254740993"]);
+    assert_eq!(table.data.labels(), [1, 0, 1]);
+    assert_eq!(table.groups.unwrap().names, ["01", "1", "1.0"]);
+    let schema = "message rows { required double a; required int64 label (INTEGER(64,false)); \
+                  required float group; }";
+    parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
+        column::<DoubleType>(group, &[1.0, 2.0, 3.0], None, None);
+        column::<Int64Type>(group, &[-1, 1, -2], None, None);
+        column::<FloatType>(group, &[0.1, 3.0, 0.1], None, None);
+    });
+    let table = load().unwrap();
+    assert_eq!(table.class_names, ["1", "18446744073709551614", "18446744073709551615"]);
+    assert_eq!(table.data.labels(), [2, 0, 1]);
+    assert_eq!(table.groups.unwrap().names, ["0.1", "3"]);
+    let schema = "message rows { required double a; required int64 label; required double group; }";
+    parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
+        column::<DoubleType>(group, &[1.0, 2.0], None, None);
+        column::<Int64Type>(group, &[0, 1], None, None);
+        column::<DoubleType>(group, &[1.0, 9_007_199_254_740_992.0], None, None);
+    });
+    let error = load().unwrap_err().to_string();
+    assert!(error.contains("a group") && error.contains("row 1"), "{error}");
+}
+
+#[test]
+fn an_unknown_compression_is_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.parquet");
+    let schema = "message rows { required double only_column; }";
+    parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
+        column::<DoubleType>(group, &[1.0, 2.0], None, None);
+    });
+    let whole = fs::read(&path).unwrap();
+    // Nothing at hand writes these. In the footer the name of a column is followed by its method:
+    // a field of whole numbers (0x15), doubled.
+    let before = b"only_column\x15";
+    let at = whole.windows(before.len()).rposition(|bytes| bytes == before).unwrap();
+    for (method, name) in [(4, "Brotli"), (3, "LZO")] {
+        let mut changed = whole.clone();
+        changed[at + before.len()] = 2 * method;
+        fs::write(&path, changed).unwrap();
+        let options = TableOptions { label: None, ..Default::default() };
+        let error = table::load(&path, &options).unwrap_err().to_string();
+        let expected = format!("{name} in column \"only_column\"");
+        assert!(error.contains(&expected) && error.contains("Zstandard"), "{error}");
+    }
+}
+
+/// The tests above change bytes over which the reader of parquet panics. A process of its own does
+/// one of them again, with everything that it prints caught.
+#[test]
+fn damage_is_refused_without_a_word() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_column_of_lists_becomes_features", "--nocapture"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gleaner::Error;
 use gleaner::data::cifar::{CifarLabels, Version};
 use gleaner::data::{Dataset, ImageParquetOptions, load_image_parquet};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{ImageEncoder, ImageFormat, Rgb, RgbImage};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -91,6 +91,26 @@ fn pictures_become_planes_and_nothing_is_transposed() {
     let normalised = ImageParquetOptions { mean: [0.5, 0.0, 0.0], std: [0.5, 1.0, 1.0], ..plain() };
     let values = load_image_parquet(&path, &normalised).unwrap().inputs().flatten_all().unwrap();
     assert_eq!(values.to_vec1::<f32>().unwrap()[4], (11.0 / 255.0 - 0.5) / 0.5);
+}
+
+#[test]
+fn pictures_are_turned_before_their_sizes_are_compared() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.parquet");
+    let stored = RgbImage::from_fn(2, 3, |x, y| Rgb([(10 * y + x) as u8, 0, 0]));
+    let mut turned = Vec::new();
+    let mut encoder = image::codecs::png::PngEncoder::new(&mut turned);
+    // Exif: to be turned by a quarter clockwise.
+    let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    encoder.set_exif_metadata(exif.to_vec()).unwrap();
+    encoder.write_image(&stored, 2, 3, image::ExtendedColorType::Rgb8).unwrap();
+    file(&path, &[vec![(Some(png(3, 2, 0)), 4), (Some(turned), 0)]]);
+    let data = load_image_parquet(&path, &plain()).unwrap();
+    assert_eq!(data.inputs().dims(), [2, 3, 2, 3]);
+    assert_eq!(bytes(&data)[18..24], [20, 10, 0, 21, 11, 1]);
+    let stored = ImageParquetOptions { upright: false, ..plain() };
+    let error = load_image_parquet(&path, &stored).unwrap_err().to_string();
+    assert!(error.contains("2 × 3 in row 1"), "{error}");
 }
 
 #[test]

@@ -69,6 +69,13 @@ fn every_way_of_writing_a_row() {
         ("empty text", "1,a,\n2,c,\"\"\r\n2,c,\r\n", &[(0, "a"), (1, "c"), (1, "c")]),
         ("all empty", "1,,\n2,\"\",\"\"", &[(0, ""), (1, "")]),
         ("beyond ASCII", "1,Ärger,日本\n", &[(0, "Ärger\n日本")]),
+        ("CR", "1,a,b\r\r\"2\",\"c\",\"d\"\r", &[(0, "a\nb"), (1, "c\nd")]),
+        (
+            "CR, the last line without",
+            "1,a,\"b\nB\"\r2,c,\r2,e,f",
+            &[(0, "a\nb\nB"), (1, "c"), (1, "e\nf")],
+        ),
+        ("CR as one more character", "1,a,b\n2,c\rC,d\r\n", &[(0, "a\nb"), (1, "c\rC\nd")]),
         ("byte order mark", "\u{feff}1,a,b\n", &[(0, "a\nb")]),
         ("byte order mark before a quote", "\u{feff}\"1\",a,b\n", &[(0, "a\nb")]),
     ];
@@ -95,13 +102,20 @@ fn every_way_of_being_malformed() {
         ("class 3", b"1,a,b\n\"3\",a,b\n2,c,d\n", 2, "a class from 1 to 2, found \"3\""),
         ("no class", b"1,a,b\nx,a,b\n2,c,d\n", 2, "a class from 1 to 2, found \"x\""),
         ("a class without a digit", b"1,a,b\n,a,b\n2,c,d\n", 2, "found \"\""),
-        ("bad UTF-8", b"1,a,b\n1,\xff,b\n2,c,d\n", 2, "UTF-8, found other bytes in column 2"),
+        (
+            "bad UTF-8",
+            b"1,a,b\n1,\xff,b\n2,c,d\n",
+            2,
+            "byte 0xFF, as of Latin-1 or Windows-1252, in column 2",
+        ),
         ("UTF-8 cut by a comma", b"1,a,b\n1,\xc3,\xa4\n2,c,d\n", 2, "UTF-8"),
         ("a quote inside", b"1,a,b\n1,a\"b,c\n2,c,d\n", 2, "a quote inside a column"),
         ("text behind a quote", b"1,a,b\n1,\"a\"b,c\n2,c,d\n", 2, "text after a closing quote"),
         ("return behind a quote", b"1,a,b\n1,a,\"b\"\rc\n2,c,d\n", 2, "text after a closing quote"),
         ("a quote too few", b"1,a,b\n1,\"a,b\n2,\"c\",d\n", 2, "text after a closing quote"),
         ("no closing quote", b"1,a,b\n1,\"a,b\n2,c,d\n", 2, "no closing quote"),
+        ("CR, a quote too few", b"1,a,b\r1,\"a,b\r2,c,d\r", 2, "no closing quote"),
+        ("CR, after a line break in quotes", b"1,a,\"b\r\"\r1,a\r2,c,d\r", 3, "3 columns, found 2"),
         ("after a line break in quotes", b"1,a,\"b\n\"\n1,a\n2,c,d\n", 3, "3 columns, found 2"),
     ];
     for (what, bytes, line, complaint) in cases {
@@ -267,6 +281,22 @@ fn options_and_files_that_are_refused() {
         ("label missing", b"l,t\n,a\n", &named("l", &["t"]), "a label, found none in line 2"),
     ] {
         let error = open(bytes, options).unwrap_err().to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+    }
+    let utf16: Vec<u8> = "\u{feff}l,t\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let options = named("l", &["t"]);
+    for (what, bytes, expected) in [
+        ("Latin-1", &b"l,t\n1,a\n2,caf\xE9\n"[..], "WINDOWS-1252 -t UTF-8"),
+        (
+            "its line",
+            b"l,t\n1,a\n2,caf\xE9\n",
+            "0xE9, as of Latin-1 or Windows-1252, in column 2 in line 3",
+        ),
+        ("a label", b"l,t\n\xE9,a\n", "column 1 in line 2"),
+        ("the header", b"l,t,\xE9\n1,a,b\n", "0xE9, as of Latin-1"),
+        ("UTF-16", &utf16, "iconv -f UTF-16 -t UTF-8"),
+    ] {
+        let error = open(bytes, &options).unwrap_err().to_string();
         assert!(error.contains(expected), "{what}: {error}");
     }
     let many: String = (0..70_000).map(|k| format!("{k},a\n")).collect();

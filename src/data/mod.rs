@@ -26,6 +26,8 @@ mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
 mod image;
+#[cfg(any(feature = "text", feature = "tables"))]
+mod rows;
 pub(crate) mod shares;
 mod source;
 mod split;

@@ -37,6 +37,8 @@ pub struct ImageFolderOptions {
     pub class_names: Option<Vec<String>>,
     /// What becomes of a picture that cannot be read.
     pub malformed: Malformed,
+    /// Turn pictures as the camera noted (Exif), before anything else. On unless set.
+    pub upright: bool,
 }
 
 impl Default for ImageFolderOptions {
@@ -49,6 +51,7 @@ impl Default for ImageFolderOptions {
             limit: None,
             class_names: None,
             malformed: Malformed::default(),
+            upright: true,
         }
     }
 }
@@ -75,8 +78,9 @@ impl Default for ImageFolderOptions {
 /// - Other files, files in `root` itself, and whatever begins with a dot are ignored.
 /// - Symbolic links to class folders and to pictures are followed; links to folders *inside* a class
 ///   folder are not, as they may lead round in circles.
-/// - The orientation noted by a camera, colour profiles and transparency are ignored; of an
-///   animation the first picture counts.
+/// - Pictures are turned and mirrored as the camera noted (Exif), unless
+///   [`ImageFolderOptions::upright`] says otherwise. Colour profiles and transparency are ignored; of
+///   an animation the first picture counts.
 ///
 /// # Example
 /// ```no_run
@@ -98,6 +102,7 @@ pub struct ImageFolder {
     skipped: Vec<PathBuf>,
     resize: usize,
     size: usize,
+    upright: bool,
     normaliser: Normaliser,
 }
 
@@ -133,9 +138,10 @@ impl ImageFolder {
             labels.extend(std::iter::repeat_n(label as u32, pictures.len()));
             paths.append(&mut pictures);
         }
-        let (resize, size) = (options.resize, options.size);
+        let ImageFolderOptions { resize, size, upright, .. } = *options;
+        let skipped = Vec::new();
         let mut found =
-            Self { paths, labels, class_names, skipped: Vec::new(), resize, size, normaliser };
+            Self { paths, labels, class_names, skipped, resize, size, upright, normaliser };
         if options.malformed == Malformed::Skip {
             found.leave_out_unreadable();
         }
@@ -165,7 +171,8 @@ impl ImageFolder {
     }
 
     fn leave_out_unreadable(&mut self) {
-        let readable: Vec<bool> = self.paths.par_iter().map(|path| read(path).is_ok()).collect();
+        let is_readable = |path: &PathBuf| read(path, self.upright).is_ok();
+        let readable: Vec<bool> = self.paths.par_iter().map(is_readable).collect();
         let (paths, labels) = (std::mem::take(&mut self.paths), std::mem::take(&mut self.labels));
         for ((path, label), readable) in paths.into_iter().zip(labels).zip(readable) {
             if readable {
@@ -179,7 +186,7 @@ impl ImageFolder {
 
     /// The picture at `path` as normalised planes.
     fn load(&self, path: &Path, resizer: &mut Resizer, planes: &mut [f32]) -> Result<()> {
-        let picture = read(path)?;
+        let picture = read(path, self.upright)?;
         let refused = |found: String| Error::File {
             path: path.to_path_buf(),
             expected: "a picture that can be scaled".to_owned(),
@@ -251,9 +258,9 @@ impl ImageFolderOptions {
     }
 }
 
-fn read(path: &Path) -> Result<image::RgbImage> {
+fn read(path: &Path, upright: bool) -> Result<image::RgbImage> {
     let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    decode(&bytes).map_err(|found| Error::File {
+    decode(&bytes, upright).map_err(|found| Error::File {
         path: path.to_path_buf(),
         expected: "a whole picture".to_owned(),
         found,

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use crate::data::Dataset;
 use crate::data::image::cifar::Version;
 use crate::data::image::picture::{CHANNELS, Normaliser, decode};
+use crate::data::table::file_error;
 use crate::data::table::parquet::{Cell, Rows, contained};
-use crate::data::table::{Key, file_error};
 use crate::error::{Error, Result};
 
 /// How [`load_image_parquet`] reads.
@@ -28,6 +28,8 @@ pub struct ImageParquetOptions {
     pub std: [f32; 3],
     /// At most this many pictures, at least 1, the first ones; `None` reads all.
     pub limit: Option<usize>,
+    /// Turn pictures as the camera noted (Exif), before their sizes are compared. On unless set.
+    pub upright: bool,
 }
 
 impl ImageParquetOptions {
@@ -53,6 +55,7 @@ impl ImageParquetOptions {
             mean: version.channel_mean(),
             std: version.channel_std(),
             limit: None,
+            upright: true,
         }
     }
 }
@@ -99,7 +102,8 @@ fn read(path: &Path, options: &ImageParquetOptions, normaliser: &Normaliser) -> 
     let image = find(&file, &[&format!("{}.bytes", options.image), &options.image])?;
     let label = find(&file, &[&options.label])?;
     let limit = options.limit.unwrap_or(usize::MAX);
-    let mut pictures = Pictures { path, size: None, planes: Vec::new(), rows: 0 };
+    let upright = options.upright;
+    let mut pictures = Pictures { path, upright, size: None, planes: Vec::new(), rows: 0 };
     let mut labels = Vec::new();
     for group in 0..file.groups() {
         if labels.len() >= limit {
@@ -152,22 +156,20 @@ fn find(file: &Rows, names: &[&str]) -> Result<usize> {
 }
 
 fn class(cell: Cell, classes: Option<usize>) -> std::result::Result<u32, String> {
-    match cell.key() {
-        // The largest u32 is left out, so that one more is a number of classes anywhere.
-        Some(Key::Number(label)) if (0..i128::from(u32::MAX)).contains(&label) => {
-            match classes.filter(|&classes| label >= classes as i128) {
-                None => Ok(label as u32),
-                Some(classes) => Err(format!("{label} of {classes} classes")),
-            }
-        }
-        Some(other) => Err(format!("{:?}", other.to_string())),
-        None => Err("nothing usable".to_owned()),
+    let key = cell.key()?;
+    // The largest u32 is left out, so that one more is a number of classes anywhere.
+    let label = key.whole().filter(|label| (0..i128::from(u32::MAX)).contains(label));
+    let label = label.ok_or_else(|| format!("{:?}", key.to_string()))?;
+    match classes.filter(|&classes| label >= classes as i128) {
+        None => Ok(label as u32),
+        Some(classes) => Err(format!("{label} of {classes} classes")),
     }
 }
 
 /// Pictures decoded so far.
 struct Pictures<'a> {
     path: &'a Path,
+    upright: bool,
     /// Width and height of all of them.
     size: Option<(u32, u32)>,
     planes: Vec<f32>,
@@ -179,7 +181,7 @@ impl Pictures<'_> {
     fn add(&mut self, files: &[Vec<u8>], normaliser: &Normaliser) -> Result<()> {
         let Some(first) = files.first() else { return Ok(()) };
         let decoded = |row: usize, bytes: &[u8]| {
-            decode(bytes).map_err(|found| self.error(row, "a picture", found))
+            decode(bytes, self.upright).map_err(|found| self.error(row, "a picture", found))
         };
         let size = match self.size {
             Some(size) => size,

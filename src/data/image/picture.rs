@@ -1,6 +1,8 @@
 //! One picture: from the bytes of an image file to normalised planes.
 
-use image::{ImageFormat, RgbImage};
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::error::{Error, Result};
 
@@ -45,16 +47,26 @@ impl Normaliser {
 }
 
 /// Decodes an image file of any format that is built in, whatever its name says, as 8-bit RGB: grey
-/// is repeated, transparency and colour profiles are ignored, as is the camera's orientation; of an
-/// animation the first picture counts. What is wrong comes back in words.
-pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<RgbImage, String> {
+/// is repeated, transparency and colour profiles are ignored; of an animation the first picture counts.
+/// If `upright`, the picture is turned and mirrored as its Exif note says; one that makes no sense
+/// does not count. What is wrong comes back in words.
+pub(crate) fn decode(bytes: &[u8], upright: bool) -> std::result::Result<RgbImage, String> {
     let in_words = |error: image::ImageError| error.to_string();
     let format = image::guess_format(bytes).map_err(in_words)?;
     if format == ImageFormat::Jpeg && !ends(bytes) {
         return Err("a truncated JPEG image".to_owned());
     }
-    // The decoder's own limit on memory guards against sizes that a header makes up.
-    let picture = image::load_from_memory_with_format(bytes, format).map_err(in_words)?;
+    let reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut decoder = reader.into_decoder().map_err(in_words)?;
+    // A limit on memory guards against sizes that a header makes up.
+    let mut limits = Limits::default();
+    limits.reserve(decoder.total_bytes()).map_err(in_words)?;
+    decoder.set_limits(limits).map_err(in_words)?;
+    let turn = if upright { decoder.orientation().ok() } else { None };
+    let picture = DynamicImage::from_decoder(decoder).map_err(in_words)?.into_rgb8();
+    let Some(turn) = turn else { return Ok(picture) };
+    let mut picture = DynamicImage::from(picture);
+    picture.apply_orientation(turn);
     Ok(picture.into_rgb8())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 
-use crate::data::table::{Columns, Key, Role, file_error, io_error};
+use crate::data::table::{Amount, Columns, Found, Key, Role, file_error, io_error};
 use crate::error::{Error, Result};
 
 /// Bytes read at a time, about.
@@ -78,21 +78,25 @@ impl Element {
         Some(bytes.iter().rev().fold(start, |number, &byte| (number << 8) | i128::from(byte)))
     }
 
-    fn key(self, bytes: &[u8]) -> Option<Key> {
-        match self {
-            Self::Bytes(_) => {
-                let text = std::str::from_utf8(bytes).ok()?;
-                Key::text(text.trim_end_matches('\0'))
+    fn key(self, bytes: &[u8]) -> Found {
+        match (self, bytes) {
+            (Self::Bytes(_), _) => {
+                let length = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                Key::bytes(&bytes[..length])
             }
-            Self::Utf32(_) => {
+            (Self::Utf32(_), _) => {
                 let code = |four: &[u8]| four.iter().rev().fold(0, |c, &b| (c << 8) | u32::from(b));
                 let text: Option<String> =
                     bytes.chunks_exact(4).map(|four| char::from_u32(code(four))).collect();
-                Key::text(text?.trim_end_matches('\0'))
+                let text = text.ok_or("a code that is no character")?;
+                Key::text(text.trim_end_matches('\0'))
             }
+            (Self::F16, &[a, b]) => Key::real(f16::from_le_bytes([a, b]).to_f32(), 11),
+            (Self::Bf16, &[a, b]) => Key::real(bf16::from_le_bytes([a, b]).to_f32(), 8),
+            (Self::F32, &[a, b, c, d]) => Key::real(f32::from_le_bytes([a, b, c, d]), 24),
             _ => match self.whole(bytes) {
-                Some(number) => Some(Key::Number(number)),
-                None => Key::real(self.real(bytes)),
+                Some(number) => Ok(Key::Number(number)),
+                None => Key::real(self.real(bytes), 53),
             },
         }
     }
@@ -123,16 +127,13 @@ impl Array<'_> {
         self.check_single()?.each(|_, bytes| columns.push_key(role, element.key(bytes)))
     }
 
-    /// Reads costs.
-    pub(crate) fn into_costs(self, columns: &mut Columns) -> Result<()> {
+    /// Reads costs or targets.
+    pub(crate) fn into_amounts(self, amount: Amount, columns: &mut Columns) -> Result<()> {
         let element = self.element;
-        let mut costs = Vec::with_capacity(self.count()?);
         self.check_single()?.each(|_, bytes| {
-            costs.push(element.real(bytes));
+            columns.push_amount(amount, element.real(bytes));
             Ok(())
-        })?;
-        columns.costs = Some(costs);
-        Ok(())
+        })
     }
 
     fn check_single(self) -> Result<Self> {

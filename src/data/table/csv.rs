@@ -1,94 +1,148 @@
-//! Tables of comma-separated values with a header, plain or compressed with gzip.
+//! Tables of separated values with a header, plain or compressed with gzip.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
-use csv::ByteRecord;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
-use crate::data::table::{Columns, Key, Role, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
+use crate::data::table::{
+    Columns, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+};
 use crate::error::{Error, Result};
 
 pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Result<Table> {
-    let file = BufReader::new(File::open(path).map_err(|source| io_error(path, source))?);
-    let bytes: Box<dyn Read> =
-        if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    // Records of any length come through, so that a wrong one can be left out.
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().map_err(|error| csv_error(path, error))?;
-    let names: Vec<String> = header.iter().map(str::to_owned).collect();
-    let roles = Roles::new(path, &names, options)?;
+    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    let bytes: Box<dyn Read> = match compressed {
+        true => Box::new(MultiGzDecoder::new(std::io::BufReader::new(file))),
+        false => Box::new(file),
+    };
+    let mut lines = Rows::new(bytes, Dialect::table(options.delimiter));
+    let names = header(path, &mut lines)?;
+    let roles = Roles::new(path, &names, &index(&names), options)?;
     let mut columns = Columns::new(path, options);
-    let (mut record, mut row) = (ByteRecord::new(), 0);
-    while reader.read_byte_record(&mut record).map_err(|error| csv_error(path, error))? {
-        let line = record.position().map_or(0, csv::Position::line);
-        Row { record: &record, row, line, names: &names }.read(&roles, &mut columns)?;
+    let (mut record, mut row) = (rows::Row::default(), 0);
+    loop {
+        match lines.next(&mut record).map_err(|error| read_error(path, error))? {
+            Scanned::End => break,
+            Scanned::Row => {}
+            Scanned::Broken(found) => {
+                // What follows is read line by line, so that one quote too few costs one row.
+                let place = format!("line {}", record.line);
+                columns.fault(row, &place, "a row with whole quotes", &found)?;
+                lines.resume_behind_first_line(&record).map_err(|error| read_error(path, error))?;
+                record.ends.clear();
+            }
+        }
+        let decimal_comma = options.decimal_comma;
+        Row { record: &record, row, names: &names, decimal_comma }.read(&roles, &mut columns)?;
         row += 1;
     }
     let feature_names = roles.features.iter().map(|&at| names[at].clone()).collect();
     columns.finish(roles.features.len(), feature_names)
 }
 
+/// The names of the columns.
+fn header(path: &Path, lines: &mut Rows<Box<dyn Read>>) -> Result<Vec<String>> {
+    let refused = |Complaint { expected, found }| file_error(path, expected, found);
+    let read = |error| read_error(path, error);
+    lines.skip_byte_order_mark().map_err(read)?.map_err(refused)?;
+    let mut record = rows::Row::default();
+    let expected = "a header with the names of the columns";
+    match lines.next(&mut record).map_err(read)? {
+        Scanned::Row => {}
+        Scanned::End => return Err(file_error(path, expected, "an empty file")),
+        Scanned::Broken(found) => {
+            return Err(file_error(path, expected, format!("{found} in line {}", record.line)));
+        }
+    }
+    let name = |at| record.column(at).map(|name| name.trim().to_owned()).map_err(refused);
+    (0..record.ends.len()).map(name).collect()
+}
+
+/// The columns in which pandas, or R, has written what it calls the rows.
+fn index(names: &[String]) -> Vec<usize> {
+    let unnamed = names.iter().take_while(|name| name.is_empty()).count();
+    match names.first() {
+        Some(first) if is_unnamed_index(first) => vec![0],
+        _ => (0..unnamed).collect(),
+    }
+}
+
 /// One record, and where it stands.
 struct Row<'a> {
-    record: &'a ByteRecord,
+    record: &'a rows::Row,
     row: usize,
-    line: u64,
     names: &'a [String],
+    decimal_comma: bool,
 }
 
 impl Row<'_> {
     /// Adds one entry to every column, whatever is wrong.
     fn read(&self, roles: &Roles, columns: &mut Columns) -> Result<()> {
-        if self.record.len() != self.names.len() {
+        if self.record.ends.len() != self.names.len() {
             let expected = format!("{} fields", self.names.len());
-            let found = format!("{} fields", self.record.len());
-            columns.fault(self.row, &format!("line {}", self.line), &expected, &found)?;
+            let found = format!("{} fields", self.record.ends.len());
+            columns.fault(self.row, &format!("line {}", self.record.line), &expected, &found)?;
         }
         for &at in &roles.features {
-            let value = self.number(at, columns)?;
+            let value = self.number(at, columns, |value| (value as f32).is_finite())?;
             columns.values.push(value as f32);
         }
-        if let Some(at) = roles.cost {
-            let cost = self.number(at, columns)?;
-            columns.costs.iter_mut().for_each(|costs| costs.push(cost));
+        for &(amount, at) in &roles.amounts {
+            let number = self.number(at, columns, f64::is_finite)?;
+            columns.push_amount(amount, number);
         }
-        for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
-            if let Some(at) = at {
-                let key = self.field(at).and_then(Key::text);
-                columns.push_key_at(role, key, |_| self.place(at))?;
-            }
+        for &(role, at) in &roles.keys {
+            let key = Key::text(self.text(at, columns)?.unwrap_or_default());
+            columns.push_key_at(role, key, |_| self.place(at))?;
         }
         Ok(())
     }
 
-    fn number(&self, at: usize, columns: &mut Columns) -> Result<f64> {
-        let text = self.field(at).unwrap_or("no text");
-        let number: f64 = text.parse().unwrap_or(f64::NAN);
-        if !(number as f32).is_finite() {
+    fn number(
+        &self,
+        at: usize,
+        columns: &mut Columns,
+        is_finite: impl Fn(f64) -> bool,
+    ) -> Result<f64> {
+        let text = self.text(at, columns)?.unwrap_or("no text");
+        let number = match self.decimal_comma {
+            // A point can only stand between thousands, where a number would be misread.
+            true if text.contains('.') => None,
+            true => text.replace(',', ".").parse().ok(),
+            false => text.parse().ok(),
+        };
+        let number: f64 = number.unwrap_or(f64::NAN);
+        if !is_finite(number) {
             let found = format!("{text:?}");
             columns.fault(self.row, &self.place(at), "a finite number", &found)?;
         }
         Ok(number)
     }
 
-    fn field(&self, at: usize) -> Option<&str> {
-        std::str::from_utf8(self.record.get(at)?).ok()
+    /// What stands in a column, without blanks around.
+    fn text(&self, at: usize, columns: &mut Columns) -> Result<Option<&str>> {
+        match self.record.bytes(at).map(rows::utf8).transpose() {
+            Ok(text) => Ok(text.map(str::trim)),
+            Err(Complaint { expected, found }) => {
+                columns.fault(self.row, &self.place(at), &expected, &found)?;
+                Ok(None)
+            }
+        }
     }
 
     fn place(&self, at: usize) -> String {
-        format!("column {:?}, line {}", self.names[at], self.line)
+        format!("column {:?}, line {}", self.names[at], self.record.line)
     }
 }
 
-/// The system's errors as they are, anything else as a fault of the file. Compressed bytes that make
-/// no sense or end too early are the file's fault as well.
-fn csv_error(path: &Path, error: csv::Error) -> Error {
-    let text = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) if source.raw_os_error().is_some() => io_error(path, source),
-        _ => file_error(path, "comma-separated values", text),
+/// The system's errors as they are. Compressed bytes that make no sense or end too early are the
+/// file's fault.
+fn read_error(path: &Path, error: std::io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(_) => io_error(path, error),
+        None => file_error(path, "a whole gzip file", error.to_string()),
     }
 }

@@ -15,40 +15,53 @@
 
 mod array;
 mod csv;
+mod key;
 mod npy;
 #[cfg(feature = "parquet")]
 pub(super) mod parquet;
+#[cfg(feature = "parquet")]
+mod quiet;
 mod safetensors;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
+use crate::data::rows::check_delimiter;
 use crate::data::{Dataset, Malformed};
 use crate::error::{Error, Result};
+use key::Keys;
+pub(crate) use key::{Found, Key};
 
 /// Which columns (`.csv`, `.parquet`), arrays (`.npz`), tensors (`.safetensors`) or files in the
 /// same folder (`.npy`: `label` is read from `label.npy`) hold what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableOptions {
     /// The features, in this order; empty: everything that has no other role, in the order of the
-    /// file. Arrays, tensors and columns of lists hold all features in one. Not used for `.npy`.
+    /// file, but the [index](load#columns) that pandas adds. Arrays, tensors and columns of lists
+    /// hold all features in one. Not used for `.npy`.
     pub features: Vec<String>,
     /// The class of each row. `None`: there is one class, and every row belongs to it.
     pub label: Option<String>,
-    /// The group of each row, whole numbers or text: rows chosen together.
+    /// The group of each row: rows chosen together.
     pub group: Option<String>,
     /// What choosing each row costs.
     pub cost: Option<String>,
+    /// The number to be predicted for each row. Labels are read as well, unless there are none.
+    pub target: Option<String>,
     /// The labels of the classes in the order of their numbers, for example
     /// [`Table::class_names`] of the training file; another label makes a row malformed. `None`: the
-    /// labels that occur, in order (as numbers if all of them are whole numbers), so that labels
+    /// labels that occur, numbers in order of their values and then other text, so that labels
     /// 0, 1, … stay what they are.
     pub class_names: Option<Vec<String>>,
     /// What becomes of a row that is not what it should be.
     pub malformed: Malformed,
+    /// What stands between two columns of `.csv`; not a quote or line break. A comma unless set.
+    pub delimiter: u8,
+    /// Numbers in `.csv` are written `1,5` instead of `1.5` (within quotes, if the delimiter is a
+    /// comma too), and without marks between thousands.
+    pub decimal_comma: bool,
 }
 
 /// Labels from `label`; everything else is a feature.
@@ -59,9 +72,35 @@ impl Default for TableOptions {
             label: Some("label".to_owned()),
             group: None,
             cost: None,
+            target: None,
             class_names: None,
             malformed: Malformed::default(),
+            delimiter: b',',
+            decimal_comma: false,
         }
+    }
+}
+
+impl TableOptions {
+    fn keys(&self) -> impl Iterator<Item = (Role, &String)> {
+        let roles = [(Role::Label, &self.label), (Role::Group, &self.group)];
+        roles.into_iter().filter_map(|(role, name)| Some((role, name.as_ref()?)))
+    }
+
+    fn amounts(&self) -> impl Iterator<Item = (Amount, &String)> {
+        let amounts = [(Amount::Cost, &self.cost), (Amount::Target, &self.target)];
+        amounts.into_iter().filter_map(|(amount, name)| Some((amount, name.as_ref()?)))
+    }
+
+    fn check(&self) -> Result<()> {
+        let names: BTreeSet<&str> =
+            self.class_names.iter().flatten().map(|name| name.trim()).collect();
+        let count = self.class_names.as_ref().map_or(0, Vec::len);
+        if names.len() < count {
+            let found = format!("{} of {count}", names.len());
+            return Err(Error::shape("TableOptions::class_names", "distinct names", found));
+        }
+        check_delimiter("TableOptions::delimiter", self.delimiter)
     }
 }
 
@@ -70,7 +109,7 @@ impl Default for TableOptions {
 pub struct Groups {
     /// Number of each row's group.
     pub ids: Vec<u32>,
-    /// Name of each group, in order (as numbers if all of them are whole numbers).
+    /// Name of each group: numbers in order of their values, then other text.
     pub names: Vec<String>,
 }
 
@@ -88,6 +127,8 @@ pub struct Table {
     pub groups: Option<Groups>,
     /// Costs, if asked for; finite.
     pub costs: Option<Vec<f64>>,
+    /// Targets, if asked for; finite.
+    pub targets: Option<Vec<f64>>,
     /// The rows left out, counted from 0 below the header; none unless [`Malformed::Skip`] was
     /// asked for.
     pub skipped: Vec<usize>,
@@ -95,12 +136,27 @@ pub struct Table {
 
 /// Reads the table at `path`; the end of its name says how, see [the overview](self).
 ///
-/// Labels and groups may be text or whole numbers (also `2.0`); blanks around text do not count. Two
-/// files need not have the same labels: read the second one with the class names of the first, or
-/// equal numbers may mean different classes.
+/// Labels and groups are names, even where they look like numbers: `1`, `01` and `1.0` are three in
+/// `.csv` and wherever else they are text, but for blanks around them. A number in a column of
+/// numbers has its shortest text as name, also there `1` for `1.0`. Whole numbers that floats of the
+/// column's type cannot tell apart (2⁵³ and more of 64 bits) are malformed. Two files need not have the
+/// same labels: read the second one with the class names of the first, or equal numbers may mean
+/// different classes.
 ///
 /// Text in a feature column is malformed: leave such a column out by naming the others, or turn
 /// its values into numbers first.
+///
+/// # Columns
+/// The index that pandas writes is no feature, unless it is named as one or has another role. In
+/// `.parquet` that is what the file says, and `__index_level_0__` and the like; in `.csv`, columns
+/// without a name before all others, as `to_csv` makes them; `Unnamed: 0`, as a first column, in both.
+/// Two columns of one name are refused, unless neither is used.
+///
+/// In `.csv`, text is UTF-8 (a byte order mark is skipped) and lines end in LF, CR LF or CR; blank
+/// lines are skipped. A column that begins with a quote ends with the next one that is not doubled
+/// and may hold delimiters and line breaks. A row whose last quote is missing, or has text behind
+/// it, or that is longer than 256 MiB, is malformed; reading goes on with the line after the one it
+/// began in.
 ///
 /// # Cost
 /// One pass over the file, 4 bytes of memory a feature; about as much again for a moment while a
@@ -109,8 +165,9 @@ pub struct Table {
 /// # Errors
 /// [`Error::File`] if the file is truncated or not what its name says, for a malformed row (see
 /// [`Malformed`]), and if no row is left; [`Error::Unknown`] for a name that is not there;
-/// [`Error::Io`] if the system refuses. Over some damaged parquet files the reader used here panics;
-/// that is caught and returned as [`Error::File`], but the program's panic hook sees it first.
+/// [`Error::OutOfRange`] for a delimiter that cannot be one; [`Error::Shape`] for equal class names; [`Error::Io`] if the system refuses. Over some damaged parquet files the reader used here panics;
+/// that is caught and returned as [`Error::File`]. A panic hook that is set in front of the program's
+/// own keeps it from being printed.
 ///
 /// # Example
 /// ```
@@ -136,6 +193,7 @@ pub struct Table {
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
+    options.check()?;
     let path = path.as_ref();
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let ends = |end: &str| name.ends_with(end);
@@ -174,38 +232,49 @@ fn unknown_kind(path: &Path, found: &str) -> Error {
 /// Position of the columns or arrays of each role among the names of a file.
 pub(crate) struct Roles {
     pub(crate) features: Vec<usize>,
-    pub(crate) label: Option<usize>,
-    pub(crate) group: Option<usize>,
-    pub(crate) cost: Option<usize>,
+    pub(crate) keys: Vec<(Role, usize)>,
+    pub(crate) amounts: Vec<(Amount, usize)>,
 }
 
 impl Roles {
-    pub(crate) fn new(path: &Path, names: &[String], options: &TableOptions) -> Result<Self> {
+    /// `index` are the columns that number the rows: features only if asked for by name.
+    pub(crate) fn new(
+        path: &Path,
+        names: &[String],
+        index: &[usize],
+        options: &TableOptions,
+    ) -> Result<Self> {
         let mut taken = BTreeSet::new();
         let mut place = |name: &String| {
-            let mut places = (0..names.len()).filter(|&at| names[at] == *name);
-            let Some(at) = places.next() else {
+            let Some(at) = names.iter().position(|other| other == name) else {
                 let (what, expected) = ("column or array", names.join(", "));
                 return Err(Error::Unknown { what, expected, found: name.clone() });
             };
-            if places.next().is_some() || !taken.insert(at) {
-                let expected = format!("one {name:?}, for one purpose");
-                return Err(file_error(path, expected, "it twice, or two purposes"));
+            only(path, names, at)?;
+            if !taken.insert(at) {
+                let expected = format!("one purpose for {name:?}");
+                return Err(file_error(path, expected, "two of them"));
             }
             Ok(at)
         };
-        let label = options.label.as_ref().map(&mut place).transpose()?;
-        let group = options.group.as_ref().map(&mut place).transpose()?;
-        let cost = options.cost.as_ref().map(&mut place).transpose()?;
+        let (mut keys, mut amounts) = (Vec::new(), Vec::new());
+        for (role, name) in options.keys() {
+            keys.push((role, place(name)?));
+        }
+        for (amount, name) in options.amounts() {
+            amounts.push((amount, place(name)?));
+        }
         let mut features = options.features.iter().map(place).collect::<Result<Vec<_>>>()?;
         if options.features.is_empty() {
-            features = (0..names.len()).filter(|at| !taken.contains(at)).collect();
+            let free = |at: &usize| !taken.contains(at) && !index.contains(at);
+            features = (0..names.len()).filter(free).collect();
+            features.iter().try_for_each(|&at| only(path, names, at))?;
         }
         if features.is_empty() {
             let found = format!("only {}", names.join(", "));
             return Err(file_error(path, "features", found));
         }
-        Ok(Self { features, label, group, cost })
+        Ok(Self { features, keys, amounts })
     }
 
     /// The only feature array, for formats that keep all features in one.
@@ -221,91 +290,27 @@ impl Roles {
     }
 }
 
-/// A label or group as the file has it. Numbers come before text.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Key {
-    Number(i128),
-    Text(String),
+/// That no other column is called as the one at `at`: a name must mean one column, here and when the
+/// names of the features are passed on.
+fn only(path: &Path, names: &[String], at: usize) -> Result<()> {
+    let same: Vec<String> = (0..names.len())
+        .filter(|&other| names[other] == names[at])
+        .map(|other| (other + 1).to_string())
+        .collect();
+    if same.len() == 1 {
+        return Ok(());
+    }
+    let found = format!("{:?} as columns {}", names[at], same.join(" and "));
+    Err(file_error(path, "columns of different names (or others named as features)", found))
 }
 
-impl Key {
-    /// Nothing for blank text.
-    pub(crate) fn text(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if text.is_empty() {
-            return None;
-        }
-        let number = text.parse().map(Self::Number).ok();
-        let real = || text.parse().ok().and_then(Self::real);
-        Some(number.or_else(real).unwrap_or_else(|| Self::Text(text.to_owned())))
-    }
-
-    /// Nothing for a number that is not whole or beyond 2⁵³, where not every whole number is one.
-    pub(crate) fn real(real: f64) -> Option<Self> {
-        let whole = real.fract() == 0.0 && real.abs() <= 9_007_199_254_740_992.0;
-        whole.then_some(Self::Number(real as i128))
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
-        }
-    }
-}
-
-/// Where a value is missing.
-const MISSING: u32 = u32::MAX;
-
-/// The labels or groups of the rows, numbered as they come.
-struct Keys {
-    ids: Vec<u32>,
-    known: HashMap<Key, u32>,
-    /// The names in order, if no others are allowed.
-    names: Option<Vec<String>>,
-}
-
-impl Keys {
-    fn new(names: Option<&Vec<String>>) -> Self {
-        let keys = names.into_iter().flatten().enumerate();
-        let known = keys.filter_map(|(id, name)| Some((Key::text(name)?, id as u32))).collect();
-        Self { ids: Vec::new(), known, names: names.cloned() }
-    }
-
-    /// Adds a row; what is wrong with it comes back in words.
-    fn push(&mut self, key: Option<Key>) -> std::result::Result<(), String> {
-        let (id, fault) = match key {
-            None => (MISSING, Some("nothing usable".to_owned())),
-            Some(key) => match self.known.get(&key) {
-                Some(&id) => (id, None),
-                None if self.names.is_some() => {
-                    (MISSING, Some(format!("{:?}, which is no given class", key.to_string())))
-                }
-                None => {
-                    let id = self.known.len() as u32; // fewer than rows, and those than 2³²
-                    self.known.insert(key, id);
-                    (id, None)
-                }
-            },
-        };
-        self.ids.push(id);
-        fault.map_or(Ok(()), Err)
-    }
-
-    /// Numbers in the order of the names, of the rows that were kept.
-    fn finish(self) -> Groups {
-        if let Some(names) = self.names {
-            return Groups { ids: self.ids, names };
-        }
-        let used: BTreeSet<u32> = self.ids.iter().copied().collect();
-        let sorted: BTreeMap<Key, u32> =
-            self.known.into_iter().filter(|(_, id)| used.contains(id)).collect();
-        let order: HashMap<u32, u32> = sorted.values().copied().zip(0..).collect();
-        let names = sorted.keys().map(Key::to_string).collect();
-        Groups { ids: self.ids.iter().map(|id| order[id]).collect(), names }
-    }
+/// Whether a column holds what pandas calls the rows, by the name that it gives where there is none.
+fn is_unnamed_index(name: &str) -> bool {
+    name == "Unnamed: 0"
+        || name
+            .strip_prefix("__index_level_")
+            .and_then(|rest| rest.strip_suffix("__"))
+            .is_some_and(|level| level.parse::<u32>().is_ok())
 }
 
 /// A table while it is read. Readers add to `values` row by row (or as one matrix), then to the
@@ -316,9 +321,17 @@ pub(crate) struct Columns<'a> {
     pub(crate) values: Vec<f32>,
     labels: Option<Keys>,
     groups: Option<Keys>,
-    pub(crate) costs: Option<Vec<f64>>,
+    costs: Option<Vec<f64>>,
+    targets: Option<Vec<f64>>,
     bad: BTreeSet<usize>,
     first_fault: Option<String>,
+}
+
+/// Which of the two columns of numbers beside the features.
+#[derive(Clone, Copy)]
+pub(crate) enum Amount {
+    Cost,
+    Target,
 }
 
 /// Which of the two columns of names.
@@ -337,20 +350,30 @@ impl<'a> Columns<'a> {
             labels: options.label.as_ref().map(|_| Keys::new(options.class_names.as_ref())),
             groups: options.group.as_ref().map(|_| Keys::new(None)),
             costs: options.cost.as_ref().map(|_| Vec::new()),
+            targets: options.target.as_ref().map(|_| Vec::new()),
             bad: BTreeSet::new(),
             first_fault: None,
         }
     }
 
+    /// Adds the next row's cost or target; does nothing where it was not asked for.
+    pub(crate) fn push_amount(&mut self, amount: Amount, number: f64) {
+        let numbers = match amount {
+            Amount::Cost => &mut self.costs,
+            Amount::Target => &mut self.targets,
+        };
+        numbers.iter_mut().for_each(|numbers| numbers.push(number));
+    }
+
     /// Adds the next row's label or group; does nothing where it was not asked for.
-    pub(crate) fn push_key(&mut self, role: Role, key: Option<Key>) -> Result<()> {
+    pub(crate) fn push_key(&mut self, role: Role, key: Found) -> Result<()> {
         self.push_key_at(role, key, |row| format!("row {row} (the first is 0)"))
     }
 
     pub(crate) fn push_key_at(
         &mut self,
         role: Role,
-        key: Option<Key>,
+        key: Found,
         place: impl Fn(usize) -> String,
     ) -> Result<()> {
         let (keys, what) = match role {
@@ -389,6 +412,7 @@ impl<'a> Columns<'a> {
             ("labels", self.labels.as_ref().map(|keys| keys.ids.len())),
             ("groups", self.groups.as_ref().map(|keys| keys.ids.len())),
             ("costs", self.costs.as_ref().map(Vec::len)),
+            ("targets", self.targets.as_ref().map(Vec::len)),
         ];
         for (what, length) in lengths {
             if let Some(length) = length.filter(|&length| length != rows) {
@@ -404,13 +428,15 @@ impl<'a> Columns<'a> {
             let found = format!("{rows} rows, none of them usable{because}");
             return Err(file_error(self.path, "at least one row of features", found));
         }
-        let Self { mut values, mut labels, mut groups, mut costs, bad, .. } = self;
+        let Self { mut values, mut labels, mut groups, mut costs, mut targets, bad, .. } = self;
         if !bad.is_empty() {
             drop_rows(&mut values, width, &bad);
             for keys in [&mut labels, &mut groups].into_iter().flatten() {
                 drop_rows(&mut keys.ids, 1, &bad);
             }
-            costs.iter_mut().for_each(|costs| drop_rows(costs, 1, &bad));
+            for amounts in [&mut costs, &mut targets].into_iter().flatten() {
+                drop_rows(amounts, 1, &bad);
+            }
         }
         let classes = labels.map_or_else(|| one_class(kept), Keys::finish);
         // Checked above: every number is finite, every label among the names.
@@ -423,6 +449,7 @@ impl<'a> Columns<'a> {
             class_names,
             groups,
             costs,
+            targets,
             skipped: bad.into_iter().collect(),
         })
     }
@@ -438,9 +465,11 @@ impl<'a> Columns<'a> {
                 ));
             }
         }
-        let costs = self.costs.iter().flatten().enumerate();
-        let not_finite = costs.filter(|(_, cost)| !cost.is_finite());
-        faults.extend(not_finite.map(|(row, &cost)| (row, "the costs".to_owned(), cost)));
+        for (what, amounts) in [("the costs", &self.costs), ("the targets", &self.targets)] {
+            let amounts = amounts.iter().flatten().enumerate();
+            let not_finite = amounts.filter(|(_, amount)| !amount.is_finite());
+            faults.extend(not_finite.map(|(row, &amount)| (row, what.to_owned(), amount)));
+        }
         for (row, column, found) in faults {
             if !self.bad.contains(&row) {
                 let place = format!("row {row} (the first is 0), {column}");

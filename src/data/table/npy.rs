@@ -7,7 +7,7 @@ use std::path::Path;
 use zip::ZipArchive;
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Role, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Roles, Table, TableOptions, file_error, io_error};
 use crate::error::Result;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -23,13 +23,11 @@ pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
     let mut columns = Columns::new(path, options);
     let width = open(path, "features")?.into_features(&mut columns)?;
     let beside = |name: &String| path.with_file_name(format!("{name}.npy"));
-    for (role, name) in [(Role::Label, &options.label), (Role::Group, &options.group)] {
-        if let Some(name) = name {
-            open(&beside(name), name)?.into_keys(role, &mut columns)?;
-        }
+    for (role, name) in options.keys() {
+        open(&beside(name), name)?.into_keys(role, &mut columns)?;
     }
-    if let Some(name) = &options.cost {
-        open(&beside(name), name)?.into_costs(&mut columns)?;
+    for (amount, name) in options.amounts() {
+        open(&beside(name), name)?.into_amounts(amount, &mut columns)?;
     }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     columns.finish(width, vec![name])
@@ -49,24 +47,26 @@ pub(crate) fn load_archive(path: &Path, options: &TableOptions) -> Result<Table>
     let files: Vec<String> = files.collect::<zip::result::ZipResult<_>>().map_err(broken)?;
     let names: Vec<String> =
         files.iter().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect();
-    let roles = Roles::new(path, &names, options)?;
+    let roles = Roles::new(path, &names, &[], options)?;
     let features = roles.feature_array(path, &names)?;
 
     let mut columns = Columns::new(path, options);
-    let mut width = 0;
-    for at in [Some(features), roles.label, roles.group, roles.cost].into_iter().flatten() {
+    let mut use_array = |at: usize, take: &mut dyn FnMut(Array) -> Result<()>| {
         let entry = archive.by_name(&files[at]).map_err(broken)?;
         let most = entry.compressed_size().saturating_mul(MOST_FROM_ONE_BYTE);
         let size = entry.size().min(most);
-        let array = parse(path, &names[at], Box::new(entry), size)?;
-        if at == features {
-            width = array.into_features(&mut columns)?;
-        } else if Some(at) == roles.cost {
-            array.into_costs(&mut columns)?;
-        } else {
-            let role = if Some(at) == roles.label { Role::Label } else { Role::Group };
-            array.into_keys(role, &mut columns)?;
-        }
+        take(parse(path, &names[at], Box::new(entry), size)?)
+    };
+    let mut width = 0;
+    use_array(features, &mut |array| {
+        width = array.into_features(&mut columns)?;
+        Ok(())
+    })?;
+    for &(role, at) in &roles.keys {
+        use_array(at, &mut |array| array.into_keys(role, &mut columns))?;
+    }
+    for &(amount, at) in &roles.amounts {
+        use_array(at, &mut |array| array.into_amounts(amount, &mut columns))?;
     }
     columns.finish(width, vec![names[features].clone()])
 }

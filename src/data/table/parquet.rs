@@ -5,14 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use half::f16;
-use parquet::basic::{LogicalType, Type};
+use parquet::basic::{CompressionCodec, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::data::table::{Columns, Key, Role, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::quiet::quietly;
+use crate::data::table::{
+    Columns, Found, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+};
 use crate::error::{Error, Result};
 
 /// Rows decoded at a time.
@@ -36,8 +39,8 @@ pub(crate) fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Res
 fn read(path: &Path, options: &TableOptions) -> Result<Table> {
     let file = Rows::open(path)?;
     let names = file.names();
-    let roles = Roles::new(path, &names, options)?;
-    for &at in roles.features.iter().chain(&roles.cost) {
+    let roles = Roles::new(path, &names, &file.index(&names), options)?;
+    for &at in roles.features.iter().chain(roles.amounts.iter().map(|(_, at)| at)) {
         file.check_number(at)?;
     }
     let list = roles.features.iter().find(|&&at| file.column(at).max_rep_level() > 0).copied();
@@ -52,19 +55,16 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
             Some(at) => lists.read(&file, &*group, at, &mut columns)?,
             None => read_flat(&file, &*group, &roles.features, &mut columns)?,
         }
-        for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
-            if let Some(at) = at {
-                file.check_single(at)?;
-                file.cells(&*group, at, &mut |_, cell| columns.push_key(role, cell.key()))?;
-            }
+        for &(role, at) in &roles.keys {
+            file.check_single(at)?;
+            file.cells(&*group, at, &mut |_, cell| columns.push_key(role, cell.key()))?;
         }
-        if let (Some(at), Some(mut costs)) = (roles.cost, columns.costs.take()) {
+        for &(amount, at) in &roles.amounts {
             file.check_single(at)?;
             file.cells(&*group, at, &mut |_, cell| {
-                costs.push(cell.real());
+                columns.push_amount(amount, cell.real());
                 Ok(())
             })?;
-            columns.costs = Some(costs);
         }
     }
     let width = if list.is_some() { lists.width } else { roles.features.len() };
@@ -165,6 +165,8 @@ impl Lists {
 #[derive(Clone, Copy)]
 pub(crate) enum Cell<'a> {
     Missing,
+    Half(f16),
+    Single(f32),
     Real(f64),
     Whole(i128),
     Bytes(&'a [u8]),
@@ -174,18 +176,22 @@ impl Cell<'_> {
     /// NaN for what is no number.
     fn real(self) -> f64 {
         match self {
+            Self::Half(half) => half.to_f64(),
+            Self::Single(single) => single.into(),
             Self::Real(real) => real,
             Self::Whole(whole) => whole as f64,
             Self::Missing | Self::Bytes(_) => f64::NAN,
         }
     }
 
-    pub(crate) fn key(self) -> Option<Key> {
+    pub(crate) fn key(self) -> Found {
         match self {
-            Self::Missing => None,
-            Self::Real(real) => Key::real(real),
-            Self::Whole(whole) => Some(Key::Number(whole)),
-            Self::Bytes(bytes) => Key::text(std::str::from_utf8(bytes).ok()?),
+            Self::Missing => Err("nothing".to_owned()),
+            Self::Half(half) => Key::real(half.to_f32(), 11),
+            Self::Single(single) => Key::real(single, 24),
+            Self::Real(real) => Key::real(real, 53),
+            Self::Whole(whole) => Ok(Key::Number(whole)),
+            Self::Bytes(bytes) => Key::bytes(bytes),
         }
     }
 }
@@ -203,7 +209,8 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| io_error(path, source))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| broken(path, &error))?;
+        let reader = quietly(|| SerializedFileReader::new(file));
+        let reader = reader.map_err(|error| broken(path, &error))?;
         Ok(Self { path, reader })
     }
 
@@ -212,13 +219,30 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn group(&self, group: usize) -> Result<Box<dyn RowGroupReader + '_>> {
-        self.reader.get_row_group(group).map_err(|error| broken(self.path, &error))
+        quietly(|| self.reader.get_row_group(group)).map_err(|error| broken(self.path, &error))
     }
 
     /// What the columns are called: the fields of a struct `struct.field`, lists like their column.
     pub(crate) fn names(&self) -> Vec<String> {
         let columns = self.reader.metadata().file_metadata().schema_descr().columns();
         (0..columns.len()).map(|at| self.name(at)).collect()
+    }
+
+    /// The columns that pandas says, or shows by their names, to be its index.
+    fn index(&self, names: &[String]) -> Vec<usize> {
+        let notes = self.reader.metadata().file_metadata().key_value_metadata();
+        let note = notes.into_iter().flatten().find(|note| note.key == "pandas");
+        let note = note.and_then(|note| serde_json::from_str(note.value.as_deref()?).ok());
+        let note: serde_json::Value = note.unwrap_or_default();
+        // An index that only counts is noted by its bounds, not as a column.
+        let told: Vec<&str> = note["index_columns"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|column| column.as_str())
+            .collect();
+        let is_index = |name: &str| told.contains(&name) || is_unnamed_index(name);
+        (0..names.len()).filter(|&at| is_index(&names[at])).collect()
     }
 
     fn name(&self, at: usize) -> String {
@@ -261,6 +285,17 @@ impl<'a> Rows<'a> {
         Err(file_error(self.path, expected, format!("{}{logical}", column.physical_type())))
     }
 
+    /// That a column of a group is compressed by a method that is built in.
+    fn check_codec(&self, group: &dyn RowGroupReader, at: usize) -> Result<()> {
+        let codec = match group.metadata().column(at).compression_codec() {
+            CompressionCodec::BROTLI => "Brotli",
+            CompressionCodec::LZO => "LZO",
+            _ => return Ok(()),
+        };
+        let expected = "columns compressed by Snappy, gzip, Zstandard or LZ4, or not at all";
+        Err(file_error(self.path, expected, format!("{codec} in column {:?}", self.name(at))))
+    }
+
     /// Calls `use_cell` with every value of a column of a group, and whether a row begins with it.
     pub(crate) fn cells(
         &self,
@@ -273,7 +308,9 @@ impl<'a> Rows<'a> {
             Some(LogicalType::Integer(kind)) if !kind.is_signed);
         let is_half = column.logical_type_ref() == Some(&LogicalType::Float16);
         let path = self.path;
-        let reader = group.get_column_reader(at).map_err(|error| broken(path, &error))?;
+        self.check_codec(group, at)?;
+        let reader = quietly(|| group.get_column_reader(at));
+        let reader = reader.map_err(|error| broken(path, &error))?;
         match reader {
             ColumnReader::BoolColumnReader(reader) => {
                 each(path, column, reader, use_cell, &|value| Cell::Whole(i128::from(*value)))
@@ -289,7 +326,7 @@ impl<'a> Rows<'a> {
                 })
             }
             ColumnReader::FloatColumnReader(reader) => {
-                each(path, column, reader, use_cell, &|value| Cell::Real((*value).into()))
+                each(path, column, reader, use_cell, &|value| Cell::Single(*value))
             }
             ColumnReader::DoubleColumnReader(reader) => {
                 each(path, column, reader, use_cell, &|value| Cell::Real(*value))
@@ -299,7 +336,7 @@ impl<'a> Rows<'a> {
             }
             ColumnReader::FixedLenByteArrayColumnReader(reader) => {
                 each(path, column, reader, use_cell, &|value| match value.data() {
-                    &[a, b] if is_half => Cell::Real(f16::from_le_bytes([a, b]).into()),
+                    &[a, b] if is_half => Cell::Half(f16::from_le_bytes([a, b])),
                     bytes => Cell::Bytes(bytes),
                 })
             }
@@ -324,9 +361,10 @@ fn each<T: DataType>(
         defined.clear();
         repeated.clear();
         values.clear();
-        let (_, _, levels) = reader
-            .read_records(AT_ONCE, Some(&mut defined), Some(&mut repeated), &mut values)
-            .map_err(|error| broken(path, &error))?;
+        let read = quietly(|| {
+            reader.read_records(AT_ONCE, Some(&mut defined), Some(&mut repeated), &mut values)
+        });
+        let (_, _, levels) = read.map_err(|error| broken(path, &error))?;
         if levels == 0 {
             return Ok(());
         }

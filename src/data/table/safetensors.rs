@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Role, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Roles, Table, TableOptions, file_error, io_error};
 use crate::error::{Error, Result};
 
 /// Bytes in front of the header that tell its length.
@@ -17,17 +17,15 @@ pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
     let file = Tensors::open(path)?;
     let mut names: Vec<String> = file.header.tensors().into_keys().collect();
     names.sort_unstable(); // the header has no order of its own
-    let roles = Roles::new(path, &names, options)?;
+    let roles = Roles::new(path, &names, &[], options)?;
     let features = roles.feature_array(path, &names)?;
     let mut columns = Columns::new(path, options);
     let width = file.array(&names[features])?.into_features(&mut columns)?;
-    for (role, at) in [(Role::Label, roles.label), (Role::Group, roles.group)] {
-        if let Some(at) = at {
-            file.array(&names[at])?.into_keys(role, &mut columns)?;
-        }
+    for &(role, at) in &roles.keys {
+        file.array(&names[at])?.into_keys(role, &mut columns)?;
     }
-    if let Some(at) = roles.cost {
-        file.array(&names[at])?.into_costs(&mut columns)?;
+    for &(amount, at) in &roles.amounts {
+        file.array(&names[at])?.into_amounts(amount, &mut columns)?;
     }
     columns.finish(width, vec![names[features].clone()])
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,9 +13,9 @@ use candle_core::Tensor;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::data::Malformed;
+use crate::data::rows::{Complaint, Dialect, Row, Rows, Scanned, check_delimiter};
 use crate::data::source::{Source, check_indices};
 use crate::data::text::encode::TextEncoder;
-use crate::data::text::rows::{Complaint, Row, Rows, Scanned};
 use crate::error::{Error, Result};
 
 /// Most different labels of a column; more mean that the wrong column was named.
@@ -121,11 +121,7 @@ impl TextOptions {
                 return Err(Error::shape("TextLayout::class_names", "distinct names", found));
             }
         }
-        if matches!(self.delimiter, b'"' | b'\n' | b'\r') || !self.delimiter.is_ascii() {
-            let (what, rule) = ("TextOptions::delimiter", "ASCII, no quote and no line break");
-            return Err(Error::OutOfRange { what, rule, found: f64::from(self.delimiter) });
-        }
-        Ok(())
+        check_delimiter("TextOptions::delimiter", self.delimiter)
     }
 }
 
@@ -159,7 +155,7 @@ pub struct Skipped {
 ///
 /// Quoting is that of RFC 4180: a column that holds the delimiter, a quote or a line break is
 /// quoted as a whole, and a quote in it is doubled. Text is UTF-8 (a byte order mark is skipped);
-/// lines end in LF or CR LF; blank lines are skipped. The text of a point is its text columns with
+/// lines end in LF or CR LF, or in CR alone if the first one does; blank lines are skipped. The text of a point is its text columns with
 /// line breaks between those that are not empty; all may be. A row is malformed if it has
 /// the wrong number of columns, no known class, broken quoting or bad UTF-8, or is longer than 16 MiB.
 ///
@@ -190,7 +186,7 @@ pub struct TextCsv {
     path: PathBuf,
     /// Uncompressed; whoever holds the lock moves to where it reads.
     file: Mutex<File>,
-    delimiter: u8,
+    dialect: Dialect,
     columns: Columns,
     /// Where each good row begins.
     starts: Vec<u64>,
@@ -216,10 +212,11 @@ impl TextCsv {
         options.check()?;
         let path = path.as_ref();
         let file = plain(path, options.scratch.as_deref())?;
-        let reader = BufReader::with_capacity(1 << 16, &file);
-        let mut rows = Rows::new(reader, options.delimiter);
+        let mut rows = Rows::new(&file, Dialect::texts(options.delimiter));
         let io = |source| Error::Io { path: path.into(), source };
-        rows.skip_byte_order_mark().map_err(io)?;
+        rows.skip_byte_order_mark().map_err(io)?.map_err(|Complaint { expected, found }| {
+            Error::File { path: path.into(), expected, found }
+        })?;
         let columns = Columns::find(path, &options.layout, &mut rows)?;
         let mut index = Index::new(&options.layout);
         index.read(path, &mut rows, &columns, options)?;
@@ -232,10 +229,11 @@ impl TextCsv {
             return Err(Error::File { path: path.into(), expected: "labelled rows".into(), found });
         }
         let (labels, class_names) = classes.in_order(labels);
+        let dialect = rows.dialect();
         Ok(Self {
             path: path.into(),
             file: Mutex::new(file),
-            delimiter: options.delimiter,
+            dialect,
             columns,
             starts,
             labels,
@@ -267,9 +265,8 @@ impl TextCsv {
         let mut texts = vec![String::new(); indices.len()];
         // A panic elsewhere leaves nothing behind but a position, and ours is set below.
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = Rows::new(BufReader::new(&*file), self.delimiter);
+        let mut rows = Rows::new(&*file, self.dialect);
         let io = |source| Error::Io { path: self.path.clone(), source };
-        rows.reader.seek(SeekFrom::Start(0)).map_err(io)?;
         let mut row = Row::default();
         for k in order {
             rows.move_to(self.starts[indices[k]]).map_err(io)?;
@@ -354,7 +351,7 @@ struct Columns {
 
 impl Columns {
     /// Reads the header, if the layout has one.
-    fn find<R: BufRead>(path: &Path, layout: &TextLayout, rows: &mut Rows<R>) -> Result<Self> {
+    fn find<R: Read>(path: &Path, layout: &TextLayout, rows: &mut Rows<R>) -> Result<Self> {
         let (label, texts) = match layout {
             TextLayout::Numbered { texts, .. } => {
                 let (count, texts) = (1 + texts, (1..=*texts).collect());
@@ -492,7 +489,7 @@ impl Index {
         Self { starts: Vec::new(), labels: Vec::new(), classes, skipped: Skipped::default() }
     }
 
-    fn read<R: BufRead + Seek>(
+    fn read<R: Read>(
         &mut self,
         path: &Path,
         rows: &mut Rows<R>,

@@ -3,8 +3,6 @@
 pub mod encode;
 #[cfg(feature = "text")]
 mod file;
-#[cfg(feature = "text")]
-mod rows;
 
 #[cfg(feature = "text")]
 pub use file::*;
