@@ -74,7 +74,7 @@ const FULL: Size = Size {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    with_thread_count(2 * flags.seeds)?;
+    with_thread_count(flags.device.at_once(2 * flags.seeds))?;
     let device = flags.device.open()?;
     let size = if flags.quick { QUICK } else { FULL };
     let limits = CifarOptions { train: size.train, test: size.test, ..Default::default() };
@@ -122,7 +122,13 @@ fn main() -> Result<()> {
             flipped,
         })
     };
-    let levels =
-        over_seeds(flags.seed..flags.seed + flags.seeds, &noises, &options, learner, data)?;
+    let levels = over_seeds(
+        &device,
+        flags.seed..flags.seed + flags.seeds,
+        &noises,
+        &options,
+        learner,
+        data,
+    )?;
     report(&flags.out, "CIFAR-10", &options.fractions, &levels)
 }

@@ -57,7 +57,7 @@ use gleaner::learn::{Mlp, MlpOptions};
 use gleaner::program::{Budget, BudgetRow, Method, ProgramOptions, Regulariser, SelectionProgram};
 use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_table, write_csv};
 use indicatif::{ProgressBar, ProgressStyle};
-use jobs::one_a_core;
+use jobs::side_by_side;
 use nalgebra::DMatrix;
 use rand::distr::{Distribution, Uniform, weighted::WeightedIndex};
 use rand::{Rng, RngCore, SeedableRng, seq::SliceRandom};
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
         .collect();
     let bar = ProgressBar::new((jobs.len() * Way::ALL.len()) as u64);
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed_precise} {msg}")?);
-    let found = one_a_core(&jobs, |&(session, seed)| {
+    let found = side_by_side(&jobs, &Device::Cpu, |&(session, seed)| {
         let task = Task::draw(speakers, seed)?;
         let outcome = |way: Way| {
             let outcome = task.outcome(way, session, seed);

@@ -40,7 +40,7 @@ struct Flags {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    with_thread_count(2 * flags.seeds)?;
+    with_thread_count(flags.device.at_once(2 * flags.seeds))?;
     let device = flags.device.open()?;
     let seeds = if flags.quick { flags.seeds.min(2) } else { flags.seeds };
     let shape = if flags.quick {
@@ -85,6 +85,7 @@ fn main() -> Result<()> {
             flipped: made.flipped,
         })
     };
-    let levels = over_seeds(flags.seed..flags.seed + seeds, &noises, &options, learner, data)?;
+    let levels =
+        over_seeds(&device, flags.seed..flags.seed + seeds, &noises, &options, learner, data)?;
     report(&flags.out, "Synthetic clusters", &options.fractions, &levels)
 }

@@ -801,3 +801,32 @@ fn nothing_to_choose_from_is_an_error() {
         assert!(matches!(error, Error::Shape { what: "groups", .. }), "{groups:?}: {error}");
     }
 }
+
+/// A mask takes the place of a huge cost, scale of the smoothing included; no gradient reaches what it hides.
+#[test]
+fn what_is_not_allowed_takes_no_part() {
+    let layer =
+        SelectionLayer::new(LayerOptions { budget: Budget::Absolute(2.0), ..Default::default() });
+    let values: Vec<f64> = (0..24).map(|k| f64::from((k * 7) % 11) * 0.1).collect();
+    let allowed: Vec<u8> = (0..24).map(|k| u8::from(k % 5 != 2)).collect();
+    let costs = |hidden: f64| {
+        let all = values.iter().zip(&allowed).map(|(v, a)| if *a == 1 { *v } else { hidden });
+        Var::from_tensor(&Tensor::from_iter(all, &Device::Cpu).unwrap().reshape((4, 6)).unwrap())
+            .unwrap()
+    };
+    let mask = Tensor::from_vec(allowed.clone(), (4, 6), &Device::Cpu).unwrap();
+    let inputs = LayerInputs { allowed: Some(&mask), ..Default::default() };
+    let (plain, hidden) = (costs(0.7), costs(1e30));
+    let a = layer.forward(&plain, inputs).unwrap();
+    let b = layer.forward(&hidden, inputs).unwrap();
+    assert_eq!(to_vec(&a.weights).unwrap(), to_vec(&b.weights).unwrap());
+    let gradient = b.weights.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    let gradient = to_vec(gradient.get(&hidden).unwrap()).unwrap();
+    for (g, allowed) in gradient.iter().zip(&allowed) {
+        assert!(g.is_finite() && (*allowed == 1 || *g == 0.0));
+    }
+    let narrow = mask.narrow(1, 0, 5).unwrap();
+    let inputs = LayerInputs { allowed: Some(&narrow), ..Default::default() };
+    let error = layer.forward(&plain, inputs).unwrap_err();
+    assert!(matches!(error, Error::Shape { what: "allowed", .. }), "{error}");
+}

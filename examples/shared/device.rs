@@ -12,6 +12,12 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
+    /// How many of `jobs` run side by side on it, see `side_by_side`.
+    #[allow(dead_code)] // not every example has jobs
+    pub fn at_once(self, jobs: u64) -> u64 {
+        if matches!(self, Self::Cpu) { jobs } else { 1 }
+    }
+
     pub fn open(self) -> Result<Device> {
         Ok(match self {
             Self::Cpu => Device::Cpu,

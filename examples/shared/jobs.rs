@@ -1,17 +1,23 @@
-//! Independent jobs side by side, one a core; their results do not depend on how many cores there are.
+//! Independent jobs, on the CPU side by side; their results do not depend on how many cores there are.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, anyhow};
+use candle_core::Device;
 
 /// What `work` makes of every job, in the order of the jobs.
 ///
-/// Jobs are the parallelism, each on a pool of one thread: threads that wait for each other's small
-/// pieces of work would cost as much as the work.
-pub fn one_a_core<J: Sync, T: Send>(
+/// On the CPU jobs are the parallelism, a core and a pool of one thread each: threads that wait for each other's
+/// small pieces of work would cost as much as the work. On an accelerator they run one after the other: threads
+/// that share one device are slower together than in turns.
+pub fn side_by_side<J: Sync, T: Send>(
     jobs: &[J],
+    device: &Device,
     work: impl Fn(&J) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
+    if !device.is_cpu() {
+        return jobs.iter().map(work).collect();
+    }
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<(usize, T)>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;

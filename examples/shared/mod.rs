@@ -7,6 +7,7 @@ mod threads;
 use std::path::Path;
 
 use anyhow::Result;
+use candle_core::Device;
 use gleaner::experiment::compare::{Comparison, ComparisonOptions, Task, Way, compare};
 use gleaner::experiment::metrics::mean_and_std;
 use gleaner::learn::Learner;
@@ -14,7 +15,7 @@ use gleaner::report::{ChartOptions, Panel, Series, Spread, line_chart, text_tabl
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub use device::DeviceKind;
-use jobs::one_a_core;
+use jobs::side_by_side;
 pub use threads::with_thread_count;
 
 /// All seeds at one level of label noise.
@@ -23,8 +24,9 @@ pub struct Level {
     pub seeds: Vec<Comparison>,
 }
 
-/// Runs the comparison for every level of noise and every seed, one of them a core at a time.
+/// Runs the comparison for every level of noise and every seed, on the CPU one of them a core at a time.
 pub fn over_seeds<L: Learner>(
+    device: &Device,
     seeds: std::ops::Range<u64>,
     noises: &[f64],
     options: &ComparisonOptions,
@@ -49,7 +51,7 @@ pub fn over_seeds<L: Learner>(
         };
         Ok(compare(&task, &|s| learner(s), options, seed, &mut watch)?)
     };
-    let found = one_a_core(&jobs, |&job| one(job))?;
+    let found = side_by_side(&jobs, device, |&job| one(job))?;
     bar.finish_and_clear();
     let mut levels: Vec<Level> =
         noises.iter().map(|&noise| Level { noise, seeds: Vec::new() }).collect();

@@ -152,7 +152,7 @@ impl Trial {
     fn check(&self, selection: &Selection) -> Vec<(Fault, String)> {
         let mut faults = Vec::new();
         let mut note = |fault, amount: f64, allowed: f64| {
-            if !(amount <= allowed) {
+            if amount.is_nan() || amount > allowed {
                 faults.push((fault, format!("{amount:.1e} ({:?})", selection.verdict().method)));
             }
         };
@@ -276,7 +276,6 @@ impl Trial {
             return (gap, allowed);
         }
         // A multiplier beside a large row minimum is known to the last digit of that minimum only.
-        let mut nu = nu;
         for i in 0..n {
             let digit = 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs();
             let (mut low, mut high) = (nu[i] - digit, nu[i] + digit);

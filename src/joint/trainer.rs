@@ -1,6 +1,6 @@
 //! The trainer: options, one step, and the loop over batches.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -123,6 +123,8 @@ pub struct StageSeconds {
 pub struct Trainer<L> {
     pub(super) learner: L,
     pub(super) model: SelectionModel,
+    /// Where the selection model and its programs' costs are computed.
+    place: Device,
     pub(super) options: TrainerOptions,
     pub(super) layer: SelectionLayer,
     pub(super) memory: ExemplarMemory,
@@ -173,12 +175,13 @@ impl<L: Learner> Trainer<L> {
         };
         let dtype = seen.dtype();
         let classes = validation.classes();
+        let place = selection_device(&device, features);
         let model = SelectionModel::new(
             options.model.clone(),
             features,
             evidence_width(classes),
             dtype,
-            &device,
+            &place,
             &mut rng,
         )?;
         let learner_optimiser = Optimiser::new(
@@ -197,6 +200,7 @@ impl<L: Learner> Trainer<L> {
             validation: validation_batch,
             learner,
             model,
+            place,
             options,
             classes,
             learner_optimiser,
@@ -351,7 +355,7 @@ impl<L: Learner> Trainer<L> {
 
     /// Gradients of `sum_j stop(upstream_j) w_j(phi)` in the order of the model's variables.
     fn through(&self, weights: &Tensor, upstream: &[f64]) -> Result<Vec<Option<Tensor>>> {
-        let upstream = Tensor::from_slice(upstream, upstream.len(), &candle_core::Device::Cpu)?
+        let upstream = Tensor::from_slice(upstream, upstream.len(), &Device::Cpu)?
             .to_dtype(weights.dtype())?
             .to_device(weights.device())?;
         let grads = (weights * upstream)?.sum_all()?.backward()?;
@@ -449,7 +453,10 @@ impl<L: Learner> Trainer<L> {
             .zip(&losses)
             .map(|(&index, &loss)| self.running_loss(index, loss, record))
             .collect();
-        Ok(View { evidence: evidence(&logits, &batch.labels, &losses, &remembered)?, features })
+        let (logits, labels) =
+            (logits.to_device(&self.place)?, batch.labels.to_device(&self.place)?);
+        let features = features.to_device(&self.place)?;
+        Ok(View { evidence: evidence(&logits, &labels, &losses, &remembered)?, features })
     }
 
     /// The running mean loss of a point, updated if asked to.
@@ -466,6 +473,15 @@ impl<L: Learner> Trainer<L> {
         }
         mean
     }
+}
+
+/// Where the selection of a batch is computed: many small operations about a program that is solved on the CPU
+/// anyway. An accelerator pays for each of them, and for every look at a number; it wins where features are so
+/// many that costs are real work.
+fn selection_device(learner: &Device, features: usize) -> Device {
+    /// Cost features a point from which on the accelerator keeps the selection.
+    const MANY: usize = 1 << 14;
+    if features < MANY { Device::Cpu } else { learner.clone() }
 }
 
 /// Numbers of evidence a point.

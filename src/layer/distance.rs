@@ -204,7 +204,7 @@ fn difference<T: WithDType>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::zero(); LANES];
     for (a, b) in a8.zip(b8) {
         for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane = *lane + square(a, b);
+            *lane += square(a, b);
         }
     }
     lanes.into_iter().fold(rest, |sum, lane| sum + lane)

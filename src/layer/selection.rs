@@ -73,6 +73,9 @@ pub struct LayerInputs<'a> {
     pub budget_rows: Option<&'a [BudgetRow]>,
     /// The group of each incoming point, numbered `0..q` without gaps: a group is weighted as a whole.
     pub groups: Option<&'a [usize]>,
+    /// Which columns may stand in for which rows, `n x (n + m)` (or `batch x n x (n + m)`) of `u8`, zero where not;
+    /// default: all. No gradient reaches costs that are not allowed, whatever they are.
+    pub allowed: Option<&'a Tensor>,
     /// Where to start each program, say from the [`Status::multipliers`] of the same points a step ago.
     pub start: Option<&'a [Multipliers]>,
 }
@@ -220,6 +223,20 @@ fn spread(given: &Tensor, shape: &[usize], what: &'static str) -> Result<Tensor>
     }
 }
 
+/// A mask for every program.
+fn mask(allowed: &Tensor, shape: &[usize]) -> Result<Vec<u8>> {
+    let allowed = spread(&allowed.to_device(&Device::Cpu)?, shape, "allowed")?;
+    Ok(allowed.to_dtype(DType::U8)?.flatten_all()?.to_vec1()?)
+}
+
+/// The typical cost of what is allowed.
+fn typical_allowed(costs: &DMatrix<f64>, allowed: Option<&DMatrix<bool>>) -> f64 {
+    let Some(allowed) = allowed else { return typical(costs) };
+    let given = costs.iter().zip(allowed).filter(|(_, allowed)| **allowed);
+    let given: Vec<f64> = given.map(|(cost, _)| *cost).collect();
+    typical(&DMatrix::from_vec(given.len(), 1, given))
+}
+
 /// The numbers of a batch, row-major, and the tensors that they came from.
 ///
 /// candle's custom operations take few inputs: all but the costs are joined to one row of parameters a
@@ -231,6 +248,7 @@ struct Items<'a> {
     rows: Option<&'a [BudgetRow]>,
     inputs: LayerInputs<'a>,
     costs: Vec<f64>,
+    allowed: Option<Vec<u8>>,
     parameters: Vec<f64>,
     costs_tensor: Tensor,
     parameters_tensor: Tensor,
@@ -276,6 +294,10 @@ impl<'a> Items<'a> {
             budget,
             part(inputs.eps, &[count], "eps", 0.0)?.unsqueeze(1)?,
         ];
+        let allowed = match inputs.allowed {
+            Some(allowed) => Some(mask(allowed, &[count, n, width])?),
+            None => None,
+        };
         let costs_tensor = on_cpu(costs)?;
         let parameters_tensor = Tensor::cat(&parameters, 1)?;
         Ok(Self {
@@ -285,6 +307,7 @@ impl<'a> Items<'a> {
             rows,
             inputs: *inputs,
             costs: to_vec(&costs_tensor)?,
+            allowed,
             parameters: to_vec(&parameters_tensor)?,
             costs_tensor,
             parameters_tensor,
@@ -302,6 +325,10 @@ impl<'a> Items<'a> {
     fn program(&self, k: usize, options: &LayerOptions) -> Result<SelectionProgram> {
         let (n, size) = (self.n, self.n * self.width);
         let costs = DMatrix::from_row_slice(n, self.width, &self.costs[k * size..(k + 1) * size]);
+        let allowed = self.allowed.as_ref().map(|allowed| {
+            let allowed = &allowed[k * size..(k + 1) * size];
+            DMatrix::from_row_iterator(n, self.width, allowed.iter().map(|allowed| *allowed != 0))
+        });
         let limits = self.rows.map_or(1, <[BudgetRow]>::len);
         let row = &self.parameters[k * (self.q + n + limits + 1)..][..self.q + n + limits + 1];
         let (column_costs, row) = row.split_at(self.q);
@@ -322,7 +349,7 @@ impl<'a> Items<'a> {
         let eps = |scale| match scale {
             _ if self.inputs.eps.is_some() => eps[0],
             Scale::Absolute(eps) => eps,
-            Scale::OfMedianCost(share) => share * typical(&costs),
+            Scale::OfMedianCost(share) => share * typical_allowed(&costs, allowed.as_ref()),
         };
         let regulariser = match options.smoothing {
             Smoothing::None => Regulariser::None,
@@ -335,7 +362,7 @@ impl<'a> Items<'a> {
             column_costs: Some(column_costs.to_vec()),
             row_masses: Some(row_masses.to_vec()),
             groups: self.inputs.groups.map(<[usize]>::to_vec),
-            ..Default::default()
+            allowed,
         };
         SelectionProgram::new(costs, budget, program_options)
     }

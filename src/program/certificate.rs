@@ -143,7 +143,7 @@ fn fill_rows(scaled: &Scaled, entries: &mut [Entry]) -> Vec<Entry> {
             e.value *= mass / held;
         }
     }
-    let empty = (0..masses.len()).filter(|&i| !(held[i] > 0.0));
+    let empty = (0..masses.len()).filter(|&i| held[i].is_nan() || held[i] <= 0.0);
     empty.map(|i| at(i, scaled.nearest_column(i), masses[i])).collect()
 }
 

@@ -23,7 +23,7 @@ use super::dual::{Point, Scaled};
 use super::prox::Entry;
 use super::structured::Newton;
 use super::{Method, Regulariser, Selection, SolveOptions};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Programs solved at most.
 const ROUNDS: usize = 60;
@@ -44,7 +44,7 @@ pub(super) fn solve(
     (nu, lambda): (&DVector<f64>, &DVector<f64>),
     rho: f64,
     options: &SolveOptions,
-) -> std::result::Result<(Selection, Pair), (Error, Pair)> {
+) -> (Result<Selection>, Pair) {
     let quadratic = !scaled.entropic();
     let mut near = scaled.clone();
     let (mut nu, mut lambda) = (nu.clone(), lambda.clone());
@@ -85,21 +85,13 @@ pub(super) fn solve(
             break;
         }
     }
-    let multipliers = (nu, lambda);
-    match (best, refused) {
-        (Some(best), _) => Ok((best, multipliers)),
-        (None, Some(error)) => Err((error, multipliers)),
-        // There is a first round.
-        (None, None) => Err((
-            Error::NotConverged {
-                method: Method::Structured.name(),
-                iterations: steps,
-                residual: f64::NAN,
-                tolerance: options.tolerance,
-            },
-            multipliers,
-        )),
-    }
+    let unconverged = || Error::NotConverged {
+        method: Method::Structured.name(),
+        iterations: steps,
+        residual: f64::NAN,
+        tolerance: options.tolerance,
+    };
+    (best.ok_or_else(|| refused.unwrap_or_else(unconverged)), (nu, lambda))
 }
 
 /// `D - rho Z_k`.

@@ -131,10 +131,9 @@ fn attempt(scaled: &Scaled, first: f64, options: &SolveOptions) -> Result<Select
         }
     }
     // From here on rounding, divided by eps, is too large.
-    let nearly = proximal::solve(scaled, (&start.0, &start.1), rho, options);
+    let (nearly, (nu, lambda)) = proximal::solve(scaled, (&start.0, &start.1), rho, options);
     if eps > 0.0 {
-        let (Ok((_, (nu, lambda))) | Err((_, (nu, lambda)))) = &nearly;
-        let mut newton = Newton::new(scaled, nu.clone(), lambda.clone(), eps);
+        let mut newton = Newton::new(scaled, nu, lambda, eps);
         newton.settle();
         newton.finish(options.tolerance, WARM_STEPS);
         let exact = newton.conclude();
@@ -142,7 +141,7 @@ fn attempt(scaled: &Scaled, first: f64, options: &SolveOptions) -> Result<Select
             return exact;
         }
     }
-    nearly.map(|(nearly, _)| nearly).map_err(|(error, _)| error)
+    nearly
 }
 
 /// The iteration: its state and the space it works in.
