@@ -14,7 +14,9 @@ use gleaner::Learner;
 use gleaner::data::cifar::{CifarOptions, load};
 use gleaner::data::{flip_labels, stratified_split};
 use gleaner::experiment::tables::report_comparison;
-use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Progress, Way, compare_levels};
+use gleaner::experiment::{
+    ComparisonOptions, Data, Joint, Model, Progress, Selector, compare_levels,
+};
 use gleaner::joint::{ChooseOptions, CostFeatures, TrainerOptions};
 use gleaner::learn::{Cnn, CnnOptions, Length, TrainingOptions};
 use rand::SeedableRng;
@@ -48,7 +50,7 @@ fn main() -> Result<()> {
         TrainerOptions { warm_up, cost_features: CostFeatures::Learner, ..Default::default() };
     let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
     let fractions = vec![0.05, 0.1, 0.2];
-    let options = ComparisonOptions { ways: Way::usual(), fractions, joint };
+    let options = ComparisonOptions { selectors: Selector::usual(), fractions, joint };
     let (train, test) = (cifar.train.len(), cifar.test.len());
     println!(
         "CIFAR-10: {train} training images, {validation} of them set aside as clean validation; {test} \

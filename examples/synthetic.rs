@@ -11,7 +11,9 @@ use clap::Parser;
 use gleaner::Learner;
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::experiment::tables::report_comparison;
-use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Progress, Way, compare_levels};
+use gleaner::experiment::{
+    ComparisonOptions, Data, Joint, Model, Progress, Selector, compare_levels,
+};
 use gleaner::joint::{ChooseOptions, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use rand::SeedableRng;
@@ -39,8 +41,17 @@ fn main() -> Result<()> {
     let trainer = TrainerOptions { warm_up, ..Default::default() };
     let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
     let fractions = vec![0.05, 0.1, 0.2];
-    let options = ComparisonOptions { ways: Way::usual(), fractions, joint };
-    println!("{shape:?}; {fresh} optimiser steps for every fresh learner");
+    let options = ComparisonOptions { selectors: Selector::usual(), fractions, joint };
+    println!(
+        "{} points in {} clusters of Zipf({}) sizes, {} classes, {} trusted validation points, {} test \
+         points spread evenly over the clusters; {fresh} optimiser steps for every fresh learner",
+        shape.points,
+        shape.clusters,
+        shape.zipf_exponent,
+        shape.classes,
+        shape.validation,
+        shape.test,
+    );
     let mlp = MlpOptions { inputs: shape.dimensions, hidden: vec![64, 64], classes: shape.classes };
     let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
         Ok(Box::new(Mlp::new(&mlp, seed, DType::F32, &device)?))

@@ -12,7 +12,7 @@ use gleaner::data::{Dataset, Source};
 use gleaner::experiment::Run;
 use gleaner::experiment::{
     ActiveLearning, Chooser, ComparisonOptions, CoreSet, CoreSetOptions, Joint, KnownLabels, Model,
-    Oracle, Progress, Rounds, Stages, Task, Way, active_learning, compare, core_set,
+    Oracle, Progress, Rounds, Selector, Stages, Task, active_learning, compare, core_set,
 };
 use gleaner::learn::{Learner, Mlp, MlpOptions};
 use gleaner::learn::{Length, TrainingOptions};
@@ -315,7 +315,8 @@ fn a_comparison_has_a_row_for_every_way() -> Result<()> {
     let validation = Some(&made.validation as &dyn Source);
     let task = Task { pool: &made.train, validation, test: &made.test, flipped: &made.flipped };
     let joint = Joint { steps: 4, ..Default::default() };
-    let options = ComparisonOptions { ways: Way::usual(), fractions: vec![0.2, 0.5], joint };
+    let options =
+        ComparisonOptions { selectors: Selector::usual(), fractions: vec![0.2, 0.5], joint };
     let (build, run) = (mlp(6), Run::in_memory());
     let model = model("mlp", &build);
     let once = |run: &Run| compare(task, &model, &options, 3, Stages { run, watch: &mut |_| {} });
@@ -329,15 +330,18 @@ fn a_comparison_has_a_row_for_every_way() -> Result<()> {
         assert_eq!(o.flipped.is_none(), unknown, "{o:?}");
         assert!((0.0..=1.0).contains(&o.error) && o.seed == 3);
     }
-    let ways: Vec<&str> = found.detections.iter().map(|d| d.way.as_str()).collect();
+    let selectors: Vec<&str> = found.detections.iter().map(|d| d.selector.as_str()).collect();
     let expected = ["gleaner (unary)", "gleaner, both heads", "gleaner, embedding", "largest-loss"];
-    assert_eq!(ways, expected);
+    assert_eq!(selectors, expected);
     // Kept, so the same again; and without a validation part what needs one is refused.
     assert_eq!(once(&run)?, found);
     let (blind, run) = (Task { validation: None, ..task }, Run::in_memory());
-    for way in [Way::ValidationAlone, Way::Untrained] {
-        let options =
-            ComparisonOptions { ways: vec![way], fractions: vec![0.2], joint: Joint::default() };
+    for selector in [Selector::ValidationAlone, Selector::Untrained] {
+        let options = ComparisonOptions {
+            selectors: vec![selector],
+            fractions: vec![0.2],
+            joint: Joint::default(),
+        };
         let refused = compare(blind, &model, &options, 0, Stages { run: &run, watch: &mut |_| {} });
         assert!(matches!(refused, Err(Error::Shape { .. })));
     }

@@ -11,7 +11,7 @@ use candle_core::{DType, Device};
 use gleaner::choose::{Aum, Entropy, KCenter, LargestLoss, Strategy};
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::experiment::{
-    ComparisonOptions, CoreSetOptions, Joint, KnownLabels, Model, Rounds, Stages, Task, Way,
+    ComparisonOptions, CoreSetOptions, Joint, KnownLabels, Model, Rounds, Selector, Stages, Task,
     active_learning, compare, core_set,
 };
 use gleaner::experiment::{Configuration, Run};
@@ -77,9 +77,13 @@ fn experiment(folder: &Path) -> Result<()> {
         active_learning(task, (&proxy, &target), &Entropy, &rounds, &mut oracle, 0, stages)?;
     let errors: Vec<u64> = found.outcomes.iter().map(|outcome| outcome.error.to_bits()).collect();
     results += &format!("{:?} {errors:x?}\n", found.bought);
-    let ways = [Way::Joint(Heads::Unary), Way::Suspicion(Box::new(LargestLoss)), Way::FreshRandom];
+    let selectors = [
+        Selector::Joint(Heads::Unary),
+        Selector::Suspicion(Box::new(LargestLoss)),
+        Selector::FreshRandom,
+    ];
     let joint = Joint { steps: 20, ..Default::default() };
-    let options = ComparisonOptions { ways: ways.into(), fractions: vec![0.2], joint };
+    let options = ComparisonOptions { selectors: selectors.into(), fractions: vec![0.2], joint };
     let stages = Stages { run: &run, watch: &mut |_| {} };
     let found = compare(task, &target, &options, 1, stages)?;
     for o in &found.outcomes {

@@ -4,6 +4,7 @@
 pub mod active_learning;
 pub mod core_set;
 pub mod groups;
+pub mod regression;
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! What a strategy may look at: plain numbers, checked once.
 
+use std::borrow::Cow;
+
 use crate::choose::{Kind, Needs, Strategy};
 use crate::error::{Error, Result};
 
@@ -24,6 +26,7 @@ pub struct Evidence<'a> {
     losses: Option<&'a [f64]>,
     probabilities: Option<(&'a [f32], usize)>,
     labels: Option<&'a [u32]>,
+    errors: Option<(&'a [f32], usize)>,
     history: Option<&'a [bool]>,
     margins: Option<&'a [f32]>,
     remembered: Option<(&'a [f32], usize)>,
@@ -45,6 +48,7 @@ impl<'a> Evidence<'a> {
             losses: None,
             probabilities: None,
             labels: None,
+            errors: None,
             history: None,
             margins: None,
             remembered: None,
@@ -107,6 +111,17 @@ impl<'a> Evidence<'a> {
             return Err(Error::shape("labels", self.points, labels.len()));
         }
         Self { labels: Some(labels), ..self }.labels_are_classes()
+    }
+
+    /// With the derivative of each point's loss in the learner's outputs, a row of `width` a point: for
+    /// numbers to predict and the squared error `2 (o - y)`. For classes, probabilities and labels say as
+    /// much: `p - y`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the length is not `points * width`, [`Error::NotFinite`] for NaN or infinity.
+    pub fn with_errors(self, rows: &'a [f32], width: usize) -> Result<Self> {
+        check_table("errors", rows, self.points, width)?;
+        Ok(Self { errors: Some((rows, width)), ..self })
     }
 
     /// With the training history: whether each point was predicted right, a row of `points` for each
@@ -216,6 +231,22 @@ impl<'a> Evidence<'a> {
         self.labels.ok_or_else(|| missing(strategy, Kind::Labels))
     }
 
+    /// Rows of the loss's derivative in the outputs, and their width; from probabilities and labels where
+    /// they are not given.
+    pub fn errors(&self, strategy: &str) -> Result<(Cow<'a, [f32]>, usize)> {
+        if let Some((rows, width)) = self.errors {
+            return Ok((Cow::Borrowed(rows), width));
+        }
+        let (Some((rows, classes)), Some(labels)) = (self.probabilities, self.labels) else {
+            return Err(missing(strategy, Kind::Errors));
+        };
+        let mut errors = rows.to_vec();
+        for (row, label) in errors.chunks_mut(classes).zip(labels) {
+            row[*label as usize] -= 1.0;
+        }
+        Ok((Cow::Owned(errors), classes))
+    }
+
     /// Whether each point was predicted right, a row an epoch.
     pub fn history(&self, strategy: &str) -> Result<&'a [bool]> {
         self.history.ok_or_else(|| missing(strategy, Kind::History))
@@ -261,6 +292,7 @@ impl<'a> Evidence<'a> {
             losses: self.losses.map(|losses| gather(losses, 1, of)),
             probabilities: self.probabilities.map(rows),
             labels: self.labels.map(|labels| gather(labels, 1, of)),
+            errors: self.errors.map(rows),
             history: self.history.map(|right| gather_epochs(right, self.points, of)),
             margins: self.margins.map(|margins| gather_epochs(margins, self.points, of)),
             remembered: self.remembered,
@@ -289,6 +321,7 @@ pub(crate) struct Gathered<'a> {
     losses: Option<Vec<f64>>,
     probabilities: Option<(Vec<f32>, usize)>,
     labels: Option<Vec<u32>>,
+    errors: Option<(Vec<f32>, usize)>,
     history: Option<Vec<bool>>,
     margins: Option<Vec<f32>>,
     column_costs: Option<Vec<f64>>,
@@ -311,6 +344,7 @@ impl Gathered<'_> {
             losses: self.losses.as_deref(),
             probabilities: borrow(&self.probabilities),
             labels: self.labels.as_deref(),
+            errors: borrow(&self.errors),
             history: self.history.as_deref(),
             margins: self.margins.as_deref(),
             remembered: self.remembered,

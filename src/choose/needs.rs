@@ -11,6 +11,9 @@ pub enum Kind {
     Probabilities,
     /// [`Evidence::with_labels`](crate::Evidence::with_labels).
     Labels,
+    /// [`Evidence::with_errors`](crate::Evidence::with_errors), or probabilities and labels, which say as
+    /// much.
+    Errors,
     /// [`Evidence::with_history`](crate::Evidence::with_history).
     History,
     /// [`Evidence::with_margins`](crate::Evidence::with_margins).
@@ -25,11 +28,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Features,
         Self::Losses,
         Self::Probabilities,
         Self::Labels,
+        Self::Errors,
         Self::History,
         Self::Margins,
         Self::Groups,
@@ -44,6 +48,7 @@ impl Kind {
             Self::Losses => "losses",
             Self::Probabilities => "probabilities",
             Self::Labels => "labels",
+            Self::Errors => "errors (or probabilities and labels)",
             Self::History => "history",
             Self::Margins => "margins",
             Self::Groups => "groups",
@@ -64,6 +69,7 @@ impl Kind {
 /// // What can be known of points without labels:
 /// let label_free = Needs::of(&[Kind::Features, Kind::Probabilities]);
 /// assert!(KCenter.needs().are_met_by(label_free) && !Grand.needs().are_met_by(label_free));
+/// assert!(Grand.needs().are_met_by(label_free.and(Needs::of(&[Kind::Labels]))));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs(u16);
@@ -96,13 +102,15 @@ impl Needs {
         self.0 & 1 << kind as u16 != 0
     }
 
-    /// Whether `there` has all of them.
-    pub const fn are_met_by(self, there: Self) -> bool {
-        self.0 & !there.0 == 0
+    /// Whether `there` has all of them; probabilities and labels make errors.
+    pub fn are_met_by(self, there: Self) -> bool {
+        self.missing_from(there).is_none()
     }
 
     /// The first kind that `there` lacks.
     pub(crate) fn missing_from(self, there: Self) -> Option<Kind> {
+        let makes_errors = [Kind::Probabilities, Kind::Labels].iter().all(|k| there.contains(*k));
+        let there = if makes_errors { there.and(Self::of(&[Kind::Errors])) } else { there };
         Kind::ALL.into_iter().find(|kind| self.contains(*kind) && !there.contains(*kind))
     }
 }

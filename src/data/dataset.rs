@@ -31,6 +31,7 @@ pub struct Dataset {
     inputs: Tensor,
     labels: Vec<u32>,
     classes: usize,
+    targets: Option<Vec<f32>>,
 }
 
 /// Some points of a [`Dataset`], as tensors on its device.
@@ -61,7 +62,7 @@ impl Batch {
 impl Dataset {
     /// What a reader has checked line by line already.
     pub(super) fn read(inputs: Tensor, labels: Vec<u32>, classes: usize) -> Self {
-        Self { inputs, labels, classes }
+        Self { inputs, labels, classes, targets: None }
     }
 
     /// Data set of the points along the first dimension of `inputs` (any shape after it).
@@ -88,7 +89,7 @@ impl Dataset {
         }
         check_labels(&labels, classes)?;
         check_finite(&inputs, points)?;
-        Ok(Self { inputs, labels, classes })
+        Ok(Self { inputs, labels, classes, targets: None })
     }
 
     /// Number of points.
@@ -116,6 +117,29 @@ impl Dataset {
         &self.labels
     }
 
+    /// The number to predict for every point, if that is the task.
+    pub fn targets(&self) -> Option<&[f32]> {
+        self.targets.as_deref()
+    }
+
+    /// The same points with a number to predict for each, such as
+    /// those of a table: the task is then regression.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many numbers as points, [`Error::NotFinite`] for one that is not
+    /// finite as `f32`.
+    pub fn with_targets(self, targets: &[f64]) -> Result<Dataset> {
+        if targets.len() != self.len() {
+            return Err(Error::shape("targets", self.len(), targets.len()));
+        }
+        let targets: Vec<f32> = targets.iter().map(|target| *target as f32).collect();
+        if let Some(row) = targets.iter().position(|target| !target.is_finite()) {
+            let found = f64::from(targets[row]);
+            return Err(Error::NotFinite { what: "targets", row, column: 0, found });
+        }
+        Ok(Self { targets: Some(targets), ..self })
+    }
+
     /// Number of points of each class.
     pub fn class_counts(&self) -> Vec<usize> {
         Source::class_counts(self)
@@ -137,7 +161,9 @@ impl Dataset {
     /// As [`Dataset::batch`].
     pub fn subset(&self, indices: &[usize]) -> Result<Dataset> {
         let (inputs, labels) = self.rows(indices)?;
-        Ok(Self { inputs, labels, classes: self.classes })
+        let at = |all: &Vec<f32>| indices.iter().map(|&index| all[index]).collect();
+        let targets = self.targets.as_ref().map(at);
+        Ok(Self { inputs, labels, classes: self.classes, targets })
     }
 
     /// The same inputs with other labels, for example after [`flip_labels`](crate::data::flip_labels).

@@ -2,6 +2,7 @@
 //!
 //! | Data set | Function | Input of a point | Classes | Points | Source |
 //! |---|---|---|---|---|---|
+//! | Utterances of speakers, in groups and at a price | [`speakers::speakers`] | 16 | 8 words | any | drawn here |
 //! | Gaussian clusters of very unequal size | [`synthetic::clusters`] | `dimensions` | any | any | drawn here |
 //! | CIFAR-10 | [`cifar::load`] | 3 × 32 × 32 | 10 | 50,000 + 10,000 | binary version, on disk |
 //! | CIFAR-100 | [`cifar::load`] | 3 × 32 × 32 | 100 or 20 | 50,000 + 10,000 | binary version, on disk |

@@ -29,6 +29,12 @@ pub trait Source: Sync {
     /// Number of classes; a class may have no points.
     fn classes(&self) -> usize;
 
+    /// The number to predict for every point, all finite, where that is the task; then labels are no more
+    /// than strata. `None` unless overridden: the classes are what is learned.
+    fn targets(&self) -> Option<&[f32]> {
+        None
+    }
+
     /// The inputs of the points at `indices` along the first dimension, in that order and without
     /// augmentation: equal indices give equal inputs. What is padded may be as long as the longest
     /// of these points only.
@@ -71,6 +77,10 @@ impl Source for Dataset {
         Dataset::classes(self)
     }
 
+    fn targets(&self) -> Option<&[f32]> {
+        Dataset::targets(self)
+    }
+
     fn inputs_at(&self, indices: &[usize]) -> Result<Tensor> {
         Ok(self.rows(indices)?.0)
     }
@@ -82,6 +92,7 @@ pub struct Subset<'a> {
     source: &'a dyn Source,
     indices: Vec<usize>,
     labels: Vec<u32>,
+    targets: Option<Vec<f32>>,
 }
 
 impl<'a> Subset<'a> {
@@ -92,7 +103,9 @@ impl<'a> Subset<'a> {
     pub fn new(source: &'a dyn Source, indices: Vec<usize>) -> Result<Self> {
         check_indices(&indices, source.points())?;
         let labels = indices.iter().map(|&index| source.labels()[index]).collect();
-        Ok(Self { source, indices, labels })
+        let at = |all: &[f32]| indices.iter().map(|&index| all[index]).collect();
+        let targets = source.targets().map(at);
+        Ok(Self { source, indices, labels, targets })
     }
 
     /// The same points with other labels, for example those that somebody just gave.
@@ -121,6 +134,10 @@ impl Source for Subset<'_> {
 
     fn classes(&self) -> usize {
         self.source.classes()
+    }
+
+    fn targets(&self) -> Option<&[f32]> {
+        self.targets.as_deref()
     }
 
     fn inputs_at(&self, indices: &[usize]) -> Result<Tensor> {

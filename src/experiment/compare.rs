@@ -15,7 +15,7 @@ use crate::experiment::metrics::{average_precision, recall_at, roc_auc};
 use crate::joint::Heads;
 
 /// A way to decide what a target is trained on.
-pub enum Way {
+pub enum Selector {
     /// A strategy on what a learner sees that was trained on everything; one that needs nothing is not
     /// charged for that learner.
     Strategy(Box<dyn Strategy>),
@@ -35,7 +35,7 @@ pub enum Way {
     FullData,
 }
 
-impl Way {
+impl Selector {
     /// The learned selection and what it must beat, in the order of the tables.
     pub fn usual() -> Vec<Self> {
         vec![
@@ -85,19 +85,19 @@ impl Way {
 /// How a comparison runs.
 pub struct ComparisonOptions {
     /// Who takes part.
-    pub ways: Vec<Way>,
+    pub selectors: Vec<Selector>,
     /// Shares of the pool to keep, each in (0, 1].
     pub fractions: Vec<f64>,
     /// Joint training.
     pub joint: Joint,
 }
 
-/// How well a way finds wrong labels.
+/// How well a selector finds wrong labels.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Detection {
     /// Whose ranking it is.
-    pub way: String,
+    pub selector: String,
     /// The seed it follows from.
     pub seed: u64,
     /// Average precision.
@@ -112,19 +112,21 @@ pub struct Detection {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// One a way and fraction.
+    /// One a selector and fraction.
     pub outcomes: Vec<Outcome>,
-    /// One a way that ranks suspicion; empty if no label is known to be wrong.
+    /// One a selector that ranks suspicion; empty if no label is known to be wrong.
     pub detections: Vec<Detection>,
 }
 
 impl ComparisonOptions {
     /// How many learners one seed trains at most, joint training left out, for a progress bar.
     pub fn trainings(&self) -> usize {
-        let alone = |way: &&Way| matches!(way, Way::ValidationAlone | Way::FullData);
-        let alone = self.ways.iter().filter(alone).count();
-        let seen = usize::from(self.ways.iter().any(Way::looks_at_a_learner));
-        seen + alone + (self.ways.len() - alone) * self.fractions.len()
+        let alone = |selector: &&Selector| {
+            matches!(selector, Selector::ValidationAlone | Selector::FullData)
+        };
+        let alone = self.selectors.iter().filter(alone).count();
+        let seen = usize::from(self.selectors.iter().any(Selector::looks_at_a_learner));
+        seen + alone + (self.selectors.len() - alone) * self.fractions.len()
     }
 }
 
@@ -193,7 +195,7 @@ pub fn compare_levels(
     Ok(noises.iter().map(level).collect())
 }
 
-/// Trains a fresh `model` on what each way chooses of the pool, at every share, and tests it once. The
+/// Trains a fresh `model` on what each selector chooses of the pool, at every share, and tests it once. The
 /// same kind of model, trained on everything, is what strategies look at, and what is trained jointly.
 ///
 /// Everything follows from `seed`; the weights of the fresh ones from a seed that nothing that chooses has
@@ -221,12 +223,12 @@ pub fn compare(
         outcomes: Vec::new(),
     };
     let mut work = Work { experiment, model, joint: &options.joint, detections: Vec::new() };
-    let seen = match options.ways.iter().any(Way::looks_at_a_learner) {
+    let seen = match options.selectors.iter().any(Selector::looks_at_a_learner) {
         true => Some(work.experiment.observe(Chooser::Proxy, model)?),
         false => None,
     };
-    for way in &options.ways {
-        work.run(way, seen.as_ref())?;
+    for selector in &options.selectors {
+        work.run(selector, seen.as_ref())?;
     }
     Ok(Comparison { outcomes: work.experiment.outcomes, detections: work.detections })
 }
@@ -239,40 +241,40 @@ struct Work<'a, 's> {
 }
 
 impl Work<'_, '_> {
-    fn run(&mut self, way: &Way, seen: Option<&Observed>) -> Result<()> {
-        let name = way.name();
+    fn run(&mut self, selector: &Selector, seen: Option<&Observed>) -> Result<()> {
+        let name = selector.name();
         let blind = Candidate::blind(&name);
         let experiment = &mut self.experiment;
-        match way {
-            Way::Strategy(strategy) => self.strategy(&name, strategy, seen).map(|_| ()),
-            Way::Suspicion(strategy) => {
+        match selector {
+            Selector::Strategy(strategy) => self.strategy(&name, strategy, seen).map(|_| ()),
+            Selector::Suspicion(strategy) => {
                 let ranking = self.strategy(&name, strategy, seen)?;
                 ranking.map_or(Ok(()), |ranking| self.detect(name, &ranking))
             }
-            Way::OnInputs(strategy) => {
+            Selector::OnInputs(strategy) => {
                 let inputs = Observations::inputs(experiment.task.pool)?;
                 experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
             }
-            Way::Joint(heads) => {
+            Selector::Joint(heads) => {
                 let mut joint = self.joint.clone();
                 joint.trainer.model.heads = *heads;
                 let suspicion = experiment.joint(blind, self.model, None, &joint, true)?;
                 suspicion.map_or(Ok(()), |suspicion| self.detect(name, &suspicion))
             }
-            Way::Untrained => {
+            Selector::Untrained => {
                 let mut joint = Joint { steps: 0, ..self.joint.clone() };
                 joint.trainer.model.heads = Heads::Unary;
                 experiment.joint(blind, self.model, None, &joint, false).map(|_| ())
             }
-            Way::FreshRandom => {
+            Selector::FreshRandom => {
                 let mut fractions = experiment.fractions.iter();
                 fractions.try_for_each(|fraction| experiment.test_fresh_random(*fraction))
             }
-            Way::ValidationAlone => match experiment.task.validation {
+            Selector::ValidationAlone => match experiment.task.validation {
                 Some(validation) => experiment.test_alone(blind, validation, None),
                 None => Err(Error::shape("validation part to train on", "one", "none")),
             },
-            Way::FullData => {
+            Selector::FullData => {
                 let flipped = experiment.share_flipped_of_all();
                 experiment.test_alone(blind, experiment.task.pool, flipped)
             }
@@ -302,14 +304,14 @@ impl Work<'_, '_> {
         strategy.ranking(&evidence)
     }
 
-    fn detect(&mut self, way: String, suspicion: &[f64]) -> Result<()> {
+    fn detect(&mut self, selector: String, suspicion: &[f64]) -> Result<()> {
         let flipped = self.experiment.task.flipped;
         let wrong = flipped.iter().filter(|&&f| f).count();
         if wrong == 0 || wrong == flipped.len() {
             return Ok(());
         }
         self.detections.push(Detection {
-            way,
+            selector,
             seed: self.experiment.seed,
             average_precision: average_precision(suspicion, flipped)?,
             roc_auc: roc_auc(suspicion, flipped)?,

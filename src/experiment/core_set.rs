@@ -180,12 +180,14 @@ fn agreements(
     by_proxy: Vec<Vec<f64>>,
     by_target: Vec<Vec<f64>>,
 ) -> Vec<RankAgreement> {
-    let agreement = |(strategy, (proxy, target)): (&Box<dyn Strategy>, (Vec<f64>, Vec<f64>))| {
+    let mut found = Vec::new();
+    for ((strategy, proxy), target) in strategies.iter().zip(by_proxy).zip(by_target) {
         // Refused only where all ranks are equal, and then there is none.
         let correlation = spearman(&proxy, &target).ok();
-        RankAgreement { strategy: strategy.name().to_string(), correlation, proxy, target }
-    };
-    strategies.iter().zip(by_proxy.into_iter().zip(by_target)).map(agreement).collect()
+        let strategy = strategy.name().to_string();
+        found.push(RankAgreement { strategy, correlation, proxy, target });
+    }
+    found
 }
 
 /// Minus the place of each point in a choice; points left out share the place behind the last.

@@ -246,9 +246,9 @@ impl Experiment<'_, '_> {
     /// Trains the model on the whole pool and looks at the pool and the validation part with it.
     pub(crate) fn observe(&mut self, chooser: Chooser, model: &Model) -> Result<Observed> {
         let (learner, trained) = self.train_on_all(chooser, model)?;
-        let started = Instant::now();
-        let pool = Observations::labelled(&learner, self.task.pool, trained.history)?;
-        let of = |validation| Observations::labelled(&learner, validation, None);
+        let (started, loss) = (Instant::now(), model.training.loss);
+        let pool = Observations::labelled(&learner, self.task.pool, trained.history, loss)?;
+        let of = |validation| Observations::labelled(&learner, validation, None, loss);
         let validation = self.task.validation.map(of).transpose()?;
         let selection = started.elapsed().as_secs_f64();
         let selection = self.once(&format!("{chooser} observed"), selection)?;

@@ -4,10 +4,12 @@
 //! pool --train--> proxy --observe--> evidence --strategy--> subset --train--> target --test once--> error
 //! ```
 //!
-//! [`core_set`] knows all labels and chooses once; [`active_learning`] pays for every label and chooses in
-//! rounds. Both account for time by stage, put random choices and the target's own choices beside the
-//! proxy's, and can be killed at any moment: every epoch, selection and answer is kept in a
-//! [`Run`], and the same call started again ends with the same bits.
+//! One engine does it all: candidates at every share, every choice kept, a fresh target trained on each and
+//! tested once, time accounted for by stage. [`compare`] sets ways of choosing side by side; [`core_set`]
+//! knows all labels, chooses once, and sets the target's own choices beside the proxy's;
+//! [`active_learning`] pays for every label and chooses in rounds. All can be killed at any moment: every
+//! epoch, selection and answer is kept in a [`Run`], and the same call started again ends with the same
+//! bits. [`side_by_side`] runs seeds in parallel; `tables` puts outcomes on paper.
 //!
 //! # What is held to
 //! - The pool is observed as it is, without augmentation.
@@ -36,7 +38,7 @@ pub use active_learning::{
     ActiveLearning, KNOWN_WITHOUT_LABELS, KnownLabels, Oracle, Rounds, active_learning,
 };
 pub use compare::{
-    Comparison, ComparisonOptions, Data, Detection, Level, Way, compare, compare_levels,
+    Comparison, ComparisonOptions, Data, Detection, Level, Selector, compare, compare_levels,
 };
 pub use core_set::{CoreSet, CoreSetOptions, RankAgreement, core_set};
 pub use engine::Joint;

@@ -1,6 +1,6 @@
 //! What a trained learner makes of a pool: the evidence of all strategies from one forward pass.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::stages::CHUNK;
 use crate::choose::Evidence;
@@ -9,7 +9,8 @@ use crate::data::dataset::check_labels;
 use crate::error::{Error, Result};
 use crate::layer::bridge::to_vec;
 use crate::learn::History;
-use crate::learn::Learner;
+use crate::learn::learner::targets_at;
+use crate::learn::{Learner, Loss};
 
 /// A learner's features, probabilities and losses for every point of a pool, and what was noted about
 /// the points while it was trained.
@@ -26,11 +27,15 @@ pub struct Observations {
     /// Empty where labels are not known, as are the two below.
     labels: Vec<u32>,
     losses: Vec<f64>,
+    /// Of numbers to predict: the loss's derivative in the outputs, and how many of these there are.
+    errors: Vec<f32>,
+    outputs: usize,
     history: History,
 }
 
 impl Observations {
-    /// Observes all points as they are, without augmentation, labels included.
+    /// Observes all points as they are, without augmentation, labels (or the numbers to predict) and the
+    /// loss at them included.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the learner gives something that is not a number, [`Error::Tensor`] if it
@@ -39,8 +44,9 @@ impl Observations {
         learner: &dyn Learner,
         data: &dyn Source,
         history: Option<History>,
+        loss: Loss,
     ) -> Result<Self> {
-        let mut seen = Self::observed(learner, data, Some(data.labels()))?;
+        let mut seen = Self::observed(learner, data, Some(loss))?;
         seen.labels = data.labels().to_vec();
         seen.history = history.unwrap_or_default();
         Ok(seen)
@@ -54,7 +60,7 @@ impl Observations {
         Self::observed(learner, data, None)
     }
 
-    fn observed(learner: &dyn Learner, data: &dyn Source, labels: Option<&[u32]>) -> Result<Self> {
+    fn observed(learner: &dyn Learner, data: &dyn Source, loss: Option<Loss>) -> Result<Self> {
         let mut seen = Self { points: data.points(), ..Default::default() };
         let (everyone, device) = ((0..data.points()).collect::<Vec<_>>(), learner.device());
         for chunk in everyone.chunks(CHUNK) {
@@ -62,17 +68,42 @@ impl Observations {
             let features = learner.features(&inputs)?.detach();
             let logits = learner.head(&features)?.detach();
             seen.width = append("features", &features, chunk, &mut seen.features)?;
-            let start = seen.probabilities.len();
-            seen.classes = append("logits", &logits, chunk, &mut seen.probabilities)?;
-            seen.probabilities[start..].chunks_mut(seen.classes).for_each(softmax);
-            if let Some(labels) = labels {
-                let labels: Vec<u32> = chunk.iter().map(|point| labels[*point]).collect();
-                check_labels(&labels, seen.classes)?;
-                let labels = Tensor::from_vec(labels, chunk.len(), &device)?;
-                append_losses(&learner.losses_of(&logits, &labels)?, chunk, &mut seen.losses)?;
+            if data.targets().is_none() {
+                seen.add_probabilities(&logits, chunk)?;
+            }
+            if let Some(loss) = loss {
+                let targets = targets_at(data, chunk, &device)?;
+                let losses = if data.targets().is_some() {
+                    let outputs = Var::from_tensor(&logits)?;
+                    let losses = loss.of(learner, &outputs, &targets)?;
+                    seen.add_errors(&losses, &outputs, chunk)?;
+                    losses
+                } else {
+                    check_labels(&data.labels()[chunk[0]..][..chunk.len()], seen.classes)?;
+                    loss.of(learner, &logits, &targets)?
+                };
+                append_losses(&losses, chunk, &mut seen.losses)?;
             }
         }
         Ok(seen)
+    }
+
+    fn add_probabilities(&mut self, logits: &Tensor, chunk: &[usize]) -> Result<()> {
+        let start = self.probabilities.len();
+        self.classes = append("logits", logits, chunk, &mut self.probabilities)?;
+        self.probabilities[start..].chunks_mut(self.classes).for_each(softmax);
+        Ok(())
+    }
+
+    /// The derivative of the losses in the learner's outputs.
+    fn add_errors(&mut self, losses: &Tensor, outputs: &Var, chunk: &[usize]) -> Result<()> {
+        let slopes = losses.sum_all()?.backward()?;
+        let Some(slopes) = slopes.get(outputs) else {
+            // A loss that does not depend on the outputs has no derivative in them.
+            return Err(Error::shape("losses", "made from the learner's outputs", losses.dims()));
+        };
+        self.outputs = append("errors", slopes, chunk, &mut self.errors)?;
+        Ok(())
     }
 
     /// The inputs themselves as features, flattened, and nothing else: what is known without a learner.
@@ -105,6 +136,9 @@ impl Observations {
         }
         if !self.labels.is_empty() {
             evidence = evidence.with_labels(&self.labels)?.with_losses(&self.losses)?;
+        }
+        if !self.errors.is_empty() {
+            evidence = evidence.with_errors(&self.errors, self.outputs)?;
         }
         if !self.history.right.is_empty() {
             evidence = evidence.with_history(&self.history.right)?;

@@ -1,9 +1,11 @@
 //! What a model must do to be trained here, and what can be asked of one in batches.
 
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::data::Source;
 use crate::error::{Error, Result};
+use crate::layer::bridge::to_vec;
+use crate::learn::loss::{are_numbers, cross_entropy, squared_error};
 
 /// A model being trained, cut in two before its last layer.
 ///
@@ -66,10 +68,14 @@ pub trait Learner {
         self.head(&self.features(inputs)?)
     }
 
-    /// Loss of each point (n) from its logits (n x classes), for labels (n, `u32`). [`cross_entropy`]
-    /// unless overridden.
-    fn losses_of(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
-        cross_entropy(logits, labels)
+    /// Loss of each point (n) from its logits (n x classes) and label (n, `u32`), or from its single output
+    /// (n x 1) and the number to predict (n, a float). [`cross_entropy`] and [`squared_error`] unless
+    /// overridden.
+    fn losses_of(&self, logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
+        match are_numbers(targets) {
+            true => squared_error(logits, targets),
+            false => cross_entropy(logits, targets),
+        }
     }
 
     /// Loss of each point (n) from its inputs. [`Learner::losses_of`] its logits unless overridden.
@@ -118,8 +124,8 @@ impl Learner for Box<dyn Learner> {
         (**self).logits(inputs)
     }
 
-    fn losses_of(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
-        (**self).losses_of(logits, labels)
+    fn losses_of(&self, logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).losses_of(logits, targets)
     }
 
     fn losses(&self, inputs: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
@@ -145,24 +151,6 @@ fn largest(row: usize, logits: &[f64]) -> Result<u32> {
     Ok(best as u32)
 }
 
-/// Softmax cross-entropy of each row of `logits` (n x classes) at its label (n, `u32`): n losses.
-///
-/// ```text
-/// loss_i = log sum_k exp(z_ik - max_i) - (z_iy - max_i),      y = label of i
-/// ```
-///
-/// Finite for all finite logits in `f32` and `f64`. The row maximum is taken as a constant:
-/// its derivative cancels on paper, but candle's `max` sends the full gradient to every tie.
-///
-/// # Errors
-/// Shapes that do not fit, labels that are not integers or not below the number of classes.
-pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
-    let largest = logits.detach().max_keepdim(D::Minus1)?;
-    let shifted = logits.broadcast_sub(&largest)?;
-    let at_label = shifted.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?;
-    shifted.exp()?.sum(D::Minus1)?.log()? - at_label
-}
-
 /// Share of the points of `data` that `learner` classifies correctly, in [0, 1].
 ///
 /// At most `batch_size` points are in the learner at a time, here and in the functions below.
@@ -176,16 +164,18 @@ pub fn accuracy_in_batches(
     batch_size: usize,
 ) -> Result<f64> {
     let mut right = 0;
-    for_each_batch(learner, data, batch_size, |inputs, labels| {
+    for_each_batch(learner, data, batch_size, |inputs, points| {
         let classes = learner.predict(inputs)?;
-        expect_rows("predicted classes", labels.len(), &[classes.len()], 1)?;
-        right += classes.iter().zip(labels).filter(|(class, label)| class == label).count();
+        expect_rows("predicted classes", points.len(), &[classes.len()], 1)?;
+        let labels = points.iter().map(|point| data.labels()[*point]);
+        right += classes.iter().zip(labels).filter(|(class, label)| **class == *label).count();
         Ok(())
     })?;
     Ok(right as f64 / data.points() as f64)
 }
 
-/// Test error of `learner` on `data`: the share of points that it classifies wrong.
+/// Test error of `learner` on `data`: the share of points that it classifies wrong, or, where the data has
+/// [targets](Source::targets), the root of the mean squared error.
 ///
 /// # Errors
 /// As [`accuracy_in_batches`].
@@ -194,7 +184,18 @@ pub fn error_in_batches(
     data: &dyn Source,
     batch_size: usize,
 ) -> Result<f64> {
-    Ok(1.0 - accuracy_in_batches(learner, data, batch_size)?)
+    let Some(targets) = data.targets() else {
+        return Ok(1.0 - accuracy_in_batches(learner, data, batch_size)?);
+    };
+    let mut sum = 0.0;
+    for_each_batch(learner, data, batch_size, |inputs, points| {
+        let outputs = learner.logits(inputs)?.detach();
+        expect_rows("predicted numbers", points.len(), &[outputs.elem_count()], 1)?;
+        let pairs = to_vec(&outputs)?.into_iter().zip(points);
+        sum += pairs.map(|(o, point)| (o - f64::from(targets[*point])).powi(2)).sum::<f64>();
+        Ok(())
+    })?;
+    Ok((sum / data.points() as f64).sqrt())
 }
 
 /// Loss of every point of `data`, in its order.
@@ -207,10 +208,10 @@ pub fn losses_in_batches(
     batch_size: usize,
 ) -> Result<Vec<f64>> {
     let mut all = Vec::with_capacity(data.points());
-    for_each_batch(learner, data, batch_size, |inputs, labels| {
-        let labels = Tensor::new(labels, inputs.device())?;
-        let losses = learner.losses(inputs, &labels)?.detach().to_device(&Device::Cpu)?;
-        expect_rows("losses", labels.elem_count(), losses.dims(), 1)?;
+    for_each_batch(learner, data, batch_size, |inputs, points| {
+        let targets = targets_at(data, points, inputs.device())?;
+        let losses = learner.losses(inputs, &targets)?.detach().to_device(&Device::Cpu)?;
+        expect_rows("losses", points.len(), losses.dims(), 1)?;
         all.extend(losses.to_dtype(DType::F64)?.to_vec1::<f64>()?);
         Ok(())
     })?;
@@ -227,10 +228,10 @@ pub fn features_in_batches(
     batch_size: usize,
 ) -> Result<Tensor> {
     let mut all = Vec::new();
-    for_each_batch(learner, data, batch_size, |inputs, labels| {
+    for_each_batch(learner, data, batch_size, |inputs, points| {
         // Detached at once: otherwise every batch would keep all its activations alive.
         let features = learner.features(inputs)?.detach();
-        expect_rows("features", labels.len(), features.dims(), 2)?;
+        expect_rows("features", points.len(), features.dims(), 2)?;
         all.push(features);
         Ok(())
     })?;
@@ -241,7 +242,7 @@ fn for_each_batch(
     learner: &dyn Learner,
     data: &dyn Source,
     batch_size: usize,
-    mut act: impl FnMut(&Tensor, &[u32]) -> Result<()>,
+    mut act: impl FnMut(&Tensor, &[usize]) -> Result<()>,
 ) -> Result<()> {
     if batch_size == 0 {
         return Err(Error::OutOfRange { what: "batch_size", rule: "at least 1", found: 0.0 });
@@ -249,9 +250,21 @@ fn for_each_batch(
     let everyone: Vec<usize> = (0..data.points()).collect();
     for chunk in everyone.chunks(batch_size) {
         let inputs = data.inputs_at(chunk)?.to_device(&learner.device())?;
-        act(&inputs, &data.labels()[chunk[0]..chunk[0] + chunk.len()])?;
+        act(&inputs, chunk)?;
     }
     Ok(())
+}
+
+/// What is to be learned of some points: labels (`u32`), or the numbers to predict (`f32`).
+pub(crate) fn targets_at(data: &dyn Source, points: &[usize], device: &Device) -> Result<Tensor> {
+    let labels = || points.iter().map(|point| data.labels()[*point]).collect::<Vec<u32>>();
+    Ok(match data.targets() {
+        None => Tensor::from_vec(labels(), points.len(), device)?,
+        Some(all) => {
+            let targets: Vec<f32> = points.iter().map(|point| all[*point]).collect();
+            Tensor::from_vec(targets, points.len(), device)?
+        }
+    })
 }
 
 /// What a learner returns must have one row a point: otherwise answers shift between points.

@@ -17,7 +17,8 @@
 //! [`SeededWeights`] is the cure: same seed, same weights, in one order.
 
 pub(crate) mod checkpoint;
-mod learner;
+pub(crate) mod learner;
+pub(crate) mod loss;
 mod models;
 mod nn;
 pub mod optimiser;
@@ -26,9 +27,9 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use learner::{
-    Learner, accuracy_in_batches, cross_entropy, error_in_batches, features_in_batches,
-    losses_in_batches,
+    Learner, accuracy_in_batches, error_in_batches, features_in_batches, losses_in_batches,
 };
+pub use loss::{Loss, cross_entropy, huber, squared_error};
 pub use models::cnn::{Cnn, CnnOptions};
 pub use models::fast_text::{FastText, FastTextOptions};
 pub use models::image_learner::ImageLearner;

@@ -9,11 +9,13 @@ use candle_core::{DType, Device, Tensor};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::{Augmentation, Batch, Source, shuffled_batches};
+use crate::data::{Augmentation, Source, shuffled_batches};
 use crate::error::{Error, Result};
+use crate::learn::Loss;
 use crate::learn::checkpoint::Checkpoint;
+use crate::learn::learner::targets_at;
 use crate::learn::optimiser::{Optimiser, OptimiserOptions};
-use crate::learn::{Learner, cross_entropy, error_in_batches, set_variables};
+use crate::learn::{Learner, error_in_batches, set_variables};
 
 /// How long a training lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub enum Schedule {
 /// ```
 /// use gleaner::data::Augmentation;
 /// use gleaner::learn::optimiser::OptimiserOptions;
-/// use gleaner::learn::{Length, TrainingOptions, Schedule};
+/// use gleaner::learn::{Length, Loss, Schedule, TrainingOptions};
 ///
 /// let options = TrainingOptions {
 ///     length: Length::Epochs(30),
@@ -57,6 +59,7 @@ pub enum Schedule {
 ///     learning_rate: 0.1,
 ///     warm_up: 0.05,
 ///     schedule: Schedule::Cosine,
+///     loss: Loss::Own,
 ///     label_smoothing: 0.0,
 ///     augmentation: Some(Augmentation::default()),
 /// };
@@ -77,7 +80,9 @@ pub struct TrainingOptions {
     pub warm_up: f64,
     /// What it does after that.
     pub schedule: Schedule,
-    /// `s` in [0, 1): the label has probability `1 - s + s/C` and every other class `s/C`.
+    /// What is minimised.
+    pub loss: Loss,
+    /// For classes, `s` in [0, 1): the label has probability `1 - s + s/C` and every other class `s/C`.
     pub label_smoothing: f64,
     /// Random changes to every training image; never where points are scored or learners tested.
     pub augmentation: Option<Augmentation>,
@@ -93,6 +98,7 @@ impl Default for TrainingOptions {
             learning_rate: 3e-3,
             warm_up: 0.0,
             schedule: Schedule::Cosine,
+            loss: Loss::Own,
             label_smoothing: 0.0,
             augmentation: None,
         }
@@ -142,7 +148,7 @@ impl TrainingOptions {
     }
 
     /// Every setting by name, for the configuration of a run.
-    pub fn settings(&self) -> [(&'static str, String); 8] {
+    pub fn settings(&self) -> [(&'static str, String); 9] {
         [
             ("length", format!("{:?}", self.length)),
             ("batch", self.batch.to_string()),
@@ -150,12 +156,18 @@ impl TrainingOptions {
             ("learning_rate", self.learning_rate.to_string()),
             ("warm_up", self.warm_up.to_string()),
             ("schedule", format!("{:?}", self.schedule)),
+            ("loss", format!("{:?}", self.loss)),
             ("label_smoothing", self.label_smoothing.to_string()),
             ("augmentation", format!("{:?}", self.augmentation)),
         ]
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, numbers: bool) -> Result<()> {
+        self.loss.check(numbers)?;
+        if numbers && self.label_smoothing != 0.0 {
+            let (method, what) = ("label smoothing", "regression");
+            return Err(Error::Unsupported { method, what, instead: "a smoothing of 0" });
+        }
         let (Length::Steps(length) | Length::Epochs(length)) = self.length;
         for (what, found) in
             [("TrainingOptions::length", length), ("TrainingOptions::batch", self.batch)]
@@ -185,8 +197,13 @@ impl TrainingOptions {
     }
 
     /// Loss of each point of a batch.
-    fn losses(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
-        let losses = cross_entropy(logits, labels)?;
+    fn losses(
+        &self,
+        learner: &dyn Learner,
+        logits: &Tensor,
+        labels: &Tensor,
+    ) -> candle_core::Result<Tensor> {
+        let losses = self.loss.of(learner, logits, labels)?;
         if self.label_smoothing == 0.0 {
             return Ok(losses);
         }
@@ -296,7 +313,8 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for no points, a point that is not there, a weight below zero, or options
-    /// out of range; [`Error::Shape`] for weights that are not one a point.
+    /// out of range; [`Error::Unsupported`] for options that make no sense for classes, or for numbers;
+    /// [`Error::Shape`] for weights that are not one a point.
     pub fn new(
         learner: &'a dyn Learner,
         data: &'a dyn Source,
@@ -304,7 +322,7 @@ impl<'a> Training<'a> {
         options: &'a TrainingOptions,
         seed: u64,
     ) -> Result<Self> {
-        options.check()?;
+        options.check(data.targets().is_some())?;
         sampling.check(data.points())?;
         let size = sampling.size(data.points());
         let optimiser =
@@ -333,9 +351,10 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Notes from now on what happens to every point; see [`History`].
+    /// Notes from now on what happens to every point; see [`History`]. Numbers to predict are neither right
+    /// nor wrong: of them there is none.
     pub fn with_history(mut self) -> Self {
-        self.history = Some(History::default());
+        self.history = self.data.targets().is_none().then(History::default);
         self
     }
 
@@ -418,13 +437,14 @@ impl<'a> Training<'a> {
     }
 
     fn one_step(&mut self, drawn: &Drawn) -> Result<(f64, Tensor)> {
-        let Batch { mut inputs, labels, .. } = self.data.batch_at(&drawn.points)?;
+        let mut inputs = self.data.inputs_at(&drawn.points)?;
         if let Some(augmentation) = &self.options.augmentation {
             inputs = augmentation.apply(&inputs, &mut self.augmenter as &mut dyn RngCore)?;
         }
         let device = self.learner.device();
         let logits = self.learner.training_logits(&inputs.to_device(&device)?)?;
-        let mut losses = self.options.losses(&logits, &labels.to_device(&device)?)?;
+        let targets = targets_at(self.data, &drawn.points, &device)?;
+        let mut losses = self.options.losses(self.learner, &logits, &targets)?;
         if let Some(weights) = &drawn.weights {
             let weights = Tensor::from_slice(weights, weights.len(), &device)?;
             losses = (&losses * weights.to_dtype(losses.dtype())?)?;

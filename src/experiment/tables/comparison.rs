@@ -93,29 +93,29 @@ fn accuracy_table(title: &str, fractions: &[f64], level: &Level) -> String {
 }
 
 fn detection_table(level: &Level) -> String {
-    let mut ways: Vec<(&str, Vec<&Detection>)> = Vec::new();
+    let mut selectors: Vec<(&str, Vec<&Detection>)> = Vec::new();
     for detection in level.detections() {
-        match ways.iter_mut().find(|(way, _)| *way == detection.way) {
+        match selectors.iter_mut().find(|(selector, _)| *selector == detection.selector) {
             Some((_, seeds)) => seeds.push(detection),
-            None => ways.push((&detection.way, vec![detection])),
+            None => selectors.push((&detection.selector, vec![detection])),
         }
     }
-    if ways.is_empty() {
+    if selectors.is_empty() {
         return String::new();
     }
-    let row = |(way, seeds): &(&str, Vec<&Detection>)| {
+    let row = |(selector, seeds): &(&str, Vec<&Detection>)| {
         let cell = |pick: fn(&Detection) -> f64| {
             plus_minus(mean_and_std(&seeds.iter().map(|d| pick(d)).collect::<Vec<_>>()))
         };
         let cells = [cell(|d| d.average_precision), cell(|d| d.roc_auc), cell(|d| d.recall)];
-        std::iter::once(way.to_string()).chain(cells).collect()
+        std::iter::once(selector.to_string()).chain(cells).collect()
     };
-    let rows: Vec<Vec<String>> = ways.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = selectors.iter().map(row).collect();
     let header = ["ranking", "average precision", "AUC", "recall at the noise rate"];
     table("finding the flipped labels", &header.map(String::from), &rows)
 }
 
-/// A line a way and fraction: means over seeds.
+/// A line a selector and fraction: means over seeds.
 fn write_summary(folder: &Path, levels: &[Level]) -> Result<()> {
     let header = ["method", "noise", "fraction", "accuracy_mean", "accuracy_std", "seconds"];
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -153,7 +153,10 @@ fn write_seeds(folder: &Path, levels: &[Level]) -> Result<()> {
     let found = levels.iter().flat_map(|level| level.detections().map(move |d| (level.noise, d)));
     let rows = found.map(|(noise, d)| {
         let numbers = [d.average_precision, d.roc_auc, d.recall].map(|x| format!("{x:.5}"));
-        [d.way.clone(), noise.to_string(), d.seed.to_string()].into_iter().chain(numbers).collect()
+        [d.selector.clone(), noise.to_string(), d.seed.to_string()]
+            .into_iter()
+            .chain(numbers)
+            .collect()
     });
     write_csv(folder.join("detection.csv"), &header, rows)
 }

@@ -6,7 +6,7 @@ use crate::choose::neighbours::Neighbours;
 use crate::choose::strategies::gradients::last_layer::{Gradients, LABEL_GRADIENTS};
 use crate::choose::strategies::submodular::facility_location::Representation;
 use crate::choose::strategies::within::class_balanced::members;
-use crate::choose::{Choice, Evidence, Greedy, Needs, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Greedy, Kind, Needs, Strategy, check_count};
 use crate::data::shares::proportional;
 use crate::error::Result;
 
@@ -67,7 +67,7 @@ impl Strategy for Craig {
     }
 
     fn needs(&self) -> Needs {
-        LABEL_GRADIENTS
+        LABEL_GRADIENTS.and(Needs::of(&[Kind::Labels]))
     }
 
     fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {

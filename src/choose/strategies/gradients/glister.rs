@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 use rand::RngCore;
 
-use crate::choose::strategies::gradients::last_layer::{Gradients, LABEL_GRADIENTS};
+use crate::choose::strategies::gradients::last_layer::Gradients;
 use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count, top};
 use crate::error::{Error, Result};
 
@@ -64,7 +64,7 @@ impl Strategy for Glister {
     }
 
     fn needs(&self) -> Needs {
-        LABEL_GRADIENTS.and(Needs::of(&[Kind::Validation]))
+        Needs::of(&[Kind::Probabilities, Kind::Labels, Kind::Features, Kind::Validation])
     }
 
     fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
@@ -72,14 +72,14 @@ impl Strategy for Glister {
         self.check()?;
         let validation = evidence.validation(self.name())?;
         let gradients = Gradients::of_labels(evidence, self.name())?;
-        let mut judge = Judge::new(validation, &gradients, self.name())?;
+        let mut validation_loss = Validation::new(validation, &gradients, self.name())?;
         let (mut chosen, mut along) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let stage = count.div_ceil(self.refreshes);
         while chosen.len() < count {
-            let mut gains = gradients.along(&judge.gradient());
+            let mut gains = gradients.along(&validation_loss.gradient());
             chosen.iter().for_each(|i: &usize| gains[*i] = f64::NEG_INFINITY);
             let next = top(&gains, stage.min(count - chosen.len()));
-            judge.follow(&gradients, &next, self.rate / count as f64);
+            validation_loss.follow(&gradients, &next, self.rate / count as f64);
             along.extend(next.iter().map(|i| gains[*i]));
             chosen.extend(next);
         }
@@ -101,7 +101,7 @@ impl Glister {
 }
 
 /// The validation points, as the last layer moves.
-struct Judge<'a> {
+struct Validation<'a> {
     gradients: Gradients<'a>,
     labels: &'a [u32],
     classes: usize,
@@ -109,7 +109,7 @@ struct Judge<'a> {
     logits: Vec<f64>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Validation<'a> {
     fn new(validation: &Evidence<'a>, training: &Gradients, strategy: &str) -> Result<Self> {
         let (probabilities, classes) = validation.probabilities(strategy)?;
         let gradients = Gradients::of_labels(validation, strategy)?;

@@ -20,12 +20,11 @@ use crate::choose::{Evidence, Kind, Needs};
 use crate::error::Result;
 
 /// What gradients towards the labels are made of.
-pub(crate) const LABEL_GRADIENTS: Needs =
-    Needs::of(&[Kind::Probabilities, Kind::Labels, Kind::Features]);
+pub(crate) const LABEL_GRADIENTS: Needs = Needs::of(&[Kind::Errors, Kind::Features]);
 
 /// Of all points.
 pub(crate) struct Gradients<'a> {
-    /// `p - y`, a row a point.
+    /// The loss's derivative in the outputs, `p - y` for classes, a row a point.
     errors: Vec<f32>,
     classes: usize,
     /// What enters the layer, a row a point, with a one for the bias where it counts.
@@ -36,13 +35,8 @@ pub(crate) struct Gradients<'a> {
 impl<'a> Gradients<'a> {
     /// In weights and bias, towards the labels.
     pub(crate) fn of_labels(evidence: &Evidence<'a>, strategy: &str) -> Result<Self> {
-        let (probabilities, classes) = evidence.probabilities(strategy)?;
-        let labels = evidence.labels(strategy)?;
-        let (rows, width) = evidence.features(strategy)?;
-        let mut errors = probabilities.to_vec();
-        for (row, label) in errors.chunks_mut(classes).zip(labels) {
-            row[*label as usize] -= 1.0;
-        }
+        let (errors, classes) = evidence.errors(strategy)?;
+        let (errors, (rows, width)) = (errors.into_owned(), evidence.features(strategy)?);
         let one = std::iter::once(&1.0);
         let inputs = rows.chunks(width).flat_map(|row| row.iter().chain(one.clone()));
         Ok(Self { errors, classes, inputs: inputs.copied().collect(), width: width + 1 })

@@ -1,5 +1,6 @@
 //! Ranking by the size of the error.
 
+use crate::choose::neighbours::rows::squared_norm;
 use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
@@ -17,22 +18,15 @@ pub struct El2n;
 
 impl Score for El2n {
     const NAME: &'static str = "el2n";
-    const NEEDS: Needs = Needs::of(&[Kind::Probabilities, Kind::Labels]);
+    const NEEDS: Needs = Needs::of(&[Kind::Errors]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         error_norms(evidence, Self::NAME)
     }
 }
 
-/// `||p - y||_2` of every point.
+/// The length of every point's error.
 pub(crate) fn error_norms(evidence: &Evidence, strategy: &str) -> Result<Vec<f64>> {
-    let (rows, classes) = evidence.probabilities(strategy)?;
-    let labels = evidence.labels(strategy)?;
-    let norm = |(row, label): (&[f32], &u32)| {
-        let error = |(class, p): (usize, &f32)| {
-            f64::from(*p) - if class == *label as usize { 1.0 } else { 0.0 }
-        };
-        row.iter().enumerate().map(error).map(|e| e * e).sum::<f64>().sqrt()
-    };
-    Ok(rows.chunks(classes).zip(labels).map(norm).collect())
+    let (rows, width) = evidence.errors(strategy)?;
+    Ok(rows.chunks(width).map(|row| squared_norm(row).sqrt()).collect())
 }

@@ -25,7 +25,7 @@ pub struct Grand;
 
 impl Score for Grand {
     const NAME: &'static str = "grand";
-    const NEEDS: Needs = Needs::of(&[Kind::Probabilities, Kind::Labels, Kind::Features]);
+    const NEEDS: Needs = Needs::of(&[Kind::Errors, Kind::Features]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         let (rows, width) = evidence.features(Self::NAME)?;
