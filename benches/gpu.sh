@@ -9,7 +9,7 @@
 # where the program runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-out="${OUT:-target/gpu}"
+out=target/gpu
 
 build() {
   : "${CUDA_HOME:?the folder of the CUDA toolkit, with bin/nvcc and lib}"
