@@ -1,4 +1,5 @@
-//! The same comparison on real CIFAR-10 in its standard binary form.
+//! The same comparison as `synthetic` on real CIFAR-10 in its standard binary form, clean and with 20 %
+//! flipped labels.
 //!
 //! `cargo run --release --example cifar10 -- --data DIR [--quick]`, DIR holding `cifar-10-batches-bin`.
 
@@ -9,126 +10,70 @@ use std::path::PathBuf;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
+use gleaner::Learner;
 use gleaner::data::cifar::{CifarOptions, load};
 use gleaner::data::{flip_labels, stratified_split};
-use gleaner::experiment::compare::{ComparisonOptions, Way};
+use gleaner::experiment::tables::report_comparison;
+use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Progress, Way, compare_levels};
 use gleaner::joint::{ChooseOptions, CostFeatures, TrainerOptions};
-use gleaner::learn::{Cnn, CnnOptions};
-use gleaner::learn::{Length, Recipe};
+use gleaner::learn::{Cnn, CnnOptions, Length, TrainingOptions};
 use rand::SeedableRng;
-use shared::{Data, DeviceKind, over_seeds, report, with_thread_count};
 
-/// Compares ways of choosing training data on CIFAR-10, clean and with 20 % flipped labels.
+/// Compares ways of choosing training data on CIFAR-10; with --quick on 4,200 training images (200 of them
+/// validation) and 1,000 test images, with a narrow network.
 #[derive(Parser)]
 struct Flags {
     /// The folder that holds cifar-10-batches-bin.
     #[arg(long)]
     data: PathBuf,
-    /// The first seed.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Number of seeds.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// Where tables and the picture go.
-    #[arg(long, default_value = "target/gleaner/cifar10")]
-    out: PathBuf,
-    /// 4,200 training images (200 of them validation), 1,000 test images, a narrow network.
-    #[arg(long)]
-    quick: bool,
-    /// Where tensors live; full size is meant for a GPU.
-    #[arg(long, value_enum, default_value = "cpu")]
-    device: DeviceKind,
+    #[command(flatten)]
+    common: shared::Common,
 }
 
-/// What differs between quick and full size.
-struct Size {
-    train: Option<usize>,
-    test: Option<usize>,
-    validation: usize,
-    widths: [usize; 3],
-    steps: usize,
-    warm_up: usize,
-    trainer_steps: usize,
-}
-
-const QUICK: Size = Size {
-    train: Some(4_200),
-    test: Some(1_000),
-    validation: 200,
-    widths: [8, 16, 32],
-    steps: 200,
-    warm_up: 200,
-    trainer_steps: 300,
-};
-
-const FULL: Size = Size {
-    train: None,
-    test: None,
-    validation: 1_000,
-    widths: [32, 64, 64],
-    steps: 8_000,
-    warm_up: 5_000,
-    trainer_steps: 10_000,
-};
+const NOISES: [f64; 2] = [0.2, 0.0];
 
 fn main() -> Result<()> {
-    let flags = Flags::parse();
-    with_thread_count(flags.device.at_once(2 * flags.seeds))?;
-    let device = flags.device.open()?;
-    let size = if flags.quick { QUICK } else { FULL };
-    let limits = CifarOptions { train: size.train, test: size.test, ..Default::default() };
-    let cifar = load(&flags.data, &limits)?;
-    let options = ComparisonOptions {
-        ways: Way::ALL.to_vec(),
-        fractions: vec![0.05, 0.1, 0.2],
-        training: Recipe { length: Length::Steps(size.steps), ..Default::default() },
-        trainer: TrainerOptions {
-            warm_up: size.warm_up,
-            cost_features: CostFeatures::Learner,
-            ..Default::default()
-        },
-        trainer_steps: size.trainer_steps,
-        trainer_batch: 48,
-        choose: ChooseOptions::default(),
+    let Flags { data, common } = Flags::parse();
+    let seeds = common.seeds(3, u64::MAX);
+    let device = common.open(NOISES.len() * seeds.clone().count())?;
+    let (limits, validation, widths) = match common.quick {
+        true => ([Some(4_200), Some(1_000)], 200, [8, 16, 32]),
+        false => ([None; 2], 1_000, [32, 64, 64]),
     };
+    let [fresh, warm_up, steps] =
+        if common.quick { [200, 200, 300] } else { [8_000, 5_000, 10_000] };
+    let limits = CifarOptions { train: limits[0], test: limits[1], ..Default::default() };
+    let cifar = load(&data, &limits)?;
+    let trainer =
+        TrainerOptions { warm_up, cost_features: CostFeatures::Learner, ..Default::default() };
+    let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
+    let fractions = vec![0.05, 0.1, 0.2];
+    let options = ComparisonOptions { ways: Way::usual(), fractions, joint };
+    let (train, test) = (cifar.train.len(), cifar.test.len());
     println!(
-        "CIFAR-10: {} training images, {} of them set aside as clean validation; {} test images; \
-         {} optimiser steps for every fresh learner",
-        cifar.train.len(),
-        size.validation,
-        cifar.test.len(),
-        size.steps
+        "CIFAR-10: {train} training images, {validation} of them set aside as clean validation; {test} \
+         test images; {fresh} optimiser steps for every fresh learner"
     );
-    let learner = |seed| {
-        Cnn::new(
-            &CnnOptions { widths: size.widths, ..Default::default() },
-            seed,
-            DType::F32,
-            &device,
-        )
+    let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
+        let options = CnnOptions { widths, ..Default::default() };
+        Ok(Box::new(Cnn::new(&options, seed, DType::F32, &device)?))
     };
-    let noises = [0.2, 0.0];
-    let data = |noise: f64, seed: u64| -> Result<Data> {
+    let training = TrainingOptions { length: Length::Steps(fresh), ..Default::default() };
+    let model = Model { name: "cnn".into(), build: &build, training };
+    let data = |noise: f64, seed: u64| {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let labels = cifar.train.labels();
-        let (validation, train) = stratified_split(labels, size.validation, &mut rng)?;
-        let clean = cifar.train.subset(&train)?;
-        let (labels, flipped) = flip_labels(clean.labels(), clean.classes(), noise, &mut rng)?;
-        Ok(Data {
-            train: clean.with_labels(labels)?.to_device(&device)?,
-            validation: cifar.train.subset(&validation)?.to_device(&device)?,
-            test: cifar.test.to_device(&device)?,
-            flipped,
-        })
+        let (validation, pool) = stratified_split(cifar.train.labels(), validation, &mut rng)?;
+        let (pool, validation) = (cifar.train.subset(&pool)?, cifar.train.subset(&validation)?);
+        let (labels, flipped) = flip_labels(pool.labels(), pool.classes(), noise, &mut rng)?;
+        let (pool, test) = (pool.with_labels(labels)?, cifar.test.clone());
+        Ok(Data { pool, validation, test, flipped })
     };
-    let levels = over_seeds(
-        &device,
-        flags.seed..flags.seed + flags.seeds,
-        &noises,
-        &options,
-        learner,
-        data,
-    )?;
-    report(&flags.out, "CIFAR-10", &options.fractions, &levels)
+    let bars = shared::Bars::new(options.trainings() * NOISES.len() * seeds.clone().count())?;
+    let (of, show) = ((&model, &options), |progress: &Progress<'_>| bars.show(progress));
+    let levels = compare_levels(&NOISES, seeds, of, &device, data, show)?;
+    bars.finish();
+    let out = common.out("cifar10");
+    print!("{}", report_comparison(&out, "CIFAR-10", &options.fractions, &levels)?);
+    println!("written: {}/{{summary,seeds,detection}}.csv, accuracy.svg", out.display());
+    Ok(())
 }

@@ -134,6 +134,14 @@ pub enum Error {
         /// What was asked for.
         found: String,
     },
+    /// The system refused a thread or a process.
+    #[error("cannot start {what}: {source}")]
+    Start {
+        /// What was to be started.
+        what: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A name was looked up and is not there.
     #[error("{what}: no {found:?}; there is {expected}")]
     Unknown {

@@ -40,7 +40,7 @@
 //! | [`program`] | the selection program, its solvers and its derivative, in `f64` | nothing else |
 //! | [`layer`] | the same as a candle operation, costs, tensors to matrices | program |
 //! | [`data`] | readers, splits, shares | nothing else |
-//! | [`choose`] | evidence in, indices out: the strategies | program, data |
+//! | [`choose`] | evidence in, a choice out: the strategies | program, data |
 //! | [`learn`] | models to train, optimisers, a learner by itself | layer, data |
 //! | [`joint`] | learner and selection model together, and the final choice | all of the above |
 //! | [`gradcheck`] | any gradient against central differences | layer |
@@ -70,7 +70,7 @@ pub mod program;
 pub mod report;
 mod whole_file;
 
-pub use choose::{Evidence, Strategy};
+pub use choose::{Choice, Evidence, Strategy};
 pub use data::{Dataset, Source};
 pub use error::{Error, Result};
 pub use joint::{Eviction, ExemplarMemory, Trainer, TrainerOptions};

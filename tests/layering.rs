@@ -15,7 +15,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("choose", &["program", "data"]),
     ("learn", &["whole_file", "layer", "data"]),
     ("joint", &["program", "layer", "learn", "data", "choose"]),
-    ("experiment", &["whole_file", "program", "layer", "learn", "data", "choose", "joint"]),
+    (
+        "experiment",
+        &["whole_file", "program", "layer", "learn", "data", "choose", "joint", "report"],
+    ),
 ];
 
 #[test]

@@ -1,20 +1,23 @@
 //! Selection via proxy on small clusters: what is bought, what is compared, and what is never looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device};
-use gleaner::choose::{Aum, Entropy, Forgetting, KCenter, LargestLoss, Margin, Random, Strategy};
+use gleaner::choose::{
+    Aum, Choice, Craig, Entropy, Evidence, Forgetting, KCenter, LargestLoss, Margin, Needs, Random,
+    Strategy,
+};
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::data::{Dataset, Source};
 use gleaner::experiment::Run;
 use gleaner::experiment::{
-    ActiveLearning, Chooser, CoreSet, CoreSetOptions, Joint, KnownLabels, Model, Oracle, Rounds,
-    Stages, Task, active_learning, core_set,
+    ActiveLearning, Chooser, ComparisonOptions, CoreSet, CoreSetOptions, Joint, KnownLabels, Model,
+    Oracle, Progress, Rounds, Stages, Task, Way, active_learning, compare, core_set,
 };
 use gleaner::learn::{Learner, Mlp, MlpOptions};
-use gleaner::learn::{Length, Recipe};
+use gleaner::learn::{Length, TrainingOptions};
 use gleaner::{Error, Result};
-use rand::SeedableRng;
+use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 struct Data {
@@ -37,7 +40,12 @@ impl Data {
     }
 
     fn task(&self) -> Task<'_> {
-        Task { pool: &self.pool, validation: Some(&self.validation), test: &self.test }
+        Task {
+            pool: &self.pool,
+            validation: Some(&self.validation),
+            test: &self.test,
+            flipped: &[],
+        }
     }
 }
 
@@ -51,8 +59,9 @@ fn mlp(hidden: usize) -> impl Fn(u64) -> Result<Box<dyn Learner>> + Sync {
 type Build = dyn Fn(u64) -> Result<Box<dyn Learner>> + Sync;
 
 fn model<'a>(name: &str, build: &'a Build) -> Model<'a> {
-    let recipe = Recipe { length: Length::Epochs(6), batch: 32, ..Default::default() };
-    Model { name: name.into(), build, recipe }
+    let length = Length::Epochs(6);
+    let training = TrainingOptions { length, batch: 32, ..Default::default() };
+    Model { name: name.into(), build, training }
 }
 
 fn strategies() -> Vec<Box<dyn Strategy>> {
@@ -159,17 +168,17 @@ fn every_label_is_bought_once_and_none_is_peeked_at() -> Result<()> {
         assert_eq!(found.bought, oracle.asked);
         let truth: Vec<u32> = found.bought.iter().map(|k| data.pool.labels()[*k]).collect();
         assert_eq!(found.labels, truth);
-        let budgets: Vec<_> = found.rounds.iter().map(|r| (r.round, r.budget)).collect();
-        assert_eq!(budgets, [(0, 20), (2, 50)]);
+        let budgets: Vec<_> = found.outcomes.iter().map(|o| (o.points, o.fraction)).collect();
+        assert_eq!(budgets, [(20, 0.1), (50, 0.25)]);
         // The same from a pool that shows its labels.
         let open = buy(&data.pool, &data, strategy, &rounds, &mut KnownLabels(data.pool.labels()))?;
         assert_eq!(open.bought, found.bought, "{}", strategy.name());
         let errors = |found: &ActiveLearning| -> Vec<u64> {
-            found.rounds.iter().map(|round| round.error.to_bits()).collect()
+            found.outcomes.iter().map(|outcome| outcome.error.to_bits()).collect()
         };
         assert_eq!(errors(&open), errors(&found));
-        let trained = found.rounds[1].seconds.training > 0.0;
-        assert_eq!(trained, strategy.name() != "random");
+        let trained = found.outcomes[1].seconds.training > 0.0;
+        assert_eq!(trained, strategy.needs() != Needs::NOTHING, "{}", strategy.name());
     }
     Ok(())
 }
@@ -203,8 +212,10 @@ fn nonsense_is_refused() -> Result<()> {
     let rounds = Rounds::equal(20, 10, 2);
     // Strategies that need labels have no place where labels are bought.
     for strategy in [&LargestLoss as &dyn Strategy, &Forgetting, &Aum] {
-        let refused = buy(&data.pool, &data, strategy, &rounds, &mut known);
+        let mut unasked = Counting { labels: data.pool.labels(), asked: Vec::new() };
+        let refused = buy(&data.pool, &data, strategy, &rounds, &mut unasked);
         assert!(matches!(refused, Err(Error::Unknown { .. })), "{}", strategy.name());
+        assert!(unasked.asked.is_empty(), "labels were bought for nothing");
     }
     let broken = [
         Rounds::equal(0, 10, 2),
@@ -245,6 +256,90 @@ fn nonsense_is_refused() -> Result<()> {
         let stages = Stages { run: &run, watch: &mut |_| {} };
         let options = CoreSetOptions { fractions, target_chooses: false, joint: None };
         assert!(core_set(data.task(), models, &[], &options, 0, stages).is_err(), "{options:?}");
+    }
+    Ok(())
+}
+
+/// Weights that CRAIG gives must reach the target: the same indices without weights train another one.
+#[test]
+fn the_weights_of_a_choice_reach_the_target() -> Result<()> {
+    /// CRAIG's indices, all counting alike.
+    struct Unweighted(Craig);
+    impl Strategy for Unweighted {
+        fn name(&self) -> &str {
+            "unweighted"
+        }
+        fn needs(&self) -> Needs {
+            self.0.needs()
+        }
+        fn select(&self, seen: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
+            Ok(Choice::equal(self.0.select(seen, count, rng)?.indices))
+        }
+    }
+    let (data, build) = (Data::new()?, mlp(8));
+    let twins = (&model("proxy", &build), &model("target", &build));
+    let strategies: [Box<dyn Strategy>; 2] =
+        [Box::new(Craig::default()), Box::new(Unweighted(Craig::default()))];
+    let options = CoreSetOptions { fractions: vec![0.2], target_chooses: false, joint: None };
+    let mut losses = BTreeMap::new();
+    let mut watch = |progress: &Progress| {
+        losses.insert(progress.stage.to_string(), progress.loss);
+    };
+    let run = Run::in_memory();
+    core_set(
+        data.task(),
+        twins,
+        &strategies,
+        &options,
+        1,
+        Stages { run: &run, watch: &mut watch },
+    )?;
+    let of = |name: &str| losses[&format!("seed1 proxy {name} 0.2 target target")];
+    assert_ne!(of("craig"), of("unweighted"));
+    Ok(())
+}
+
+/// Every way there is, on noisy labels: names, sizes and what is known of flips.
+#[test]
+fn a_comparison_has_a_row_for_every_way() -> Result<()> {
+    let shape = ClusterOptions {
+        points: 200,
+        clusters: 10,
+        test: 100,
+        validation: 40,
+        dimensions: 4,
+        label_noise: 0.2,
+        ..Default::default()
+    };
+    let made = clusters(&shape, &mut ChaCha8Rng::seed_from_u64(3))?;
+    let validation = Some(&made.validation as &dyn Source);
+    let task = Task { pool: &made.train, validation, test: &made.test, flipped: &made.flipped };
+    let joint = Joint { steps: 4, ..Default::default() };
+    let options = ComparisonOptions { ways: Way::usual(), fractions: vec![0.2, 0.5], joint };
+    let (build, run) = (mlp(6), Run::in_memory());
+    let model = model("mlp", &build);
+    let once = |run: &Run| compare(task, &model, &options, 3, Stages { run, watch: &mut |_| {} });
+    let found = once(&run)?;
+    assert_eq!(found.outcomes.len(), 2 * 10 + 2);
+    for o in &found.outcomes {
+        let alone = ["validation alone", "full data"].contains(&o.strategy.as_str());
+        let points = if o.strategy == "validation alone" { 40.0 } else { 200.0 * o.fraction };
+        assert_eq!((o.points as f64, o.fraction == 1.0), (points, alone), "{o:?}");
+        let unknown = ["validation alone", "fresh-random"].contains(&o.strategy.as_str());
+        assert_eq!(o.flipped.is_none(), unknown, "{o:?}");
+        assert!((0.0..=1.0).contains(&o.error) && o.seed == 3);
+    }
+    let ways: Vec<&str> = found.detections.iter().map(|d| d.way.as_str()).collect();
+    let expected = ["gleaner (unary)", "gleaner, both heads", "gleaner, embedding", "largest-loss"];
+    assert_eq!(ways, expected);
+    // Kept, so the same again; and without a validation part what needs one is refused.
+    assert_eq!(once(&run)?, found);
+    let (blind, run) = (Task { validation: None, ..task }, Run::in_memory());
+    for way in [Way::ValidationAlone, Way::Untrained] {
+        let options =
+            ComparisonOptions { ways: vec![way], fractions: vec![0.2], joint: Joint::default() };
+        let refused = compare(blind, &model, &options, 0, Stages { run: &run, watch: &mut |_| {} });
+        assert!(matches!(refused, Err(Error::Shape { .. })));
     }
     Ok(())
 }

@@ -8,15 +8,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
-use gleaner::choose::{Aum, Entropy, KCenter, Strategy};
+use gleaner::choose::{Aum, Entropy, KCenter, LargestLoss, Strategy};
 use gleaner::data::synthetic::{ClusterOptions, clusters};
-use gleaner::experiment::{Configuration, Run};
 use gleaner::experiment::{
-    CoreSetOptions, Joint, KnownLabels, Model, Rounds, Stages, Task, active_learning, core_set,
+    ComparisonOptions, CoreSetOptions, Joint, KnownLabels, Model, Rounds, Stages, Task, Way,
+    active_learning, compare, core_set,
 };
+use gleaner::experiment::{Configuration, Run};
+use gleaner::joint::Heads;
 use gleaner::learn::Checkpoint;
 use gleaner::learn::{Learner, Mlp, MlpOptions};
-use gleaner::learn::{Length, Recipe};
+use gleaner::learn::{Length, TrainingOptions};
 use gleaner::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -29,12 +31,13 @@ fn configuration() -> Configuration {
     Configuration::from([("epochs".into(), EPOCHS.to_string()), ("seed".into(), "0".into())])
 }
 
-/// A core-set and an active-learning experiment; the results, without seconds, go to `results`.
+/// A core-set, an active-learning experiment and a comparison; the results, without seconds, go to `results`.
 fn experiment(folder: &Path) -> Result<()> {
     let shape = ClusterOptions {
         points: 600,
         test: 200,
         validation: 40,
+        label_noise: 0.2,
         dimensions: 6,
         ..Default::default()
     };
@@ -46,10 +49,12 @@ fn experiment(folder: &Path) -> Result<()> {
         }
     };
     let (small, large) = (build(16), build(96));
-    let recipe = Recipe { length: Length::Epochs(EPOCHS), batch: 16, ..Default::default() };
-    let proxy = Model { name: "small".into(), build: &small, recipe: recipe.clone() };
-    let target = Model { name: "large".into(), build: &large, recipe };
-    let task = Task { pool: &made.train, validation: Some(&made.validation), test: &made.test };
+    let length = Length::Epochs(EPOCHS);
+    let training = TrainingOptions { length, batch: 16, ..Default::default() };
+    let proxy = Model { name: "small".into(), build: &small, training: training.clone() };
+    let target = Model { name: "large".into(), build: &large, training };
+    let validation = Some(&made.validation as &dyn gleaner::Source);
+    let task = Task { pool: &made.train, validation, test: &made.test, flipped: &made.flipped };
     let run = Run::open(folder, &configuration())?;
     let mut results = String::new();
 
@@ -70,8 +75,17 @@ fn experiment(folder: &Path) -> Result<()> {
     let stages = Stages { run: &run, watch: &mut |_| {} };
     let found =
         active_learning(task, (&proxy, &target), &Entropy, &rounds, &mut oracle, 0, stages)?;
-    let errors: Vec<u64> = found.rounds.iter().map(|round| round.error.to_bits()).collect();
+    let errors: Vec<u64> = found.outcomes.iter().map(|outcome| outcome.error.to_bits()).collect();
     results += &format!("{:?} {errors:x?}\n", found.bought);
+    let ways = [Way::Joint(Heads::Unary), Way::Suspicion(Box::new(LargestLoss)), Way::FreshRandom];
+    let joint = Joint { steps: 20, ..Default::default() };
+    let options = ComparisonOptions { ways: ways.into(), fractions: vec![0.2], joint };
+    let stages = Stages { run: &run, watch: &mut |_| {} };
+    let found = compare(task, &target, &options, 1, stages)?;
+    for o in &found.outcomes {
+        results += &format!("{} {:x} {:?}\n", o.strategy, o.error.to_bits(), o.flipped);
+    }
+    results += &format!("{:?}\n", found.detections);
     let path = folder.join("results");
     fs::write(&path, results).map_err(|source| Error::Io { path, source })
 }

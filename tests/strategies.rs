@@ -1,83 +1,78 @@
 //! One contract for all strategies, and cases solved by hand.
 
 use gleaner::choose::{
-    Affordable, Aum, Badge, ClassBalanced, Convex, CoverageCentric, Craig, Easiest, El2n, Entropy,
-    Evidence, FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy, Grouped,
-    Herding, KCenter, LargestLoss, LeastConfidence, LogDeterminant, Margin, Random, Score, Shares,
-    Similarity, SmallestLoss, Strategy as Selects, top,
+    Affordable, Aum, Badge, Choice, ClassBalanced, Convex, CoverageCentric, Craig, Easiest, El2n,
+    Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy,
+    Grouped, Herding, KCenter, Kind, LargestLoss, LeastConfidence, LogDeterminant, Margin, Offers,
+    Purchase, Random, Score, Shares, Similarity, SmallestLoss, Strategy as Selects, top,
 };
 use gleaner::{Error, Result};
 use proptest::prelude::*;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-type Row = (Box<dyn Selects>, &'static [&'static str]);
-
-/// Every strategy, and the evidence it cannot do without.
-fn all() -> Vec<Row> {
+/// Every strategy, plain and wrapped.
+fn all() -> Vec<Box<dyn Selects>> {
     let similarity = Similarity::Rbf { bandwidth: 0.8 };
     let greedy = Greedy::Stochastic { epsilon: 0.2 };
     let sampled = FacilityLocation { neighbours: 9, similarity, greedy, budget: None };
-    let bought = FacilityLocation { budget: Some(30.0), ..Default::default() };
-    let coverage = CoverageCentric::new(El2n, 0.2, 5).unwrap();
-    let equal = ClassBalanced::new(KCenter, Shares::Equal);
     vec![
-        (Box::new(Random), &[]),
-        (Box::new(KCenter), &["features"]),
-        (Box::new(LargestLoss), &["losses"]),
-        (Box::new(SmallestLoss), &["losses"]),
-        (Box::new(LeastConfidence), &["probabilities"]),
-        (Box::new(Margin), &["probabilities"]),
-        (Box::new(Entropy), &["probabilities"]),
-        (Box::new(El2n), &["probabilities", "labels"]),
-        (Box::new(Grand), &["probabilities", "labels", "features"]),
-        (Box::new(Forgetting), &["history"]),
-        (Box::new(Aum), &["margins"]),
-        (Box::new(Easiest::new(Aum)), &["margins"]),
-        (Box::new(Herding), &["features"]),
-        (Box::new(FacilityLocation { neighbours: 4, ..Default::default() }), &["features"]),
-        (Box::new(ClassBalanced::new(sampled, Shares::Proportional)), &["features", "labels"]),
-        (Box::new(Convex { batch: 7, passes: 4, ..Default::default() }), &["features"]),
-        (Box::new(Grouped::new(Entropy)), &["probabilities", "groups"]),
-        (Box::new(Affordable::new(KCenter, 12.0).unwrap()), &["features", "costs"]),
-        (Box::new(bought), &["features", "costs"]),
-        (Box::new(Badge), &["probabilities", "features"]),
-        (Box::new(Craig { neighbours: 5, ..Default::default() }), &GRADIENT),
-        (Box::new(GradMatch::default()), &GRADIENT),
-        (
-            Box::new(Glister { rate: 0.5, refreshes: 3 }),
-            &["probabilities", "labels", "features", "validation"],
-        ),
-        (Box::new(ClassBalanced::new(GradMatch { ridge: 0.1 }, Shares::Proportional)), &GRADIENT),
-        (Box::new(GraphCut::default()), &["features"]),
-        (Box::new(LogDeterminant::default()), &["features"]),
-        (Box::new(coverage), &["probabilities", "labels"]),
-        (Box::new(equal), &["features", "labels"]),
-        (Box::new(ClassBalanced::new(Forgetting, Shares::Proportional)), &["history", "labels"]),
-        (
-            Box::new(ClassBalanced::new(Grand, Shares::Equal)),
-            &["probabilities", "features", "labels"],
-        ),
+        Box::new(Random),
+        Box::new(KCenter),
+        Box::new(LargestLoss),
+        Box::new(SmallestLoss),
+        Box::new(LeastConfidence),
+        Box::new(Margin),
+        Box::new(Entropy),
+        Box::new(El2n),
+        Box::new(Grand),
+        Box::new(Forgetting),
+        Box::new(Aum),
+        Box::new(Easiest::new(Aum)),
+        Box::new(Herding),
+        Box::new(FacilityLocation { neighbours: 4, ..Default::default() }),
+        Box::new(ClassBalanced::new(sampled, Shares::Proportional)),
+        Box::new(Convex { batch: 7, passes: 4, ..Default::default() }),
+        Box::new(Grouped::new(Entropy)),
+        Box::new(Affordable::new(KCenter, 12.0).unwrap()),
+        Box::new(FacilityLocation { budget: Some(30.0), ..Default::default() }),
+        Box::new(Badge),
+        Box::new(Craig { neighbours: 5, ..Default::default() }),
+        Box::new(GradMatch::default()),
+        Box::new(Glister { rate: 0.5, refreshes: 3 }),
+        Box::new(ClassBalanced::new(GradMatch { ridge: 0.1 }, Shares::Proportional)),
+        Box::new(GraphCut::default()),
+        Box::new(LogDeterminant::default()),
+        Box::new(CoverageCentric::new(El2n, 0.2, 5).unwrap()),
+        Box::new(ClassBalanced::new(KCenter, Shares::Equal)),
+        Box::new(ClassBalanced::new(Forgetting, Shares::Proportional)),
+        Box::new(ClassBalanced::new(Grand, Shares::Equal)),
     ]
 }
 
-const GRADIENT: [&str; 3] = ["probabilities", "labels", "features"];
+/// The same and those that solve a program of all points, for pools that are not large.
+fn all_for_small_pools() -> Vec<Box<dyn Selects>> {
+    let mut all = all();
+    for (offers, at_random) in [
+        (Offers::Groups, false),
+        (Offers::Points, false),
+        (Offers::PointsWithSessions, false),
+        (Offers::Groups, true),
+        (Offers::Points, true),
+    ] {
+        all.push(Box::new(bought(offers, at_random)));
+    }
+    all
+}
 
-const KINDS: [&str; 9] = [
-    "features",
-    "losses",
-    "probabilities",
-    "labels",
-    "history",
-    "margins",
-    "groups",
-    "costs",
-    "validation",
-];
+/// Money enough for a group or two of the pools below.
+fn bought(offers: Offers, at_random: bool) -> Purchase {
+    Purchase { offers, at_random, session: 2.0, money: 30.0, smoothing: 0.1 }
+}
 
 /// Where groups stay whole or a budget binds, `count` is an upper bound.
-fn may_be_fewer(name: &str) -> bool {
-    name.starts_with("grouped") || name.starts_with("affordable")
+fn may_be_fewer(strategy: &dyn Selects) -> bool {
+    [Kind::Groups, Kind::Costs].iter().any(|kind| strategy.needs().contains(*kind))
 }
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -126,31 +121,31 @@ impl Pool {
     }
 
     /// Calls with everything there is to know but one kind.
-    fn with<T>(&self, missing: &str, see: impl FnOnce(&Evidence) -> T) -> T {
-        let validation = self.validation.as_ref().map(|validation| validation.table(""));
-        match validation.as_ref().filter(|_| missing != "validation") {
+    fn with<T>(&self, missing: Option<Kind>, see: impl FnOnce(&Evidence) -> T) -> T {
+        let validation = self.validation.as_ref().map(|validation| validation.table(None));
+        match validation.as_ref().filter(|_| missing != Some(Kind::Validation)) {
             Some(validation) => see(&self.table(missing).with_validation(validation)),
             None => see(&self.table(missing)),
         }
     }
 
     fn evidence(&self) -> Evidence<'_> {
-        self.table("")
+        self.table(None)
     }
 
-    fn table(&self, missing: &str) -> Evidence<'_> {
+    fn table(&self, missing: Option<Kind>) -> Evidence<'_> {
         let mut evidence = Evidence::new(self.losses.len());
-        let here = |kind: &&str| *kind != missing && *kind != "validation";
-        for kind in KINDS.into_iter().filter(here) {
+        for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != missing) {
             evidence = match kind {
-                "features" => evidence.with_features(&self.features, self.width),
-                "losses" => evidence.with_losses(&self.losses),
-                "probabilities" => evidence.with_probabilities(&self.probabilities, 3),
-                "labels" => evidence.with_labels(&self.labels),
-                "history" => evidence.with_history(&self.history),
-                "groups" => evidence.with_groups(&self.groups),
-                "costs" => evidence.with_costs(&self.costs),
-                _ => evidence.with_margins(&self.margins),
+                Kind::Features => evidence.with_features(&self.features, self.width),
+                Kind::Losses => evidence.with_losses(&self.losses),
+                Kind::Probabilities => evidence.with_probabilities(&self.probabilities, 3),
+                Kind::Labels => evidence.with_labels(&self.labels),
+                Kind::History => evidence.with_history(&self.history),
+                Kind::Margins => evidence.with_margins(&self.margins),
+                Kind::Groups => evidence.with_groups(&self.groups),
+                Kind::Costs => evidence.with_costs(&self.costs),
+                Kind::Validation => Ok(evidence),
             }
             .unwrap();
         }
@@ -167,20 +162,26 @@ proptest! {
     ) {
         let pool = Pool::draw(points, width, seed);
         let count = 1 + ((points - 1) as f64 * share).round() as usize;
-        for (strategy, _) in all() {
+        for strategy in all_for_small_pools() {
             let name = strategy.name();
             let select = || {
-                pool.with("", |evidence| strategy.select(evidence, count, &mut rng(seed))).unwrap()
+                pool.with(None, |evidence| strategy.select(evidence, count, &mut rng(seed))).unwrap()
             };
-            let chosen = select();
-            let fewer = may_be_fewer(name) && !chosen.is_empty() && chosen.len() < count;
+            let choice = select();
+            prop_assert_eq!(&choice, &select(), "{}", name);
+            let total: f64 = choice.weights.iter().sum();
+            prop_assert_eq!(choice.weights.len(), choice.len());
+            prop_assert!(choice.weights.iter().all(|w| *w >= 0.0), "{name}: {choice:?}");
+            prop_assert!((total - choice.len() as f64).abs() < 1e-9 * total, "{name}: {choice:?}");
+            prop_assert!(choice.gains.iter().all(|gains| gains.len() == choice.len()));
+            let chosen = choice.indices;
+            let fewer = may_be_fewer(&strategy) && !chosen.is_empty() && chosen.len() < count;
             prop_assert!(chosen.len() == count || fewer, "{name}: {} of {count}", chosen.len());
             prop_assert!(chosen.iter().all(|&i| i < points), "{name}: {chosen:?}");
             let mut distinct = chosen.clone();
             distinct.sort_unstable();
             distinct.dedup();
             prop_assert_eq!(distinct.len(), chosen.len(), "{} repeats: {:?}", name, chosen);
-            prop_assert_eq!(chosen, select(), "{}", name);
         }
     }
 
@@ -193,7 +194,7 @@ proptest! {
             rows[i].iter().zip(rows[j]).map(|(a, b)| (a - b) * (a - b)).sum()
         };
         for count in 1..=points {
-            let chosen = KCenter.select(&pool.evidence(), count, &mut rng(seed)).unwrap();
+            let chosen = KCenter.select(&pool.evidence(), count, &mut rng(seed)).unwrap().indices;
             let mut naive = vec![chosen[0]];
             while naive.len() < count {
                 let reach = |i: usize| naive.iter().map(|&j| square(i, j)).fold(f32::INFINITY, f32::min);
@@ -213,7 +214,7 @@ proptest! {
         let pool = Pool::draw(points, 1, seed);
         let losses = &pool.losses;
         for (strategy, sign) in [(&LargestLoss as &dyn Selects, -1.0), (&SmallestLoss, 1.0)] {
-            let order = strategy.select(&pool.evidence(), points, &mut rng(0)).unwrap();
+            let order = strategy.select(&pool.evidence(), points, &mut rng(0)).unwrap().indices;
             for pair in order.windows(2) {
                 let (a, b) = (sign * losses[pair[0]], sign * losses[pair[1]]);
                 prop_assert!(a < b || (a == b && pair[0] < pair[1]), "{order:?} of {losses:?}");
@@ -225,9 +226,9 @@ proptest! {
 #[test]
 fn counts_nobody_can_choose_are_refused() {
     let pool = Pool::draw(5, 2, 0);
-    for (strategy, _) in all() {
+    for strategy in all_for_small_pools() {
         for count in [0, 6, usize::MAX] {
-            let outcome = pool.with("", |evidence| strategy.select(evidence, count, &mut rng(0)));
+            let outcome = pool.with(None, |evidence| strategy.select(evidence, count, &mut rng(0)));
             let (name, error) = (strategy.name(), outcome.unwrap_err());
             assert!(matches!(error, Error::OutOfRange { .. }), "{name} on {count}: {error}");
         }
@@ -235,17 +236,19 @@ fn counts_nobody_can_choose_are_refused() {
     }
 }
 
-/// One kind taken away at a time: every strategy needs what the table says, and nothing else.
+/// One kind taken away at a time: every strategy needs what it says, and nothing else.
 #[test]
-fn a_strategy_says_which_evidence_it_misses() {
+fn a_strategy_needs_what_it_says() {
     let pool = Pool::draw(12, 2, 4);
-    for (strategy, needed) in all() {
+    for strategy in all_for_small_pools() {
         let name = strategy.name();
-        for kind in KINDS {
-            let outcome = pool.with(kind, |evidence| strategy.select(evidence, 2, &mut rng(0)));
-            if !needed.contains(&kind) {
+        for kind in Kind::ALL {
+            let outcome =
+                pool.with(Some(kind), |evidence| strategy.select(evidence, 2, &mut rng(0)));
+            if !strategy.needs().contains(kind) {
                 let found = outcome.expect(name).len();
-                assert!(found == 2 || (found == 1 && may_be_fewer(name)), "{name} without {kind}");
+                let fewer = found == 1 && may_be_fewer(&strategy);
+                assert!(found == 2 || fewer, "{name} without {kind:?}");
                 continue;
             }
             let error = outcome.expect_err(name);
@@ -253,14 +256,16 @@ fn a_strategy_says_which_evidence_it_misses() {
             // Of a strategy within another, the inner one may be the one that asks.
             let said = error.to_string();
             let asks = |part: &str| said.contains(&format!("{part} needs it"));
-            assert!(said.contains(kind) && (asks(name) || name.split(' ').any(asks)), "{said}");
+            let asked = asks(name) || name.split(' ').any(asks);
+            assert!(said.contains(kind.name()) && asked, "{said}");
         }
     }
 }
 
 #[test]
 fn names_tell_strategies_apart() {
-    let names: Vec<String> = all().iter().map(|(strategy, _)| strategy.name().into()).collect();
+    let names: Vec<String> =
+        all_for_small_pools().iter().map(|strategy| strategy.name().into()).collect();
     for (k, name) in names.iter().enumerate() {
         assert!(!names[..k].contains(name), "{name}");
     }
@@ -377,13 +382,13 @@ impl RngCore for Fixed {
 fn k_center_by_hand() -> Result<()> {
     // On a line: 0, 1, 2, 10. From 0 the farthest is 10 (position 3), then 2 (4 away from 0), then 1.
     let line = Evidence::new(4).with_features(&[0.0, 1.0, 2.0, 10.0], 1)?;
-    assert_eq!(KCenter.select(&line, 4, &mut Fixed(0))?, [0, 3, 2, 1]);
-    assert_eq!(KCenter.select(&line, 1, &mut Fixed(u64::MAX))?, [3]);
+    assert_eq!(KCenter.select(&line, 4, &mut Fixed(0))?.indices, [0, 3, 2, 1]);
+    assert_eq!(KCenter.select(&line, 1, &mut Fixed(u64::MAX))?.indices, [3]);
     // From 10: 0 is 100 away (squares), then 2, 4 from 0 and 64 from 10, then 1.
-    assert_eq!(KCenter.select(&line, 4, &mut Fixed(u64::MAX))?, [3, 0, 2, 1]);
+    assert_eq!(KCenter.select(&line, 4, &mut Fixed(u64::MAX))?.indices, [3, 0, 2, 1]);
     // Equally far: the smaller position.
     let cross = Evidence::new(5).with_features(&[0., 0., 1., 0., -1., 0., 0., 1., 0., -1.], 2)?;
-    assert_eq!(KCenter.select(&cross, 5, &mut Fixed(0))?, [0, 1, 2, 3, 4]);
+    assert_eq!(KCenter.select(&cross, 5, &mut Fixed(0))?.indices, [0, 1, 2, 3, 4]);
     Ok(())
 }
 
@@ -391,17 +396,17 @@ fn k_center_by_hand() -> Result<()> {
 fn k_center_takes_exact_duplicates_last_and_each_once() -> Result<()> {
     let features = [5.0, 5.0, 5.0, 1.0, 1.0, 9.0];
     let pile = Evidence::new(6).with_features(&features, 1)?;
-    assert_eq!(KCenter.select(&pile, 6, &mut Fixed(0))?, [0, 3, 5, 1, 2, 4]);
+    assert_eq!(KCenter.select(&pile, 6, &mut Fixed(0))?.indices, [0, 3, 5, 1, 2, 4]);
     let same = Evidence::new(4).with_features(&[7.0; 4], 1)?;
-    assert_eq!(KCenter.select(&same, 4, &mut Fixed(0))?, [0, 1, 2, 3]);
+    assert_eq!(KCenter.select(&same, 4, &mut Fixed(0))?.indices, [0, 1, 2, 3]);
     Ok(())
 }
 
 #[test]
 fn losses_by_hand() -> Result<()> {
     let losses = Evidence::new(5).with_losses(&[0.5, 2.0, 0.0, 2.0, 0.5])?;
-    assert_eq!(LargestLoss.select(&losses, 3, &mut rng(0))?, [1, 3, 0]);
-    assert_eq!(SmallestLoss.select(&losses, 3, &mut rng(0))?, [2, 0, 4]);
+    assert_eq!(LargestLoss.select(&losses, 3, &mut rng(0))?.indices, [1, 3, 0]);
+    assert_eq!(SmallestLoss.select(&losses, 3, &mut rng(0))?.indices, [2, 0, 4]);
     assert_eq!(top(&[1.0, 3.0, 3.0, -1.0], 3), [1, 2, 0]);
     assert_eq!(top(&[1.0, 3.0], 9), [1, 0]);
     Ok(())
@@ -414,7 +419,7 @@ fn random_is_uniform() -> Result<()> {
     let mut rng = rng(3);
     let mut counts = [0i32; 5];
     for _ in 0..4000 {
-        for i in Random.select(&Evidence::new(5), 2, &mut rng)? {
+        for i in Random.select(&Evidence::new(5), 2, &mut rng)?.indices {
             counts[i] += 1;
         }
     }
@@ -432,7 +437,7 @@ fn another_seed_is_another_choice() -> Result<()> {
         [&Random, &KCenter, &sampled, &coverage, &Badge, &Convex::default()];
     for strategy in random {
         let choices: Vec<Vec<usize>> = (0..2)
-            .map(|seed| strategy.select(&pool.evidence(), 20, &mut rng(seed)))
+            .map(|seed| Ok(strategy.select(&pool.evidence(), 20, &mut rng(seed))?.indices))
             .collect::<Result<_>>()?;
         assert_ne!(choices[0], choices[1], "{}", strategy.name());
     }
@@ -449,11 +454,11 @@ fn the_number_of_threads_changes_nothing() {
         let [one, three] = [1, 3].map(|threads| {
             let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let select = |evidence: &Evidence| {
-                threads.install(|| all()[k].0.select(evidence, 50, &mut rng(1)))
+                threads.install(|| all()[k].select(evidence, 50, &mut rng(1)))
             };
-            pool.with("", select).unwrap()
+            pool.with(None, select).unwrap()
         });
-        assert_eq!(one, three, "{}", all()[k].0.name());
+        assert_eq!(one, three, "{}", all()[k].name());
     }
 }
 
@@ -467,12 +472,12 @@ fn uncertainty_by_hand() -> Result<()> {
     let rows = [1.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.4, 0.3, 0.3, 0.6, 0.2, 0.2];
     let evidence = Evidence::new(4).with_probabilities(&rows, 3)?;
     // Largest probabilities 1, 0.5, 0.4, 0.6.
-    assert_eq!(LeastConfidence.select(&evidence, 4, &mut rng(0))?, [2, 1, 3, 0]);
+    assert_eq!(LeastConfidence.select(&evidence, 4, &mut rng(0))?.indices, [2, 1, 3, 0]);
     // Margins 1, 0, 0.1, 0.4.
-    assert_eq!(Margin.select(&evidence, 4, &mut rng(0))?, [1, 2, 3, 0]);
+    assert_eq!(Margin.select(&evidence, 4, &mut rng(0))?.indices, [1, 2, 3, 0]);
     // Entropies 0, 0.69, 1.09, 0.95.
-    assert_eq!(Entropy.select(&evidence, 4, &mut rng(0))?, [2, 3, 1, 0]);
-    assert_eq!(Easiest::new(Entropy).select(&evidence, 4, &mut rng(0))?, [0, 1, 3, 2]);
+    assert_eq!(Entropy.select(&evidence, 4, &mut rng(0))?.indices, [2, 3, 1, 0]);
+    assert_eq!(Easiest::new(Entropy).select(&evidence, 4, &mut rng(0))?.indices, [0, 1, 3, 2]);
     // With one class the margin is the whole probability.
     assert_eq!(Margin.scores(&Evidence::new(1).with_probabilities(&[1.0], 1)?)?, [-1.0]);
     Ok(())
@@ -488,7 +493,7 @@ fn entropy_is_finite_at_exact_zeros_and_ones() -> Result<()> {
     assert!(scores[0] == 0.0 && scores[1] == 0.0, "{scores:?}");
     assert!(scores[2] > 0.0 && scores[2] < 1e-40, "{scores:?}");
     assert!((scores[3] - 2f64.ln()).abs() < 1e-12, "{scores:?}");
-    assert_eq!(Entropy.select(&evidence, 4, &mut rng(0))?, [3, 2, 0, 1]);
+    assert_eq!(Entropy.select(&evidence, 4, &mut rng(0))?.indices, [3, 2, 0, 1]);
     Ok(())
 }
 
@@ -500,8 +505,11 @@ fn forgetting_by_hand() -> Result<()> {
         [r, w, r, w, w, /**/ w, w, r, r, w, /**/ r, w, r, w, r, /**/ w, w, r, w, r];
     let evidence = Evidence::new(5).with_history(&history)?;
     assert_eq!(Forgetting.scores(&evidence)?, [2.0, 4.0, 0.0, 1.0, 0.0]);
-    assert_eq!(Forgetting.select(&evidence, 5, &mut rng(0))?, [1, 0, 3, 2, 4]);
-    assert_eq!(Easiest::new(Forgetting).select(&evidence, 5, &mut rng(0))?, [2, 4, 3, 0, 1]);
+    assert_eq!(Forgetting.select(&evidence, 5, &mut rng(0))?.indices, [1, 0, 3, 2, 4]);
+    assert_eq!(
+        Easiest::new(Forgetting).select(&evidence, 5, &mut rng(0))?.indices,
+        [2, 4, 3, 0, 1]
+    );
     // One epoch has no events, yet the wrong point comes first.
     let once = Evidence::new(2).with_history(&[true, false])?;
     assert_eq!(Forgetting.scores(&once)?, [0.0, 1.0]);
@@ -513,8 +521,8 @@ fn areas_under_the_margin_by_hand() -> Result<()> {
     // Means 2, -3, 0.
     let evidence = Evidence::new(3).with_margins(&[1.0, -2.0, 3.0, 3.0, -4.0, -3.0])?;
     assert_eq!(Aum.scores(&evidence)?, [-2.0, 3.0, 0.0]);
-    assert_eq!(Aum.select(&evidence, 3, &mut rng(0))?, [1, 2, 0]);
-    assert_eq!(Easiest::new(Aum).select(&evidence, 3, &mut rng(0))?, [0, 2, 1]);
+    assert_eq!(Aum.select(&evidence, 3, &mut rng(0))?.indices, [1, 2, 0]);
+    assert_eq!(Easiest::new(Aum).select(&evidence, 3, &mut rng(0))?.indices, [0, 2, 1]);
     Ok(())
 }
 
@@ -525,10 +533,10 @@ fn error_norms_by_hand() -> Result<()> {
     let evidence =
         evidence.with_labels(&[0, 1, 0])?.with_features(&[2.0, 2.0, 0.0, 0.0, 7.0, 1.0], 2)?;
     assert_eq!(El2n.scores(&evidence)?, [0.5f64.sqrt(), 2f64.sqrt(), 0.0]);
-    assert_eq!(El2n.select(&evidence, 3, &mut rng(0))?, [1, 0, 2]);
+    assert_eq!(El2n.select(&evidence, 3, &mut rng(0))?.indices, [1, 0, 2]);
     // Features of squared lengths 8, 0, 50, and one for the bias: 0.71 * 3, 1.41 * 1, 0.
     assert_eq!(Grand.scores(&evidence)?, [0.5f64.sqrt() * 3.0, 2f64.sqrt(), 0.0]);
-    assert_eq!(Grand.select(&evidence, 3, &mut rng(0))?, [0, 1, 2]);
+    assert_eq!(Grand.select(&evidence, 3, &mut rng(0))?.indices, [0, 1, 2]);
     Ok(())
 }
 
@@ -577,9 +585,9 @@ fn herding_by_hand() -> Result<()> {
     // On a line 0, 1, 2, 9 with mean 3. The nearest to 3 is 2; to 6 - 2 = 4 it is 1; to 9 - 3 = 6 it is
     // 9, three away; then what is left.
     let line = Evidence::new(4).with_features(&[0.0, 1.0, 2.0, 9.0], 1)?;
-    assert_eq!(Herding.select(&line, 4, &mut rng(0))?, [2, 1, 3, 0]);
+    assert_eq!(Herding.select(&line, 4, &mut rng(0))?.indices, [2, 1, 3, 0]);
     let same = Evidence::new(3).with_features(&[7.0; 3], 1)?;
-    assert_eq!(Herding.select(&same, 3, &mut rng(0))?, [0, 1, 2]);
+    assert_eq!(Herding.select(&same, 3, &mut rng(0))?.indices, [0, 1, 2]);
     // Distances beyond the range of f32.
     let huge = Evidence::new(3).with_features(&[f32::MAX, f32::MIN, 0.0], 1)?;
     assert_eq!(Herding.select(&huge, 3, &mut rng(0))?.len(), 3);
@@ -595,13 +603,13 @@ fn three_directions() -> Evidence<'static> {
 fn facility_location_by_hand() -> Result<()> {
     // Alone 1.6, 2.4, 1.8; beside the middle one the axes add what it leaves: 0.4 and 0.2.
     let lazy = FacilityLocation::default();
-    assert_eq!(lazy.select(&three_directions(), 3, &mut rng(0))?, [1, 0, 2]);
+    assert_eq!(lazy.select(&three_directions(), 3, &mut rng(0))?.indices, [1, 0, 2]);
     // A sample of all points is the same search.
     let sampled = FacilityLocation { greedy: Greedy::Stochastic { epsilon: 1e-9 }, ..lazy };
-    assert_eq!(sampled.select(&three_directions(), 3, &mut rng(0))?, [1, 0, 2]);
+    assert_eq!(sampled.select(&three_directions(), 3, &mut rng(0))?.indices, [1, 0, 2]);
     // Opposite directions and the zero row stand for nobody else.
     let apart = Evidence::new(3).with_features(&[1.0, -1.0, 0.0], 1)?;
-    assert_eq!(lazy.select(&apart, 3, &mut rng(0))?, [0, 1, 2]);
+    assert_eq!(lazy.select(&apart, 3, &mut rng(0))?.indices, [0, 1, 2]);
     Ok(())
 }
 
@@ -612,9 +620,9 @@ fn graph_cut_by_hand() -> Result<()> {
         strategy.select(&three_directions(), 3, &mut rng(0))
     };
     // Alone 3 * (1.6, 2.4, 1.8) - 1; then 3.8 - 1.2 = 2.6 against 4.4 - 1.6 = 2.8.
-    assert_eq!(choice(3.0)?, [1, 2, 0]);
+    assert_eq!(choice(3.0)?.indices, [1, 2, 0]);
     // Diversity alone: the first, then the one at a right angle.
-    assert_eq!(choice(0.0)?, [0, 2, 1]);
+    assert_eq!(choice(0.0)?.indices, [0, 2, 1]);
     Ok(())
 }
 
@@ -623,7 +631,7 @@ fn log_determinant_by_hand() -> Result<()> {
     // log 2 each alone; then log 1.5 for the same direction once more, log 2 for the other axis.
     let strategy = LogDeterminant::default();
     let evidence = Evidence::new(4).with_features(&[1.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 2.0], 2)?;
-    assert_eq!(strategy.select(&evidence, 4, &mut rng(0))?, [0, 3, 1, 2]);
+    assert_eq!(strategy.select(&evidence, 4, &mut rng(0))?.indices, [0, 3, 1, 2]);
     Ok(())
 }
 
@@ -633,7 +641,7 @@ fn coverage_prunes_the_hardest_and_serves_every_stratum() -> Result<()> {
     let evidence = Evidence::new(100).with_losses(&losses)?;
     let strategy = CoverageCentric::new(LargestLoss, 0.2, 10)?;
     // 80 to 99 are pruned; the range 0 to 79 is cut into ten strata of eight losses, four from each.
-    let chosen = strategy.select(&evidence, 40, &mut rng(0))?;
+    let chosen = strategy.select(&evidence, 40, &mut rng(0))?.indices;
     let mut strata = [0; 10];
     chosen.iter().for_each(|i| strata[i / 8] += 1);
     assert_eq!(strata, [4; 10]);
@@ -642,7 +650,7 @@ fn coverage_prunes_the_hardest_and_serves_every_stratum() -> Result<()> {
     first.sort_unstable();
     assert_eq!(first, (0..10).collect::<Vec<_>>());
     // Where more are wanted than pruning leaves, fewer are pruned: the hardest ten are still out.
-    let chosen = strategy.select(&evidence, 90, &mut rng(0))?;
+    let chosen = strategy.select(&evidence, 90, &mut rng(0))?.indices;
     assert!(chosen.iter().all(|i| *i < 90));
     // Equal scores are one stratum.
     let same = Evidence::new(5).with_losses(&[3.0; 5])?;
@@ -665,12 +673,12 @@ fn classes_take_turns() -> Result<()> {
     let choice = |strategy: &dyn Selects, count| strategy.select(&evidence, count, &mut rng(0));
     // Classes 2, 7 and 9 have two, four points and one.
     let equal = ClassBalanced::new(LargestLoss, Shares::Equal);
-    assert_eq!(choice(&equal, 4)?, [5, 1, 6, 4]);
-    assert_eq!(choice(&equal, 6)?, [5, 1, 6, 2, 4, 3]);
+    assert_eq!(choice(&equal, 4)?.indices, [5, 1, 6, 4]);
+    assert_eq!(choice(&equal, 6)?.indices, [5, 1, 6, 2, 4, 3]);
     let fair = ClassBalanced::new(LargestLoss, Shares::Proportional);
-    assert_eq!(choice(&fair, 3)?, [5, 1, 4]);
+    assert_eq!(choice(&fair, 3)?.indices, [5, 1, 4]);
     let forgotten = ClassBalanced::new(Forgetting, Shares::Equal);
-    assert_eq!(choice(&forgotten, 7)?, [5, 1, 6, 2, 0, 4, 3]);
+    assert_eq!(choice(&forgotten, 7)?.indices, [5, 1, 6, 2, 0, 4, 3]);
     Ok(())
 }
 
@@ -681,9 +689,9 @@ fn remembered_points_count_as_chosen() -> Result<()> {
     let rows: Vec<f32> = (0..10).map(|k| k as f32).collect();
     let evidence = Evidence::new(10).with_features(&rows, 1)?.with_remembered(&[0.0, 1.0], 1)?;
     // Farthest from both: 9; then 5 (4 away, as is nothing else); then 3 and 7 (2 away), the smaller first.
-    assert_eq!(KCenter.select(&evidence, 4, &mut rng)?, [9, 5, 3, 7]);
+    assert_eq!(KCenter.select(&evidence, 4, &mut rng)?.indices, [9, 5, 3, 7]);
     // Everything may be chosen, but nothing twice.
-    let mut all = KCenter.select(&evidence, 10, &mut rng)?;
+    let mut all = KCenter.select(&evidence, 10, &mut rng)?.indices;
     all.sort_unstable();
     assert_eq!(all, (0..10).collect::<Vec<_>>());
 
@@ -692,9 +700,9 @@ fn remembered_points_count_as_chosen() -> Result<()> {
     let similarity = Similarity::Rbf { bandwidth: 0.5 };
     let strategy = FacilityLocation { similarity, ..Default::default() };
     let fresh = Evidence::new(6).with_features(&rows, 1)?;
-    assert!(strategy.select(&fresh, 1, &mut rng)?[0] < 4);
+    assert!(strategy.select(&fresh, 1, &mut rng)?.indices[0] < 4);
     let known = fresh.with_remembered(&[0.1, 0.2], 1)?;
-    assert!(strategy.select(&known, 1, &mut rng)?[0] >= 4);
+    assert!(strategy.select(&known, 1, &mut rng)?.indices[0] >= 4);
     // Rows of another width, or not numbers, are refused.
     assert!(fresh.with_remembered(&[0.0, 0.0], 2).is_err());
     assert!(
@@ -740,7 +748,7 @@ fn badge_draws_in_proportion_to_squared_distances() -> Result<()> {
     let mut rng = rng(7);
     let mut near = 0i32;
     for _ in 0..4000 {
-        let chosen = Badge.select(&evidence, 2, &mut rng)?;
+        let chosen = Badge.select(&evidence, 2, &mut rng)?.indices;
         assert!(chosen[0] == 0 && [1, 2].contains(&chosen[1]), "{chosen:?}");
         near += i32::from(chosen[1] == 1);
     }
@@ -757,10 +765,21 @@ fn grad_match_weights_meet_the_optimality_conditions() -> Result<()> {
         let pool = outputs(points, 2, classes, seed);
         let ridge = [0.5, 0.01][seed as usize % 2];
         let strategy = GradMatch { ridge };
-        let (chosen, weights) = strategy.select_weighted(&pool.evidence(), points, &mut rng(0))?;
+        let choice = strategy.select(&pool.evidence(), points, &mut rng(0))?;
+        let chosen = choice.indices;
         let gradients: Vec<_> = (0..points).map(|i| gradient(&pool, classes, i)).collect();
         let share = 1.0 / points as f64;
         let mean_square = gradients.iter().map(|g| product(g, g) * share).sum::<f64>();
+        // The choice scales its weights; along their ray the program has its optimum at this multiple.
+        let sum = |weight: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let along = |k: usize| (0..points).map(|t| weight(t) * gradients[chosen[t]][k]).sum();
+            (0..gradients[0].len()).map(along).collect()
+        };
+        let (weighted, mean) = (sum(&|t| choice.weights[t]), sum(&|_| share));
+        let square = product(&weighted, &weighted)
+            + ridge * mean_square * product(&choice.weights, &choice.weights);
+        let scale = product(&weighted, &mean) / square;
+        let weights: Vec<f64> = choice.weights.iter().map(|weight| scale * weight).collect();
         let missing: Vec<f64> = (0..gradients[0].len())
             .map(|k| {
                 let mean = gradients.iter().map(|g| g[k] * share).sum::<f64>();
@@ -817,7 +836,7 @@ fn glister_follows_the_slope_of_the_validation_loss() -> Result<()> {
         let strategy = Glister { rate, refreshes: count };
         let validation = judge.evidence();
         let evidence = pool.evidence().with_validation(&validation);
-        assert_eq!(strategy.select(&evidence, count, &mut rng(0))?, naive, "seed {seed}");
+        assert_eq!(strategy.select(&evidence, count, &mut rng(0))?.indices, naive, "seed {seed}");
     }
     Ok(())
 }
@@ -851,14 +870,18 @@ fn craig_is_the_papers_objective_where_nothing_is_left_out() -> Result<()> {
             (0..points).map(best).sum()
         };
         let strategy = Craig { neighbours: points, ..Default::default() };
-        let (chosen, weights) = strategy.select_weighted(&pool.evidence(), 6, &mut rng(0))?;
+        let Choice { indices: chosen, weights, .. } =
+            strategy.select(&pool.evidence(), 6, &mut rng(0))?;
         for t in 0..chosen.len() {
             let with = |j: usize| value(&[&chosen[..t], &[j]].concat());
             let best = (0..points).map(with).fold(0.0, f64::max);
             // Two points that stand for each other alone tie; sums of 20 numbers in f32 are good to 1e-5.
             assert!(with(chosen[t]) > best - 1e-5, "seed {seed}: choice {t} of {chosen:?}");
         }
-        assert_eq!(weights.iter().sum::<f64>(), points as f64);
+        // Numbers of points, 20 in all, scaled to six.
+        for weight in weights.iter().map(|weight| weight * points as f64 / 6.0) {
+            assert!(weight > 0.5 && (weight - weight.round()).abs() < 1e-9, "{weight}");
+        }
     }
     Ok(())
 }
@@ -866,7 +889,7 @@ fn craig_is_the_papers_objective_where_nothing_is_left_out() -> Result<()> {
 #[test]
 fn groups_stay_whole() -> Result<()> {
     let pool = Pool::draw(40, 2, 3);
-    let chosen = Grouped::new(El2n).select(&pool.evidence(), 20, &mut rng(0))?;
+    let chosen = Grouped::new(El2n).select(&pool.evidence(), 20, &mut rng(0))?.indices;
     for i in &chosen {
         let whole = (0..40).filter(|j| pool.groups[*j] == pool.groups[*i]);
         assert!(whole.into_iter().all(|j| chosen.contains(&j)), "{chosen:?}");
@@ -883,10 +906,10 @@ fn facility_location_weighs_gains_against_costs() -> Result<()> {
     let axes = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
     let evidence = Evidence::new(3).with_features(&axes, 3)?.with_costs(&[3.0, 1.0, 2.0])?;
     let within = |budget| FacilityLocation { budget: Some(budget), ..Default::default() };
-    assert_eq!(within(3.0).select(&evidence, 3, &mut rng(0))?, [1, 2]);
-    assert_eq!(within(1.0).select(&evidence, 3, &mut rng(0))?, [1]);
+    assert_eq!(within(3.0).select(&evidence, 3, &mut rng(0))?.indices, [1, 2]);
+    assert_eq!(within(1.0).select(&evidence, 3, &mut rng(0))?.indices, [1]);
     // Both searches find two strangers: the one by gain stays.
-    assert_eq!(within(9.0).select(&evidence, 2, &mut rng(0))?, [0, 1]);
+    assert_eq!(within(9.0).select(&evidence, 2, &mut rng(0))?.indices, [0, 1]);
     let sampled = FacilityLocation { greedy: Greedy::Stochastic { epsilon: 0.1 }, ..within(9.0) };
     let error = sampled.select(&evidence, 2, &mut rng(0)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
@@ -901,13 +924,40 @@ fn convex_takes_one_of_each_pile_and_avoids_what_is_dear() -> Result<()> {
     let prices: Vec<f64> = (0..40).map(|i| if i % 8 == 7 { 0.0 } else { 1.0 }).collect();
     let evidence = Evidence::new(40).with_features(&rows, 2)?;
     for seed in 0..5 {
-        let mut chosen = Convex::default().select(&evidence, 5, &mut rng(seed))?;
+        let mut chosen = Convex::default().select(&evidence, 5, &mut rng(seed))?.indices;
         chosen.sort_unstable();
         assert_eq!(chosen.iter().map(|i| i / 8).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
         let priced = evidence.with_column_costs(&prices)?;
-        let mut chosen = Convex::default().select(&priced, 5, &mut rng(seed))?;
+        let mut chosen = Convex::default().select(&priced, 5, &mut rng(seed))?.indices;
         chosen.sort_unstable();
         assert_eq!(chosen, [7, 15, 23, 31, 39]);
+    }
+    Ok(())
+}
+
+/// Two groups: a dear session pays for one whole group, a free one for the best of both; nothing is bought
+/// that the money does not cover.
+#[test]
+fn a_purchase_keeps_to_its_money_and_groups_stay_whole() -> Result<()> {
+    let rows = [0.0, 0.1, 0.2, 5.0, 5.1, 5.2];
+    let evidence = Evidence::new(6).with_features(&rows, 1)?.with_groups(&[0, 0, 0, 1, 1, 1])?;
+    let evidence = evidence.with_costs(&[1.0; 6])?;
+    let buy = |offers, at_random, session, money| -> Result<Vec<usize>> {
+        let purchase = Purchase { offers, at_random, session, money, smoothing: 0.1 };
+        let mut indices = purchase.select(&evidence, 6, &mut rng(3))?.indices;
+        indices.sort_unstable();
+        Ok(indices)
+    };
+    for at_random in [false, true] {
+        let group = buy(Offers::Groups, at_random, 10.0, 13.0)?;
+        assert!(group == [0, 1, 2] || group == [3, 4, 5], "{group:?}");
+        assert_eq!(buy(Offers::Points, at_random, 0.0, 6.0)?.len(), 6);
+        assert!(buy(Offers::Points, at_random, 10.0, 10.5).is_err());
+    }
+    // Two points for the price of two, one of each group.
+    for offers in [Offers::Points, Offers::PointsWithSessions] {
+        let pair = buy(offers, false, 0.0, 2.0)?;
+        assert!(matches!(pair[..], [0..3, 3..6]), "{pair:?}");
     }
     Ok(())
 }

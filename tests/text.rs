@@ -9,7 +9,7 @@ use gleaner::Error;
 use gleaner::data::Malformed;
 use gleaner::data::text::encode::{Characters, HashedWords, TextEncoder};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
-use gleaner::data::{Dataset, Part, Source, shuffled_batches};
+use gleaner::data::{Dataset, Source, Subset, shuffled_batches};
 use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
 use gleaner::learn::{
     FastText, FastTextOptions, Learner, TextLearner, Vdcnn, VdcnnDepth, VdcnnOptions,
@@ -240,7 +240,7 @@ fn points_in_any_order_and_side_by_side() {
     });
     assert_eq!(one, three);
     assert_eq!(one[1], one[2]);
-    let part = Part::new(&csv, vec![3, 1999]).unwrap();
+    let part = Subset::new(&csv, vec![3, 1999]).unwrap();
     let batch = part.batch_at(&[1, 0]).unwrap();
     assert_eq!(batch.inputs.to_vec2::<u32>().unwrap()[0], one[0]);
     assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), [1, 1]);

@@ -6,7 +6,9 @@ use gleaner::data::{Augmentation, Dataset};
 use gleaner::learn::Checkpoint;
 use gleaner::learn::optimiser::OptimiserOptions;
 use gleaner::learn::{Cnn, CnnOptions, Learner, Mlp, MlpOptions};
-use gleaner::learn::{Diet, Length, Recipe, Schedule, Training, judge, restore_learner, train};
+use gleaner::learn::{
+    Length, Sampling, Schedule, Training, TrainingOptions, evaluate, restore_learner, train,
+};
 use gleaner::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,8 +26,8 @@ fn mlp(data: &Dataset, seed: u64) -> Result<Mlp> {
 
 #[test]
 fn rates_by_hand() {
-    let base = Recipe { learning_rate: 0.8, ..Default::default() };
-    let at = |recipe: &Recipe, steps: &[usize], of: usize| -> Vec<f64> {
+    let base = TrainingOptions { learning_rate: 0.8, ..Default::default() };
+    let at = |recipe: &TrainingOptions, steps: &[usize], of: usize| -> Vec<f64> {
         steps.iter().map(|step| recipe.rate(*step, of)).collect()
     };
     let close = |found: Vec<f64>, expected: &[f64]| {
@@ -33,13 +35,13 @@ fn rates_by_hand() {
         assert!(same && found.len() == expected.len(), "{found:?}, expected {expected:?}");
     };
     close(at(&base, &[0, 5, 10], 10), &[0.8, 0.4, 0.0]);
-    let constant = Recipe { schedule: Schedule::Constant, ..base.clone() };
+    let constant = TrainingOptions { schedule: Schedule::Constant, ..base.clone() };
     close(at(&constant, &[0, 9], 10), &[0.8, 0.8]);
     // Four steps up, then a cosine over the other sixteen.
-    let warm = Recipe { warm_up: 0.2, ..base.clone() };
+    let warm = TrainingOptions { warm_up: 0.2, ..base.clone() };
     close(at(&warm, &[0, 1, 3, 4, 12], 20), &[0.2, 0.4, 0.8, 0.8, 0.4]);
     let schedule = Schedule::Step { milestones: vec![0.5, 0.75], factor: 0.1 };
-    let step = Recipe { schedule, ..base };
+    let step = TrainingOptions { schedule, ..base };
     close(at(&step, &[0, 49, 50, 74, 75, 99], 100), &[0.8, 0.8, 0.08, 0.08, 0.008, 0.008]);
 }
 
@@ -57,14 +59,14 @@ fn label_smoothing_moves_the_targets() -> Result<()> {
         };
         let before = bias(&learner)?;
         let optimiser = OptimiserOptions::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
-        let recipe = Recipe {
+        let recipe = TrainingOptions {
             length: Length::Steps(1),
             optimiser,
             learning_rate: 1.0,
             label_smoothing: smoothing,
             ..Default::default()
         };
-        train(&learner, &data, Diet::Fixed(&[0]), &recipe, 0, |_| {})?;
+        train(&learner, &data, Sampling::Fixed(&[0]), &recipe, 0, |_| {})?;
         let total: f64 = logits.iter().map(|z| f64::from(*z).exp()).sum();
         for (class, (after, before)) in bias(&learner)?.iter().zip(&before).enumerate() {
             let target = if class == 2 { 1.0 - smoothing } else { 0.0 } + smoothing / 4.0;
@@ -81,15 +83,15 @@ fn label_smoothing_moves_the_targets() -> Result<()> {
 fn weights_after(
     learner: impl Fn() -> Result<Box<dyn Learner>>,
     data: &Dataset,
-    recipe: &Recipe,
+    recipe: &TrainingOptions,
     pause: Option<usize>,
 ) -> Result<(Checkpoint, Box<dyn Learner>)> {
     let everyone: Vec<usize> = (0..data.len()).collect();
-    let diet = Diet::Fixed(&everyone);
+    let sampling = Sampling::Fixed(&everyone);
     let mut saved = None;
     if let Some(pause) = pause {
         let first = learner()?;
-        let mut training = Training::new(&first, data, diet, recipe, 5)?.with_history();
+        let mut training = Training::new(&first, data, sampling, recipe, 5)?.with_history();
         for _ in 0..pause {
             training.epoch(|_| {})?;
         }
@@ -99,7 +101,7 @@ fn weights_after(
         saved = Some(Checkpoint::load(&path)?);
     }
     let second = learner()?;
-    let mut training = Training::new(&second, data, diet, recipe, 5)?.with_history();
+    let mut training = Training::new(&second, data, sampling, recipe, 5)?.with_history();
     if let Some(saved) = saved {
         training.restore(&saved)?;
     }
@@ -148,9 +150,9 @@ fn a_pause_leaves_no_trace() -> Result<()> {
     let schedule = Schedule::Step { milestones: vec![0.5], factor: 0.1 };
     let optimiser = OptimiserOptions::Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-3 };
     let recipes = [
-        Recipe { length: Length::Epochs(4), ..Default::default() },
+        TrainingOptions { length: Length::Epochs(4), ..Default::default() },
         // Ends in the middle of its fourth epoch.
-        Recipe {
+        TrainingOptions {
             length: Length::Steps(17),
             schedule,
             optimiser,
@@ -182,11 +184,15 @@ fn a_pause_leaves_no_trace_with_augmented_images() -> Result<()> {
         Ok(Box::new(Cnn::new(&options, 0, DType::F32, &Device::Cpu)?))
     };
     let augmentation = Some(Augmentation { padding: 2, flip: true });
-    let recipe =
-        Recipe { length: Length::Epochs(3), batch: 16, augmentation, ..Default::default() };
+    let recipe = TrainingOptions {
+        length: Length::Epochs(3),
+        batch: 16,
+        augmentation,
+        ..Default::default()
+    };
     let (straight, trained) = weights_after(learner, &data, &recipe, None)?;
     let (paused, _) = weights_after(learner, &data, &recipe, Some(2))?;
-    let plain = Recipe { augmentation: None, ..recipe };
+    let plain = TrainingOptions { augmentation: None, ..recipe };
     let (unaugmented, _) = weights_after(learner, &data, &plain, None)?;
     assert!(bytes(straight.clone()) != bytes(unaugmented), "augmentation does something");
     // A learner on its own takes the weights alone.
@@ -202,9 +208,9 @@ fn a_pause_leaves_no_trace_with_augmented_images() -> Result<()> {
 fn a_training_can_be_taken_back() -> Result<()> {
     let (data, _) = points(1)?;
     let everyone: Vec<usize> = (0..data.len()).collect();
-    let recipe = Recipe { length: Length::Epochs(4), ..Default::default() };
+    let recipe = TrainingOptions { length: Length::Epochs(4), ..Default::default() };
     let learner = mlp(&data, 2)?;
-    let mut training = Training::new(&learner, &data, Diet::Fixed(&everyone), &recipe, 5)?;
+    let mut training = Training::new(&learner, &data, Sampling::Fixed(&everyone), &recipe, 5)?;
     training.epoch(|_| {})?;
     let kept = training.checkpoint()?;
     let then = bytes(kept.clone());
@@ -222,16 +228,17 @@ fn a_training_can_be_taken_back() -> Result<()> {
 fn a_state_of_another_training_is_refused() -> Result<()> {
     let (data, _) = points(1)?;
     let everyone: Vec<usize> = (0..data.len()).collect();
-    let recipe = Recipe { length: Length::Steps(3), ..Default::default() };
+    let recipe = TrainingOptions { length: Length::Steps(3), ..Default::default() };
     let small = mlp(&data, 0)?;
-    let state = Training::new(&small, &data, Diet::Fixed(&everyone), &recipe, 0)?.checkpoint()?;
+    let state =
+        Training::new(&small, &data, Sampling::Fixed(&everyone), &recipe, 0)?.checkpoint()?;
     let options = MlpOptions { inputs: 5, hidden: vec![17], classes: data.classes() };
     let wide = Mlp::new(&options, 0, DType::F32, &Device::Cpu)?;
-    let mut other = Training::new(&wide, &data, Diet::Fixed(&everyone), &recipe, 0)?;
+    let mut other = Training::new(&wide, &data, Sampling::Fixed(&everyone), &recipe, 0)?;
     assert!(matches!(other.restore(&state), Err(Error::Shape { .. })));
     assert!(matches!(other.restore(&Checkpoint::new()), Err(Error::Unknown { .. })));
-    let longer = Recipe { length: Length::Steps(4), ..recipe };
-    let mut longer = Training::new(&small, &data, Diet::Fixed(&everyone), &longer, 0)?;
+    let longer = TrainingOptions { length: Length::Steps(4), ..recipe };
+    let mut longer = Training::new(&small, &data, Sampling::Fixed(&everyone), &longer, 0)?;
     assert!(matches!(longer.restore(&state), Err(Error::Shape { .. })));
     Ok(())
 }
@@ -243,7 +250,7 @@ fn history_by_a_learner_that_stands_still() -> Result<()> {
     let learner = mlp(&data, 9)?;
     let everyone: Vec<usize> = (0..data.len()).rev().collect();
     let optimiser = OptimiserOptions::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
-    let recipe = Recipe {
+    let recipe = TrainingOptions {
         length: Length::Epochs(2),
         batch: 7,
         optimiser,
@@ -251,7 +258,7 @@ fn history_by_a_learner_that_stands_still() -> Result<()> {
         ..Default::default()
     };
     let mut training =
-        Training::new(&learner, &data, Diet::Fixed(&everyone), &recipe, 0)?.with_history();
+        Training::new(&learner, &data, Sampling::Fixed(&everyone), &recipe, 0)?.with_history();
     while !training.is_finished() {
         training.epoch(|_| {})?;
     }
@@ -271,7 +278,7 @@ fn history_by_a_learner_that_stands_still() -> Result<()> {
     // A part of the data leaves no rows: they would not line up.
     let part = [0, 1, 2];
     let mut training =
-        Training::new(&learner, &data, Diet::Fixed(&part), &recipe, 0)?.with_history();
+        Training::new(&learner, &data, Sampling::Fixed(&part), &recipe, 0)?.with_history();
     training.epoch(|_| {})?;
     assert!(training.into_history().unwrap().right.is_empty());
     Ok(())
@@ -280,11 +287,13 @@ fn history_by_a_learner_that_stands_still() -> Result<()> {
 #[test]
 fn learning_beats_chance_and_fresh_samples_see_everything() -> Result<()> {
     let (data, test) = points(2)?;
-    let recipe = Recipe { length: Length::Steps(200), ..Default::default() };
+    let recipe = TrainingOptions { length: Length::Steps(200), ..Default::default() };
     let chance = 1.0 / data.classes() as f64;
-    for diet in [Diet::FreshRandom(60), Diet::Fixed(&(0..data.len()).collect::<Vec<_>>())] {
-        let accuracy = judge(&mlp(&data, 1)?, &data, diet, &test, &recipe, 1)?;
-        assert!(accuracy > 2.0 * chance, "{diet:?}: {accuracy}");
+    for sampling in
+        [Sampling::FreshRandom(60), Sampling::Fixed(&(0..data.len()).collect::<Vec<_>>())]
+    {
+        let accuracy = 1.0 - evaluate(&mlp(&data, 1)?, &data, sampling, &test, &recipe, 1)?;
+        assert!(accuracy > 2.0 * chance, "{sampling:?}: {accuracy}");
     }
     Ok(())
 }
@@ -294,24 +303,24 @@ fn nonsense_is_refused_at_the_door() -> Result<()> {
     let (data, _) = points(3)?;
     let learner = mlp(&data, 0)?;
     let steps = |factor, milestones| Schedule::Step { milestones, factor };
-    let base = Recipe { length: Length::Steps(2), ..Default::default() };
+    let base = TrainingOptions { length: Length::Steps(2), ..Default::default() };
     let broken = [
-        Recipe { length: Length::Epochs(0), ..base.clone() },
-        Recipe { batch: 0, ..base.clone() },
-        Recipe { warm_up: 1.0, ..base.clone() },
-        Recipe { warm_up: f64::NAN, ..base.clone() },
-        Recipe { label_smoothing: -0.1, ..base.clone() },
-        Recipe { learning_rate: f64::INFINITY, ..base.clone() },
-        Recipe { schedule: steps(2.0, vec![0.5]), ..base.clone() },
-        Recipe { schedule: steps(0.1, vec![1.5]), ..base.clone() },
+        TrainingOptions { length: Length::Epochs(0), ..base.clone() },
+        TrainingOptions { batch: 0, ..base.clone() },
+        TrainingOptions { warm_up: 1.0, ..base.clone() },
+        TrainingOptions { warm_up: f64::NAN, ..base.clone() },
+        TrainingOptions { label_smoothing: -0.1, ..base.clone() },
+        TrainingOptions { learning_rate: f64::INFINITY, ..base.clone() },
+        TrainingOptions { schedule: steps(2.0, vec![0.5]), ..base.clone() },
+        TrainingOptions { schedule: steps(0.1, vec![1.5]), ..base.clone() },
     ];
     for recipe in &broken {
-        let refused = train(&learner, &data, Diet::Fixed(&[0]), recipe, 0, |_| {});
+        let refused = train(&learner, &data, Sampling::Fixed(&[0]), recipe, 0, |_| {});
         assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{recipe:?}");
     }
-    let nobody = train(&learner, &data, Diet::Fixed(&[]), &base, 0, |_| {});
+    let nobody = train(&learner, &data, Sampling::Fixed(&[]), &base, 0, |_| {});
     assert!(matches!(nobody, Err(Error::OutOfRange { .. })));
-    let outside = train(&learner, &data, Diet::Fixed(&[9999]), &base, 0, |_| {});
+    let outside = train(&learner, &data, Sampling::Fixed(&[9999]), &base, 0, |_| {});
     assert!(matches!(outside, Err(Error::OutOfRange { .. })));
     Ok(())
 }

@@ -136,7 +136,7 @@ fn choose(
     let start = Instant::now();
     let chosen = strategy.select(&evidence, count, &mut rng)?;
     let time = start.elapsed().as_secs_f64() * 1e3;
-    let lines: Vec<String> = chosen.iter().map(usize::to_string).collect();
+    let lines: Vec<String> = chosen.indices.iter().map(usize::to_string).collect();
     fs::write(out, lines.join("\n"))?;
     println!("{time} {}", peak_memory()?);
     Ok(())

@@ -1,5 +1,6 @@
 //! What a strategy may look at: plain numbers, checked once.
 
+use crate::choose::{Kind, Needs, Strategy};
 use crate::error::{Error, Result};
 
 /// What is known about the points; each kind is optional, and what is here is well-formed.
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 ///
 /// // Three points, two classes; the second point is the one the learner is least sure of.
 /// let evidence = Evidence::new(3).with_probabilities(&[1.0, 0.0, 0.4, 0.6, 0.1, 0.9], 2)?;
-/// assert_eq!(Entropy.select(&evidence, 2, &mut rng)?, [1, 2]);
+/// assert_eq!(Entropy.select(&evidence, 2, &mut rng)?.indices, [1, 2]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -197,32 +198,32 @@ impl<'a> Evidence<'a> {
     /// Rows of features and their width. This and the following fail with [`Error::Unknown`], in the
     /// name of the strategy that asks, if there is nothing of the kind.
     pub fn features(&self, strategy: &str) -> Result<(&'a [f32], usize)> {
-        self.features.ok_or_else(|| missing(strategy, "features"))
+        self.features.ok_or_else(|| missing(strategy, Kind::Features))
     }
 
     /// A loss a point.
     pub fn losses(&self, strategy: &str) -> Result<&'a [f64]> {
-        self.losses.ok_or_else(|| missing(strategy, "losses"))
+        self.losses.ok_or_else(|| missing(strategy, Kind::Losses))
     }
 
     /// Rows of probabilities and the number of classes.
     pub fn probabilities(&self, strategy: &str) -> Result<(&'a [f32], usize)> {
-        self.probabilities.ok_or_else(|| missing(strategy, "probabilities"))
+        self.probabilities.ok_or_else(|| missing(strategy, Kind::Probabilities))
     }
 
     /// A class a point.
     pub fn labels(&self, strategy: &str) -> Result<&'a [u32]> {
-        self.labels.ok_or_else(|| missing(strategy, "labels"))
+        self.labels.ok_or_else(|| missing(strategy, Kind::Labels))
     }
 
     /// Whether each point was predicted right, a row an epoch.
     pub fn history(&self, strategy: &str) -> Result<&'a [bool]> {
-        self.history.ok_or_else(|| missing(strategy, "history"))
+        self.history.ok_or_else(|| missing(strategy, Kind::History))
     }
 
     /// Margins, a row an epoch.
     pub fn margins(&self, strategy: &str) -> Result<&'a [f32]> {
-        self.margins.ok_or_else(|| missing(strategy, "margins"))
+        self.margins.ok_or_else(|| missing(strategy, Kind::Margins))
     }
 
     /// Rows of features of points kept before; none unless given.
@@ -237,18 +238,18 @@ impl<'a> Evidence<'a> {
 
     /// The group of each point.
     pub fn groups(&self, strategy: &str) -> Result<&'a [u32]> {
-        self.groups.ok_or_else(|| missing(strategy, "groups"))
+        self.groups.ok_or_else(|| missing(strategy, Kind::Groups))
     }
 
     /// What each point takes of a budget.
     pub fn costs(&self, strategy: &str) -> Result<&'a [f64]> {
-        self.costs.ok_or_else(|| missing(strategy, "costs"))
+        self.costs.ok_or_else(|| missing(strategy, Kind::Costs))
     }
 
     /// The validation set's evidence, of at least one point.
     pub fn validation(&self, strategy: &str) -> Result<&'a Evidence<'a>> {
         let there = self.validation.filter(|validation| validation.points > 0);
-        there.ok_or_else(|| missing(strategy, "validation"))
+        there.ok_or_else(|| missing(strategy, Kind::Validation))
     }
 
     /// The same about some of the points, in the order given.
@@ -356,10 +357,22 @@ fn check_epochs(what: &'static str, length: usize, points: usize) -> Result<()> 
     Ok(())
 }
 
-fn missing(strategy: &str, what: &str) -> Error {
+fn missing(strategy: &str, kind: Kind) -> Error {
     Error::Unknown {
         what: "evidence",
         expected: format!("nothing of that kind, and {strategy} needs it"),
-        found: what.into(),
+        found: kind.name().into(),
+    }
+}
+
+/// Refuses a strategy that needs more than there will be: for callers who want to know before they pay
+/// for the evidence.
+///
+/// # Errors
+/// [`Error::Unknown`] with the first kind that is missing, in the name of the strategy.
+pub fn check_needs(strategy: &dyn Strategy, there: Needs) -> Result<()> {
+    match strategy.needs().missing_from(there) {
+        None => Ok(()),
+        Some(kind) => Err(missing(strategy.name(), kind)),
     }
 }

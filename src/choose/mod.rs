@@ -1,7 +1,7 @@
-//! Ways to choose data that people compare with: plain evidence in, indices out.
+//! Ways to choose data that people compare with: plain evidence in, a [`Choice`] out.
 //!
 //! A strategy never sees a model or a tensor: [`Evidence`] is plain numbers, each kind optional, and a
-//! strategy that needs a missing one says which. Ties go to the smaller index.
+//! strategy says which it [needs](Strategy::needs). Ties go to the smaller index.
 //!
 //! | strategy | keeps | needs |
 //! | --- | --- | --- |
@@ -27,21 +27,26 @@
 //! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
 //! | [`Grouped`] | whole groups by their mean score | its score's, groups |
 //! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
+//! | [`Purchase`] | points or whole groups for a sum of money, where a group's first point costs extra | groups, costs, features |
 //!
 //! A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
 //!
 //! # Adding a strategy
 //! 1. One file with one type and its docs: rule, cost, memory, paper.
-//! 2. `impl Strategy`: check the evidence it needs through the accessors, leave ties to [`top`]. A ranking
-//!    number: `impl Score`. A submodular function: the engine in `submodular/greedy.rs`.
+//! 2. `impl Strategy`: say what it needs and ask for it through the accessors, leave ties to [`top`]. A
+//!    ranking number: `impl Score`. A submodular function: the engine in `submodular/greedy.rs`.
 //! 3. Re-export it here and add its row to the table.
 //! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
 
+mod choice;
 mod evidence;
+mod needs;
 pub(crate) mod neighbours;
 pub(crate) mod strategies;
 
-pub use evidence::Evidence;
+pub use choice::Choice;
+pub use evidence::{Evidence, check_needs};
+pub use needs::{Kind, Needs};
 pub use neighbours::Similarity;
 pub(crate) use strategies::check_count;
 pub use strategies::gradients::badge::Badge;
@@ -67,4 +72,5 @@ pub use strategies::within::affordable::Affordable;
 pub use strategies::within::class_balanced::{ClassBalanced, Shares};
 pub use strategies::within::coverage_centric::CoverageCentric;
 pub use strategies::within::grouped::Grouped;
-pub use strategies::{Strategy, all, check_distinct, named, top};
+pub use strategies::within::purchase::{Offers, Purchase};
+pub use strategies::{Strategy, all, check_distinct, listed, named, top};

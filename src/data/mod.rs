@@ -22,7 +22,7 @@
 //! 4. A row in the table above: what a point is, how many there are, where they come from.
 //! 5. A test in `tests/datasets.rs` that writes a tiny copy, and one broken copy per way to be broken.
 
-mod dataset;
+pub(crate) mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
 mod image;
@@ -30,6 +30,7 @@ mod image;
 mod rows;
 pub(crate) mod shares;
 mod source;
+pub mod speakers;
 mod split;
 pub mod synthetic;
 #[cfg(feature = "tables")]
@@ -43,7 +44,7 @@ pub use image::cifar;
 pub use image::folder::{ImageFolder, ImageFolderOptions};
 #[cfg(all(feature = "images", feature = "parquet"))]
 pub use image::parquet::{ImageParquetOptions, load_image_parquet};
-pub use source::{Part, Source};
+pub use source::{Source, Subset};
 pub use split::{flip_labels, shuffled_batches, stratified_split};
 
 /// What becomes of a row, or a picture, that is not what it should be.

@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 /// A learner's pool without its last point:
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use gleaner::data::{Dataset, Part, Source};
+/// use gleaner::data::{Dataset, Subset, Source};
 ///
 /// let inputs = Tensor::new(&[[0f32, 1.0], [2.0, 3.0], [4.0, 5.0]], &Device::Cpu)?;
 /// let data = Dataset::new(inputs, vec![0, 1, 1], 2)?;
-/// let part = Part::new(&data, vec![1, 0])?;
+/// let part = Subset::new(&data, vec![1, 0])?;
 /// assert_eq!(part.labels(), [1, 0]);
 /// assert_eq!(part.inputs_at(&[0])?.to_vec2::<f32>()?, [[2.0, 3.0]]);
 /// # Ok::<(), gleaner::Error>(())
@@ -78,13 +78,13 @@ impl Source for Dataset {
 
 /// Some points of a source, in an order of their own, without a copy of their inputs.
 #[derive(Clone)]
-pub struct Part<'a> {
+pub struct Subset<'a> {
     source: &'a dyn Source,
     indices: Vec<usize>,
     labels: Vec<u32>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> Subset<'a> {
     /// The points at `indices`.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Source for Part<'_> {
+impl Source for Subset<'_> {
     fn labels(&self) -> &[u32] {
         &self.labels
     }

@@ -2,18 +2,20 @@
 
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
 use super::Observations;
-use super::stages::{Model, Seconds, Stages, Task, index_tensor, indices_of};
-use crate::choose::{Evidence, Random, Strategy};
-use crate::data::{Part, Source};
+use super::engine::{Candidate, Experiment};
+use super::stages::{index_tensor, indices_of};
+use super::{Chooser, Model, Outcome, Seconds, Stages, Task};
+use crate::choose::{Evidence, Kind, Needs, Random, Strategy, check_needs};
+use crate::data::{Source, Subset};
 use crate::error::{Error, Result};
 use crate::learn::Checkpoint;
 use crate::learn::Learner;
-use crate::learn::{Diet, Training, restore_learner};
+use crate::learn::{Sampling, Training, restore_learner};
+use candle_core::{Device, Tensor};
+
+/// What a strategy can be told about points without labels.
+pub const KNOWN_WITHOUT_LABELS: Needs = Needs::of(&[Kind::Features, Kind::Probabilities]);
 
 /// Whoever knows the labels: a file, a person, a service.
 pub trait Oracle {
@@ -101,24 +103,12 @@ impl Rounds {
     }
 }
 
-/// The state after a round in which the target was tested.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Round {
-    /// Its number; 0 is the initial one.
-    pub round: usize,
-    /// Labels bought so far.
-    pub budget: usize,
-    /// Test error of the target trained on them.
-    pub error: f64,
-    /// Time so far: training the proxy and choosing in all rounds; the target of this round alone.
-    pub seconds: Seconds,
-}
-
 /// All that [`active_learning`] did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveLearning {
-    /// The rounds that were evaluated.
-    pub rounds: Vec<Round>,
+    /// The rounds that were evaluated: the points are the labels bought so far, the seconds those of all
+    /// rounds, but for the target of this round alone.
+    pub outcomes: Vec<Outcome>,
     /// Points of the pool in the order in which their labels were bought.
     pub bought: Vec<usize>,
     /// Their labels.
@@ -131,8 +121,8 @@ pub struct ActiveLearning {
 /// The pool's own labels are never read. The strategy sees features and probabilities of unlabelled
 /// points, and the features of the labelled ones as what is already there
 /// ([`Evidence::with_remembered`]): a strategy that needs labels or losses is refused. The first round
-/// depends on `seed` alone, so strategies can be compared from equal beginnings. [`Random`] asks no
-/// proxy: nothing is trained for it.
+/// depends on `seed` alone, so strategies can be compared from equal beginnings. A strategy that needs
+/// nothing, such as [`Random`], asks no proxy: none is trained for it.
 ///
 /// Stages are kept under names that begin with the seed, the strategy and the proxy.
 ///
@@ -150,38 +140,31 @@ pub fn active_learning(
     stages: Stages,
 ) -> Result<ActiveLearning> {
     rounds.check(task.pool.points())?;
-    let name = format!("seed{seed} {} by {}", strategy.name(), proxy.name);
-    let mut buyer = Buyer { task, proxy, strategy, rounds, oracle, seed, name, stages };
+    check_needs(strategy, KNOWN_WITHOUT_LABELS)?;
+    let scope = format!("seed{seed} {} by {}", strategy.name(), proxy.name);
+    let (fractions, outcomes) = (&[], Vec::new());
+    let experiment =
+        Experiment { task, target, fractions, seed, target_seed: seed, scope, stages, outcomes };
+    let mut buyer = Buyer { experiment, proxy, strategy, rounds, oracle };
     let mut ledger = buyer.ledger()?;
-    let mut found = Vec::new();
     for round in 0..=rounds.rounds.len() {
         if ledger.budgets.len() == round {
             buyer.buy(round, &mut ledger)?;
         }
-        if !rounds.evaluate.contains(&round) {
-            continue;
+        if rounds.evaluate.contains(&round) {
+            buyer.test(round, &ledger)?;
         }
-        let budget = ledger.budgets[round];
-        let part = ledger.labelled(task.pool, budget)?;
-        let everyone: Vec<usize> = (0..budget).collect();
-        let stage = format!("{} round {round} target {}", buyer.name, target.name);
-        let diet = Diet::Fixed(&everyone);
-        let (error, seconds) = buyer.stages.judge(&stage, target, &part, diet, task.test, seed)?;
-        let seconds = Seconds { target: seconds, ..ledger.seconds_until(round) };
-        found.push(Round { round, budget, error, seconds });
     }
-    Ok(ActiveLearning { rounds: found, bought: ledger.bought, labels: ledger.labels })
+    let outcomes = buyer.experiment.outcomes;
+    Ok(ActiveLearning { outcomes, bought: ledger.bought, labels: ledger.labels })
 }
 
 struct Buyer<'a, 'o, 's> {
-    task: Task<'a>,
+    experiment: Experiment<'a, 's>,
     proxy: &'a Model<'a>,
     strategy: &'a dyn Strategy,
     rounds: &'a Rounds,
     oracle: &'o mut dyn Oracle,
-    seed: u64,
-    name: String,
-    stages: Stages<'s>,
 }
 
 /// What was bought, in order, and what it took.
@@ -197,8 +180,8 @@ struct Ledger {
 
 impl Ledger {
     /// The first `budget` points with the labels that were bought.
-    fn labelled<'a>(&self, pool: &'a dyn Source, budget: usize) -> Result<Part<'a>> {
-        let part = Part::new(pool, self.bought[..budget].to_vec())?;
+    fn labelled<'a>(&self, pool: &'a dyn Source, budget: usize) -> Result<Subset<'a>> {
+        let part = Subset::new(pool, self.bought[..budget].to_vec())?;
         part.with_labels(self.labels[..budget].to_vec())
     }
 
@@ -232,7 +215,8 @@ impl Ledger {
 
 impl Buyer<'_, '_, '_> {
     fn ledger(&self) -> Result<Ledger> {
-        let Some(kept) = self.stages.run.load(&format!("{} ledger", self.name))? else {
+        let stage = self.experiment.stage("ledger");
+        let Some(kept) = self.experiment.stages.run.load(&stage)? else {
             return Ok(Ledger::default());
         };
         let (found, expected) = (kept.note::<String>("rounds")?, self.rounds.sizes());
@@ -240,6 +224,18 @@ impl Buyer<'_, '_, '_> {
             return Err(Error::Shape { what: "rounds of the kept labels", expected, found });
         }
         Ledger::from_state(&kept)
+    }
+
+    /// Trains and tests the target on the labels of a round and all before it.
+    fn test(&mut self, round: usize, ledger: &Ledger) -> Result<()> {
+        let (pool, budget) = (self.experiment.task.pool, ledger.budgets[round]);
+        let chooser =
+            if self.strategy.needs() == Needs::NOTHING { Chooser::Nobody } else { Chooser::Proxy };
+        let before = ledger.seconds_until(round);
+        let candidate = Candidate { name: self.strategy.name(), chooser, before };
+        let fraction = budget as f64 / pool.points() as f64;
+        let part = ledger.labelled(pool, budget)?;
+        self.experiment.test(candidate, fraction, &part, Sampling::All, None)
     }
 
     /// One round: choose, ask, and write down the answer before anything else.
@@ -252,7 +248,7 @@ impl Buyer<'_, '_, '_> {
         if labels.len() != wanted.len() {
             return Err(Error::shape("labels answered", wanted.len(), labels.len()));
         }
-        let classes = self.task.pool.classes();
+        let classes = self.experiment.task.pool.classes();
         if let Some(&label) = labels.iter().find(|label| **label as usize >= classes) {
             let (what, rule) = ("label answered", "below the number of classes");
             return Err(Error::OutOfRange { what, rule, found: f64::from(label) });
@@ -263,58 +259,58 @@ impl Buyer<'_, '_, '_> {
         ledger.seconds.push(seconds);
         let mut state = ledger.state()?;
         state.set_note("rounds", self.rounds.sizes());
-        self.stages.run.save(&format!("{} ledger", self.name), &state)
+        self.experiment.stages.run.save(&self.experiment.stage("ledger"), &state)
     }
 
     /// Random points, the same for all strategies.
     fn first(&self) -> Result<Vec<usize>> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        Random.select(&Evidence::new(self.task.pool.points()), self.rounds.initial, &mut rng)
+        let mut rng = self.experiment.rng();
+        let nothing = Evidence::new(self.experiment.task.pool.points());
+        Ok(Random.select(&nothing, self.rounds.initial, &mut rng)?.indices)
     }
 
     /// Points of the pool for this round, and the seconds of training the proxy and of choosing.
     fn choose(&mut self, round: usize, ledger: &Ledger) -> Result<(Vec<usize>, [f64; 2])> {
-        let pool = self.task.pool;
+        let pool = self.experiment.task.pool;
         let mut free = vec![true; pool.points()];
         ledger.bought.iter().for_each(|point| free[*point] = false);
         let free: Vec<usize> = (0..pool.points()).filter(|point| free[*point]).collect();
         let count = self.rounds.rounds[round - 1];
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rng = self.experiment.rng();
         rng.set_stream(round as u64);
-        if self.strategy.name() == Random.name() {
+        if self.strategy.needs() == Needs::NOTHING {
             let started = Instant::now();
-            let chosen = Random.select(&Evidence::new(free.len()), count, &mut rng)?;
-            let chosen = chosen.into_iter().map(|k| free[k]).collect();
-            return Ok((chosen, [0.0, started.elapsed().as_secs_f64()]));
+            let chosen = self.strategy.select(&Evidence::new(free.len()), count, &mut rng)?;
+            return Ok((chosen.among(&free).indices, [0.0, started.elapsed().as_secs_f64()]));
         }
         let (learner, training) = self.train_proxy(round, ledger)?;
         let started = Instant::now();
-        let seen = Observations::unlabelled(&learner, &Part::new(pool, free.clone())?)?;
-        let known = Part::new(pool, ledger.bought.clone())?;
+        let seen = Observations::unlabelled(&learner, &Subset::new(pool, free.clone())?)?;
+        let known = Subset::new(pool, ledger.bought.clone())?;
         let remembered = Observations::unlabelled(&learner, &known)?;
         let (rows, width) = remembered.features();
         let evidence = seen.evidence()?.with_remembered(rows, width)?;
         let chosen = self.strategy.select(&evidence, count, &mut rng)?;
-        let chosen = chosen.into_iter().map(|k| free[k]).collect();
-        Ok((chosen, [training, started.elapsed().as_secs_f64()]))
+        Ok((chosen.among(&free).indices, [training, started.elapsed().as_secs_f64()]))
     }
 
     /// The proxy trained on what is labelled, and the seconds it took.
     fn train_proxy(&mut self, round: usize, ledger: &Ledger) -> Result<(Box<dyn Learner>, f64)> {
-        let stage = |round: usize| format!("{} round {round} proxy {}", self.name, self.proxy.name);
-        let learner = (self.proxy.build)(self.seed)?;
+        let stage = |round: usize| {
+            self.experiment.stage(&format!("round {round} proxy {}", self.proxy.name))
+        };
+        let learner = (self.proxy.build)(self.experiment.seed)?;
         if self.rounds.warm
-            && let Some(before) = self.stages.run.load(&stage(round - 1))?
+            && let Some(before) = self.experiment.stages.run.load(&stage(round - 1))?
         {
             restore_learner(&learner, &before)?;
         }
-        let labelled = ledger.labelled(self.task.pool, ledger.bought.len())?;
-        let everyone: Vec<usize> = (0..labelled.points()).collect();
-        let diet = Diet::Fixed(&everyone);
-        let training = Training::new(&learner, &labelled, diet, &self.proxy.recipe, self.seed)?;
+        let labelled = ledger.labelled(self.experiment.task.pool, ledger.bought.len())?;
+        let (options, seed) = (&self.proxy.training, self.experiment.seed);
+        let training = Training::new(&learner, &labelled, Sampling::All, options, seed)?;
         let stage = stage(round);
-        let kept = self.stages.run.load(&stage)?;
-        let seconds = self.stages.train(&stage, training, kept.as_ref())?.seconds;
+        let kept = self.experiment.stages.run.load(&stage)?;
+        let seconds = self.experiment.stages.train(&stage, training, kept.as_ref())?.seconds;
         Ok((learner, seconds))
     }
 }

@@ -1,47 +1,34 @@
-//! Ways of choosing side by side on one task: the same data, the same fresh learners, the same number of
-//! optimiser steps, selection cost included.
+//! Ways of choosing side by side on one task: the same data, the same fresh learners, the same training,
+//! selection cost included.
 
-use std::time::Instant;
+use std::ops::Range;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use candle_core::Device;
 
+use super::engine::{Candidate, Experiment, Joint, Observed};
+use super::jobs::side_by_side;
+use super::{Chooser, Model, Observations, Outcome, Progress, Run, Stages, Task};
+use crate::choose::{Evidence, KCenter, Kind, LargestLoss, Needs, Random, SmallestLoss, Strategy};
 use crate::data::Dataset;
-use crate::error::Result;
-use crate::layer::bridge::to_vec;
-
-use crate::choose::{Evidence, KCenter, LargestLoss, Random, SmallestLoss, Strategy};
+use crate::error::{Error, Result};
 use crate::experiment::metrics::{average_precision, recall_at, roc_auc};
-use crate::joint::{Amount, ChooseOptions, Heads, Trainer, TrainerOptions};
-use crate::learn::{Diet, Recipe, judge, train};
-use crate::learn::{Learner, features_in_batches, losses_in_batches};
+use crate::joint::Heads;
 
-/// Points of one forward pass where nothing is trained.
-const CHUNK: usize = 512;
-
-/// A way to decide what the judged learner is trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A way to decide what a target is trained on.
 pub enum Way {
-    /// A uniform sample.
-    Random,
-    /// A new uniform sample every epoch: not a subset, but the baseline in equal steps.
-    FreshRandom,
-    /// k-center on the inputs.
-    KCenterInputs,
-    /// k-center on the features of a learner trained on everything.
-    KCenterFeatures,
-    /// Smallest losses of a learner trained on everything.
-    SmallestLoss,
-    /// Largest losses of a learner trained on everything.
-    LargestLoss,
+    /// A strategy on what a learner sees that was trained on everything; one that needs nothing is not
+    /// charged for that learner.
+    Strategy(Box<dyn Strategy>),
+    /// The same, and what it ranks first is suspected of a wrong label.
+    Suspicion(Box<dyn Strategy>),
+    /// A strategy on the inputs themselves as features, and nothing else.
+    OnInputs(Box<dyn Strategy>),
+    /// The selection model trained together with a fresh learner.
+    Joint(Heads),
     /// The selection program with an untrained selection model.
     Untrained,
-    /// Joint training; the paper's embedding head alone.
-    Embedding,
-    /// Joint training; the unary head alone: this crate's default.
-    Unary,
-    /// Joint training; both heads.
-    Both,
+    /// A new uniform sample every epoch: not a subset, but the baseline in equal steps.
+    FreshRandom,
     /// The validation set alone: if it wins, the validation set does the work, not the selection.
     ValidationAlone,
     /// Everything.
@@ -49,106 +36,70 @@ pub enum Way {
 }
 
 impl Way {
-    /// All of them, in the order of the tables.
-    pub const ALL: [Self; 12] = [
-        Self::Unary,
-        Self::Both,
-        Self::Embedding,
-        Self::Untrained,
-        Self::KCenterInputs,
-        Self::KCenterFeatures,
-        Self::SmallestLoss,
-        Self::LargestLoss,
-        Self::Random,
-        Self::FreshRandom,
-        Self::ValidationAlone,
-        Self::FullData,
-    ];
+    /// The learned selection and what it must beat, in the order of the tables.
+    pub fn usual() -> Vec<Self> {
+        vec![
+            Self::Joint(Heads::Unary),
+            Self::Joint(Heads::Both),
+            Self::Joint(Heads::Embedding),
+            Self::Untrained,
+            Self::OnInputs(Box::new(KCenter)),
+            Self::Strategy(Box::new(KCenter)),
+            Self::Strategy(Box::new(SmallestLoss)),
+            Self::Suspicion(Box::new(LargestLoss)),
+            Self::Strategy(Box::new(Random)),
+            Self::FreshRandom,
+            Self::ValidationAlone,
+            Self::FullData,
+        ]
+    }
 
     /// Its name in tables.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Random => "random",
-            Self::FreshRandom => "fresh-random",
-            Self::KCenterInputs => "k-center (inputs)",
-            Self::KCenterFeatures => "k-center (features)",
-            Self::SmallestLoss => "smallest-loss",
-            Self::LargestLoss => "largest-loss",
-            Self::Untrained => "gleaner, untrained",
-            Self::Embedding => "gleaner, embedding",
-            Self::Unary => "gleaner (unary)",
-            Self::Both => "gleaner, both heads",
-            Self::ValidationAlone => "validation alone",
-            Self::FullData => "full data",
+            Self::Strategy(strategy) | Self::Suspicion(strategy) => {
+                let on_features = strategy.needs().contains(Kind::Features);
+                format!("{}{}", strategy.name(), if on_features { " (features)" } else { "" })
+            }
+            Self::OnInputs(strategy) => format!("{} (inputs)", strategy.name()),
+            Self::Joint(Heads::Unary) => "gleaner (unary)".into(),
+            Self::Joint(Heads::Embedding) => "gleaner, embedding".into(),
+            Self::Joint(Heads::Both) => "gleaner, both heads".into(),
+            Self::Untrained => "gleaner, untrained".into(),
+            Self::FreshRandom => "fresh-random".into(),
+            Self::ValidationAlone => "validation alone".into(),
+            Self::FullData => "full data".into(),
         }
     }
 
-    fn heads(self) -> Option<Heads> {
+    fn looks_at_a_learner(&self) -> bool {
         match self {
-            Self::Untrained | Self::Unary => Some(Heads::Unary),
-            Self::Embedding => Some(Heads::Embedding),
-            Self::Both => Some(Heads::Both),
-            _ => None,
+            Self::Strategy(strategy) | Self::Suspicion(strategy) => {
+                strategy.needs() != Needs::NOTHING
+            }
+            _ => false,
         }
     }
-}
-
-/// What is being learned from what.
-#[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
-    /// What is chosen from.
-    pub train: &'a Dataset,
-    /// What selection may be tuned on; never test data.
-    pub validation: &'a Dataset,
-    /// Touched once a judged learner.
-    pub test: &'a Dataset,
-    /// Which training labels are known to be wrong, if any: for reporting only.
-    pub flipped: &'a [bool],
 }
 
 /// How a comparison runs.
-#[derive(Clone, Debug)]
 pub struct ComparisonOptions {
     /// Who takes part.
     pub ways: Vec<Way>,
-    /// Sizes of the subsets.
+    /// Shares of the pool to keep, each in (0, 1].
     pub fractions: Vec<f64>,
-    /// Training of every judged learner, and of the learner whose losses and features baselines use.
-    pub training: Recipe,
     /// Joint training.
-    pub trainer: TrainerOptions,
-    /// Steps of joint training, warm-up included.
-    pub trainer_steps: usize,
-    /// Points of a step of joint training.
-    pub trainer_batch: usize,
-    /// The final pass.
-    pub choose: ChooseOptions,
-}
-
-/// One judged learner.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// How its data was chosen.
-    pub way: Way,
-    /// Size of the subset; one for the ways without a size.
-    pub fraction: f64,
-    /// Test accuracy.
-    pub accuracy: f64,
-    /// Share of wrong labels in the subset; `None` where there is no fixed subset of the training data.
-    pub flipped: Option<f64>,
-    /// Seconds to choose, the training of whatever chose included.
-    pub selection_seconds: f64,
-    /// Seconds to train the judged learner.
-    pub training_seconds: f64,
+    pub joint: Joint,
 }
 
 /// How well a way finds wrong labels.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Detection {
     /// Whose ranking it is.
-    pub way: Way,
+    pub way: String,
+    /// The seed it follows from.
+    pub seed: u64,
     /// Average precision.
     pub average_precision: f64,
     /// Area under the receiver operating characteristic.
@@ -158,7 +109,7 @@ pub struct Detection {
 }
 
 /// Everything one seed of a comparison found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
     /// One a way and fraction.
@@ -167,188 +118,199 @@ pub struct Comparison {
     pub detections: Vec<Detection>,
 }
 
-/// Runs every way on `task` with one seed. `learner` makes a fresh learner from a seed; `watch` hears the
-/// name of every finished piece of work.
+impl ComparisonOptions {
+    /// How many learners one seed trains at most, joint training left out, for a progress bar.
+    pub fn trainings(&self) -> usize {
+        let alone = |way: &&Way| matches!(way, Way::ValidationAlone | Way::FullData);
+        let alone = self.ways.iter().filter(alone).count();
+        let seen = usize::from(self.ways.iter().any(Way::looks_at_a_learner));
+        seen + alone + (self.ways.len() - alone) * self.fractions.len()
+    }
+}
+
+/// The data of one seed.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// What is chosen from.
+    pub pool: Dataset,
+    /// Split from the training data.
+    pub validation: Dataset,
+    /// Looked at once by every learner.
+    pub test: Dataset,
+    /// Which labels of the pool are known to be wrong; empty if nothing is known.
+    pub flipped: Vec<bool>,
+}
+
+impl Data {
+    /// The same where computations run.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if the device has no room.
+    pub fn to_device(self, device: &Device) -> Result<Self> {
+        let Self { pool, validation, test, flipped } = self;
+        let [pool, validation, test] = [pool, validation, test].map(|set| set.to_device(device));
+        Ok(Self { pool: pool?, validation: validation?, test: test?, flipped })
+    }
+
+    /// As a task.
+    pub fn task(&self) -> Task<'_> {
+        let Self { pool, validation, test, flipped } = self;
+        Task { pool, validation: Some(validation), test, flipped }
+    }
+}
+
+/// All seeds at one level of label noise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    /// Share of labels that were flipped.
+    pub noise: f64,
+    /// What each seed found.
+    pub seeds: Vec<Comparison>,
+}
+
+/// [`compare`] at every level of noise with every seed, [side by side](side_by_side), on the `data` of
+/// each; kept in memory only.
 ///
 /// # Errors
-/// The first error of any part.
-pub fn compare<L: Learner>(
-    task: &Task,
-    learner: &dyn Fn(u64) -> Result<L>,
+/// As [`compare`].
+pub fn compare_levels(
+    noises: &[f64],
+    seeds: Range<u64>,
+    (model, options): (&Model, &ComparisonOptions),
+    device: &Device,
+    data: impl Fn(f64, u64) -> Result<Data> + Sync,
+    watch: impl Fn(&Progress) + Sync,
+) -> Result<Vec<Level>> {
+    let jobs: Vec<(f64, u64)> =
+        noises.iter().flat_map(|noise| seeds.clone().map(move |seed| (*noise, seed))).collect();
+    let mut found = side_by_side(&jobs, device, |&(noise, seed)| {
+        let (data, run) = (data(noise, seed)?.to_device(device)?, Run::in_memory());
+        compare(data.task(), model, options, seed, Stages { run: &run, watch: &mut |p| watch(p) })
+    })?
+    .into_iter();
+    let each = jobs.len() / noises.len().max(1);
+    let level = |noise: &f64| Level { noise: *noise, seeds: found.by_ref().take(each).collect() };
+    Ok(noises.iter().map(level).collect())
+}
+
+/// Trains a fresh `model` on what each way chooses of the pool, at every share, and tests it once. The
+/// same kind of model, trained on everything, is what strategies look at, and what is trained jointly.
+///
+/// Everything follows from `seed`; the weights of the fresh ones from a seed that nothing that chooses has
+/// seen. Stages are kept under names that begin with the seed.
+///
+/// # Errors
+/// As [`core_set`](crate::experiment::core_set).
+pub fn compare(
+    task: Task,
+    model: &Model,
     options: &ComparisonOptions,
     seed: u64,
-    watch: &mut dyn FnMut(&str),
+    stages: Stages,
 ) -> Result<Comparison> {
-    let mut run = Run { task, learner, options, seed, found: Comparison::default() };
-    let informed = run.informed()?;
-    watch("evidence");
-    for &way in &options.ways {
+    /// Between the weights of what chooses and those of what is tested.
+    const FRESH: u64 = 0xf4e5;
+    let experiment = Experiment {
+        task,
+        target: model,
+        fractions: &options.fractions,
+        seed,
+        target_seed: seed ^ FRESH,
+        scope: format!("seed{seed}"),
+        stages,
+        outcomes: Vec::new(),
+    };
+    let mut work = Work { experiment, model, joint: &options.joint, detections: Vec::new() };
+    let seen = match options.ways.iter().any(Way::looks_at_a_learner) {
+        true => Some(work.experiment.observe(Chooser::Proxy, model)?),
+        false => None,
+    };
+    for way in &options.ways {
+        work.run(way, seen.as_ref())?;
+    }
+    Ok(Comparison { outcomes: work.experiment.outcomes, detections: work.detections })
+}
+
+struct Work<'a, 's> {
+    experiment: Experiment<'a, 's>,
+    model: &'a Model<'a>,
+    joint: &'a Joint,
+    detections: Vec<Detection>,
+}
+
+impl Work<'_, '_> {
+    fn run(&mut self, way: &Way, seen: Option<&Observed>) -> Result<()> {
+        let name = way.name();
+        let blind = Candidate::blind(&name);
+        let experiment = &mut self.experiment;
         match way {
-            Way::FullData => run.alone(way, task.train)?,
-            Way::ValidationAlone => run.alone(way, task.validation)?,
-            Way::FreshRandom => run.fresh_random()?,
-            _ => match way.heads() {
-                Some(heads) => run.joint(way, heads)?,
-                None => run.baseline(way, &informed)?,
-            },
-        }
-        watch(way.name());
-    }
-    Ok(run.found)
-}
-
-struct Run<'a, L> {
-    task: &'a Task<'a>,
-    learner: &'a dyn Fn(u64) -> Result<L>,
-    options: &'a ComparisonOptions,
-    seed: u64,
-    found: Comparison,
-}
-
-/// What the baselines look at.
-struct Informed {
-    inputs: Vec<f32>,
-    features: Vec<f32>,
-    losses: Vec<f64>,
-    seconds: f64,
-}
-
-impl<L: Learner> Run<'_, L> {
-    /// A learner trained on everything, for the baselines that need one.
-    fn informed(&self) -> Result<Informed> {
-        let started = Instant::now();
-        let everyone: Vec<usize> = (0..self.task.train.len()).collect();
-        let learner = (self.learner)(self.seed)?;
-        train(
-            &learner,
-            self.task.train,
-            Diet::Fixed(&everyone),
-            &self.options.training,
-            self.seed,
-            |_| {},
-        )?;
-        let flat = |tensor: &candle_core::Tensor| -> Result<Vec<f32>> {
-            Ok(to_vec(tensor)?.into_iter().map(|x| x as f32).collect())
-        };
-        let found = Informed {
-            inputs: flat(self.task.train.inputs())?,
-            features: flat(&features_in_batches(&learner, self.task.train, CHUNK)?)?,
-            losses: losses_in_batches(&learner, self.task.train, CHUNK)?,
-            seconds: 0.0,
-        };
-        Ok(Informed { seconds: started.elapsed().as_secs_f64(), ..found })
-    }
-
-    fn count(&self, fraction: f64) -> Result<usize> {
-        Amount::Fraction(fraction).of(self.task.train.len())
-    }
-
-    /// Judges a subset with a fresh learner, whose seed no way of choosing has seen.
-    fn judge(
-        &mut self,
-        way: Way,
-        fraction: f64,
-        diet: Diet,
-        data: &Dataset,
-        selection_seconds: f64,
-    ) -> Result<()> {
-        let started = Instant::now();
-        let learner = (self.learner)(self.seed ^ 0xf4e5)?;
-        let accuracy =
-            judge(&learner, data, diet, self.task.test, &self.options.training, self.seed)?;
-        let flipped = match diet {
-            Diet::Fixed(indices) if way != Way::ValidationAlone => {
-                let wrong =
-                    indices.iter().filter(|&&i| self.task.flipped.get(i) == Some(&true)).count();
-                Some(wrong as f64 / indices.len() as f64)
+            Way::Strategy(strategy) => self.strategy(&name, strategy, seen).map(|_| ()),
+            Way::Suspicion(strategy) => {
+                let ranking = self.strategy(&name, strategy, seen)?;
+                ranking.map_or(Ok(()), |ranking| self.detect(name, &ranking))
             }
-            _ => None,
+            Way::OnInputs(strategy) => {
+                let inputs = Observations::inputs(experiment.task.pool)?;
+                experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
+            }
+            Way::Joint(heads) => {
+                let mut joint = self.joint.clone();
+                joint.trainer.model.heads = *heads;
+                let suspicion = experiment.joint(blind, self.model, None, &joint, true)?;
+                suspicion.map_or(Ok(()), |suspicion| self.detect(name, &suspicion))
+            }
+            Way::Untrained => {
+                let mut joint = Joint { steps: 0, ..self.joint.clone() };
+                joint.trainer.model.heads = Heads::Unary;
+                experiment.joint(blind, self.model, None, &joint, false).map(|_| ())
+            }
+            Way::FreshRandom => {
+                let mut fractions = experiment.fractions.iter();
+                fractions.try_for_each(|fraction| experiment.test_fresh_random(*fraction))
+            }
+            Way::ValidationAlone => match experiment.task.validation {
+                Some(validation) => experiment.test_alone(blind, validation, None),
+                None => Err(Error::shape("validation part to train on", "one", "none")),
+            },
+            Way::FullData => {
+                let flipped = experiment.share_flipped_of_all();
+                experiment.test_alone(blind, experiment.task.pool, flipped)
+            }
+        }
+    }
+
+    /// Tests a strategy's choices; returns what it ranks the points by.
+    fn strategy(
+        &mut self,
+        name: &str,
+        strategy: &dyn Strategy,
+        seen: Option<&Observed>,
+    ) -> Result<Option<Vec<f64>>> {
+        let Some(seen) = seen.filter(|_| strategy.needs() != Needs::NOTHING) else {
+            let nothing = Evidence::new(self.experiment.task.pool.points());
+            self.experiment.strategy(Candidate::blind(name), strategy, &nothing)?;
+            return strategy.ranking(&nothing);
         };
-        let training_seconds = started.elapsed().as_secs_f64();
-        let outcome =
-            Outcome { way, fraction, accuracy, flipped, selection_seconds, training_seconds };
-        self.found.outcomes.push(outcome);
-        Ok(())
-    }
-
-    fn alone(&mut self, way: Way, data: &Dataset) -> Result<()> {
-        let everyone: Vec<usize> = (0..data.len()).collect();
-        self.judge(way, 1.0, Diet::Fixed(&everyone), data, 0.0)
-    }
-
-    fn fresh_random(&mut self) -> Result<()> {
-        for fraction in self.options.fractions.clone() {
-            let diet = Diet::FreshRandom(self.count(fraction)?);
-            self.judge(Way::FreshRandom, fraction, diet, self.task.train, 0.0)?;
-        }
-        Ok(())
-    }
-
-    fn baseline(&mut self, way: Way, informed: &Informed) -> Result<()> {
-        let points = self.task.train.len();
-        let evidence = Evidence::new(points).with_losses(&informed.losses)?;
-        let (strategy, features, learned): (&dyn Strategy, &[f32], bool) = match way {
-            Way::KCenterInputs => (&KCenter, &informed.inputs, false),
-            Way::KCenterFeatures => (&KCenter, &informed.features, true),
-            Way::SmallestLoss => (&SmallestLoss, &[], true),
-            Way::LargestLoss => (&LargestLoss, &[], true),
-            _ => (&Random, &[], false),
+        let candidate = Candidate { name, chooser: Chooser::Proxy, before: seen.seconds };
+        let validation = seen.validation.as_ref().map(Observations::evidence).transpose()?;
+        let evidence = seen.pool.evidence()?;
+        let evidence = match &validation {
+            Some(validation) => evidence.with_validation(validation),
+            None => evidence,
         };
-        let evidence = match features.len() / points {
-            0 => evidence,
-            width => evidence.with_features(features, width)?,
-        };
-        for fraction in self.options.fractions.clone() {
-            let started = Instant::now();
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            let chosen = strategy.select(&evidence, self.count(fraction)?, &mut rng)?;
-            let learned = if learned { informed.seconds } else { 0.0 };
-            let seconds = started.elapsed().as_secs_f64() + learned;
-            self.judge(way, fraction, Diet::Fixed(&chosen), self.task.train, seconds)?;
-        }
-        if way == Way::LargestLoss {
-            self.detect(way, &informed.losses)?;
-        }
-        Ok(())
+        self.experiment.strategy(candidate, strategy, &evidence)?;
+        strategy.ranking(&evidence)
     }
 
-    fn joint(&mut self, way: Way, heads: Heads) -> Result<()> {
-        let started = Instant::now();
-        let mut options = self.options.trainer.clone();
-        options.model.heads = heads;
-        let learner = (self.learner)(self.seed)?;
-        let mut trainer = Trainer::new(learner, self.task.validation, options, self.seed)?;
-        if way != Way::Untrained {
-            let steps = self.options.trainer_steps;
-            let batch = self.options.trainer_batch;
-            trainer.fit_steps(self.task.train, batch, steps, self.seed, |_| {})?;
-        }
-        let trained = started.elapsed().as_secs_f64();
-        for fraction in self.options.fractions.clone() {
-            let started = Instant::now();
-            let subset = trainer.choose(
-                self.task.train,
-                Amount::Fraction(fraction),
-                &self.options.choose,
-            )?;
-            let seconds = trained + started.elapsed().as_secs_f64();
-            self.judge(way, fraction, Diet::Fixed(&subset.indices), self.task.train, seconds)?;
-        }
-        if way != Way::Untrained {
-            let suspicion = trainer.suspicion(self.task.train, &self.options.choose)?;
-            self.detect(way, &suspicion)?;
-        }
-        Ok(())
-    }
-
-    fn detect(&mut self, way: Way, suspicion: &[f64]) -> Result<()> {
-        let flipped = self.task.flipped;
+    fn detect(&mut self, way: String, suspicion: &[f64]) -> Result<()> {
+        let flipped = self.experiment.task.flipped;
         let wrong = flipped.iter().filter(|&&f| f).count();
         if wrong == 0 || wrong == flipped.len() {
             return Ok(());
         }
-        self.found.detections.push(Detection {
+        self.detections.push(Detection {
             way,
+            seed: self.experiment.seed,
             average_precision: average_precision(suspicion, flipped)?,
             roc_auc: roc_auc(suspicion, flipped)?,
             recall: recall_at(suspicion, flipped, wrong)?,

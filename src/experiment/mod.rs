@@ -20,15 +20,28 @@
 //! arXiv 1906.11829.
 
 mod active_learning;
-pub mod compare;
+mod compare;
 mod core_set;
+mod engine;
+mod jobs;
 pub mod metrics;
 mod observations;
 mod run;
 mod stages;
+#[cfg(feature = "report")]
+pub mod tables;
+mod task;
 
-pub use active_learning::{ActiveLearning, KnownLabels, Oracle, Round, Rounds, active_learning};
-pub use core_set::{Chooser, CoreSet, CoreSetOptions, Joint, Outcome, RankAgreement, core_set};
+pub use active_learning::{
+    ActiveLearning, KNOWN_WITHOUT_LABELS, KnownLabels, Oracle, Rounds, active_learning,
+};
+pub use compare::{
+    Comparison, ComparisonOptions, Data, Detection, Level, Way, compare, compare_levels,
+};
+pub use core_set::{CoreSet, CoreSetOptions, RankAgreement, core_set};
+pub use engine::Joint;
+pub use jobs::{one_thread_a_job, side_by_side};
 pub use observations::Observations;
-pub use run::*;
-pub use stages::*;
+pub use run::{Configuration, Run};
+pub use stages::{Progress, Stages};
+pub use task::{Chooser, Model, Outcome, Seconds, Task};

@@ -5,7 +5,9 @@ use candle_core::{DType, Device, Tensor};
 use super::stages::CHUNK;
 use crate::choose::Evidence;
 use crate::data::Source;
+use crate::data::dataset::check_labels;
 use crate::error::{Error, Result};
+use crate::layer::bridge::to_vec;
 use crate::learn::History;
 use crate::learn::Learner;
 
@@ -62,13 +64,27 @@ impl Observations {
             seen.width = append("features", &features, chunk, &mut seen.features)?;
             let start = seen.probabilities.len();
             seen.classes = append("logits", &logits, chunk, &mut seen.probabilities)?;
-            let rows = seen.probabilities[start..].chunks_mut(seen.classes);
-            for (logits, point) in rows.zip(chunk) {
-                if let Some(label) = labels.map(|labels| labels[*point]) {
-                    seen.losses.push(loss(logits, label)?);
-                }
-                softmax(logits);
+            seen.probabilities[start..].chunks_mut(seen.classes).for_each(softmax);
+            if let Some(labels) = labels {
+                let labels: Vec<u32> = chunk.iter().map(|point| labels[*point]).collect();
+                check_labels(&labels, seen.classes)?;
+                let labels = Tensor::from_vec(labels, chunk.len(), &device)?;
+                append_losses(&learner.losses_of(&logits, &labels)?, chunk, &mut seen.losses)?;
             }
+        }
+        Ok(seen)
+    }
+
+    /// The inputs themselves as features, flattened, and nothing else: what is known without a learner.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] for a number that is none, and whatever the source meets.
+    pub fn inputs(data: &dyn Source) -> Result<Self> {
+        let mut seen = Self { points: data.points(), ..Default::default() };
+        let everyone: Vec<usize> = (0..data.points()).collect();
+        for chunk in everyone.chunks(CHUNK) {
+            let rows = data.inputs_at(chunk)?.flatten_from(1)?;
+            seen.width = append("inputs", &rows, chunk, &mut seen.features)?;
         }
         Ok(seen)
     }
@@ -83,9 +99,10 @@ impl Observations {
     /// # Errors
     /// As the functions of [`Evidence`].
     pub fn evidence(&self) -> Result<Evidence<'_>> {
-        let mut evidence = Evidence::new(self.points)
-            .with_features(&self.features, self.width)?
-            .with_probabilities(&self.probabilities, self.classes)?;
+        let mut evidence = Evidence::new(self.points).with_features(&self.features, self.width)?;
+        if !self.probabilities.is_empty() {
+            evidence = evidence.with_probabilities(&self.probabilities, self.classes)?;
+        }
         if !self.labels.is_empty() {
             evidence = evidence.with_labels(&self.labels)?.with_losses(&self.losses)?;
         }
@@ -120,14 +137,14 @@ fn append(
     Ok(width)
 }
 
-/// Cross-entropy of one row, in `f64`.
-fn loss(logits: &[f32], label: u32) -> Result<f64> {
-    let Some(own) = logits.get(label as usize) else {
-        let (what, rule) = ("label", "below the learner's number of classes");
-        return Err(Error::OutOfRange { what, rule, found: f64::from(label) });
-    };
-    let largest = largest(logits);
-    Ok(total(logits, largest).ln() + largest - f64::from(*own))
+/// Appends a loss a point.
+fn append_losses(losses: &Tensor, chunk: &[usize], all: &mut Vec<f64>) -> Result<()> {
+    let found = to_vec(losses)?;
+    if found.len() != chunk.len() {
+        return Err(Error::shape("losses", chunk.len(), losses.dims()));
+    }
+    all.extend(found);
+    Ok(())
 }
 
 /// In `f64`, so that the sum is one to the last digit of `f32`.

@@ -1,47 +1,16 @@
 //! Training and testing in stages that survive a kill.
 
+use candle_core::{Device, Tensor};
+
+use super::Model;
+use crate::choose::Choice;
 use crate::data::Source;
 use crate::error::Result;
 use crate::experiment::run::Run;
-use crate::learn::Checkpoint;
-use crate::learn::{Diet, History, Recipe, Training};
-use crate::learn::{Learner, accuracy_in_batches};
+use crate::learn::{Checkpoint, History, Sampling, Training, error_in_batches};
 
 /// Points of one forward pass where nothing is trained.
 pub(crate) const CHUNK: usize = 256;
-
-/// A kind of learner and how it is trained.
-pub struct Model<'a> {
-    /// Its name in tables and stages, such as `preact8`.
-    pub name: String,
-    /// A fresh one, its weights decided by the seed.
-    pub build: &'a (dyn Fn(u64) -> Result<Box<dyn Learner>> + Sync),
-    /// How it is trained.
-    pub recipe: Recipe,
-}
-
-/// What is learned from what.
-#[derive(Clone, Copy)]
-pub struct Task<'a> {
-    /// What is chosen from.
-    pub pool: &'a dyn Source,
-    /// What a choice may be tuned on: split from the training data, never test data. GLISTER and the
-    /// learned selection need it; active learning does not use it.
-    pub validation: Option<&'a dyn Source>,
-    /// Looked at once by every target.
-    pub test: &'a dyn Source,
-}
-
-/// Seconds by stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Seconds {
-    /// Training whatever chooses.
-    pub training: f64,
-    /// Observing the pool with it and ranking the points.
-    pub selection: f64,
-    /// Training the target.
-    pub target: f64,
-}
 
 /// How far a stage has come.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +40,30 @@ pub(crate) struct Trained {
 }
 
 impl Stages<'_> {
+    /// What the stage left when it was done; does it now if it was not.
+    pub(crate) fn kept(
+        &self,
+        stage: &str,
+        work: impl FnOnce() -> Result<Checkpoint>,
+    ) -> Result<Checkpoint> {
+        if let Some(state) = self.run.load(stage)? {
+            return Ok(state);
+        }
+        let state = work()?;
+        self.run.save(stage, &state)?;
+        Ok(state)
+    }
+
+    /// Whether all of these are done.
+    pub(crate) fn has_all(&self, stages: &[String]) -> Result<bool> {
+        for stage in stages {
+            if self.run.load(stage)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Trains a learner, leaving a checkpoint after every epoch and going on from the last one.
     pub(crate) fn train(
         &mut self,
@@ -92,25 +85,26 @@ impl Stages<'_> {
         Ok(Trained { history: training.into_history(), seconds })
     }
 
-    /// Test error of a fresh target trained on `diet`, and the seconds of its training. Once known, the
-    /// error takes the place of the target's weights.
-    pub(crate) fn judge(
+    /// Test error of a fresh target trained on some of `data`, and the seconds of its training. Once known,
+    /// the error takes the place of the target's weights. The seeds are those of the weights and of the
+    /// order of the points.
+    pub(crate) fn evaluate(
         &mut self,
         stage: &str,
         target: &Model,
         data: &dyn Source,
-        diet: Diet,
+        sampling: Sampling,
         test: &dyn Source,
-        seed: u64,
+        (weights, order): (u64, u64),
     ) -> Result<(f64, f64)> {
         let kept = self.run.load(stage)?;
         if let Some(done) = kept.as_ref().filter(|state| state.has_note("error")) {
             return Ok((done.note("error")?, done.note("seconds")?));
         }
-        let learner = (target.build)(seed)?;
-        let training = Training::new(&learner, data, diet, &target.recipe, seed)?;
+        let learner = (target.build)(weights)?;
+        let training = Training::new(&learner, data, sampling, &target.training, order)?;
         let trained = self.train(stage, training, kept.as_ref())?;
-        let error = 1.0 - accuracy_in_batches(&learner, test, CHUNK)?;
+        let error = error_in_batches(&learner, test, CHUNK)?;
         let mut done = Checkpoint::new();
         done.set_note("error", error);
         done.set_note("seconds", trained.seconds);
@@ -119,11 +113,37 @@ impl Stages<'_> {
     }
 }
 
+/// A choice as a checkpoint, without its gains.
+pub(crate) fn state_of(choice: &Choice) -> Result<Checkpoint> {
+    let mut state = Checkpoint::new();
+    state.set("chosen", index_tensor(&choice.indices)?);
+    state.set("weights", Tensor::from_slice(&choice.weights, choice.len(), &Device::Cpu)?);
+    Ok(state)
+}
+
+/// And back.
+pub(crate) fn kept_choice(state: &Checkpoint) -> Result<Choice> {
+    let (indices, weights) = (indices_of(state, "chosen")?, state.tensor("weights")?.to_vec1()?);
+    Ok(Choice { indices, weights, gains: None })
+}
+
+/// A number a point as a checkpoint.
+pub(crate) fn state_of_numbers(numbers: &[f64]) -> Result<Checkpoint> {
+    let mut state = Checkpoint::new();
+    state.set("numbers", Tensor::from_slice(numbers, numbers.len(), &Device::Cpu)?);
+    Ok(state)
+}
+
+/// And back.
+pub(crate) fn kept_numbers(state: &Checkpoint) -> Result<Vec<f64>> {
+    Ok(state.tensor("numbers")?.to_vec1()?)
+}
+
 /// Indices as a tensor that a checkpoint can keep.
-pub(crate) fn index_tensor(indices: &[usize]) -> Result<candle_core::Tensor> {
+pub(crate) fn index_tensor(indices: &[usize]) -> Result<Tensor> {
     let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
     let length = indices.len();
-    Ok(candle_core::Tensor::from_vec(indices, length, &candle_core::Device::Cpu)?)
+    Ok(Tensor::from_vec(indices, length, &Device::Cpu)?)
 }
 
 /// And back.

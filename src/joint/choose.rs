@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::trainer::{Trainer, View, without_diagonal};
-use crate::choose::Convex;
-use crate::choose::strategies::spread::convex::{Costs, Kept, Stream, solve, worths};
+use crate::choose::strategies::spread::convex::{Costs, Kept, Stream, choice_of, solve, worths};
+use crate::choose::{Choice, Convex};
 use crate::data::shares::near_equal;
 use crate::data::{Source, shuffled_batches};
 use crate::error::{Error, Result};
@@ -87,15 +87,6 @@ impl Default for ChooseOptions {
     }
 }
 
-/// A chosen subset, indices ascending.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Subset {
-    /// Positions in the data, ascending, no repeats.
-    pub indices: Vec<usize>,
-    /// The weight of each in the program that chose it, in `[0, 1]`.
-    pub weights: Vec<f64>,
-}
-
 /// All points as the final pass sees them.
 struct Pool {
     /// `N x width`.
@@ -133,7 +124,8 @@ impl Costs for Pool {
 
 impl<L: Learner> Trainer<L> {
     /// The subset of the requested size, by the trained selection model. Indices are positions in
-    /// `data`; equal trainers and options give equal subsets.
+    /// `data`, ascending; points count alike, and their gains are what their columns saved their batches.
+    /// Equal trainers and options give equal subsets.
     ///
     /// # Cost
     /// One forward pass of the learner, then `passes` times `N / batch` programs of `batch` rows.
@@ -145,7 +137,7 @@ impl<L: Learner> Trainer<L> {
         data: &dyn Source,
         amount: Amount,
         options: &ChooseOptions,
-    ) -> Result<Subset> {
+    ) -> Result<Choice> {
         let count = amount.of(data.points())?;
         let pool = self.pool(data)?;
         let everyone: Vec<usize> = (0..data.points()).collect();
@@ -167,10 +159,7 @@ impl<L: Learner> Trainer<L> {
             }
         };
         kept.sort_unstable_by_key(|k| k.index);
-        Ok(Subset {
-            indices: kept.iter().map(|k| k.index).collect(),
-            weights: kept.iter().map(|k| k.weight).collect(),
-        })
+        Ok(choice_of(&kept))
     }
 
     /// How much the selection model holds against every point; mislabelled points come first. With a

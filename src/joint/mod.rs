@@ -30,7 +30,7 @@ mod memory;
 mod model;
 mod trainer;
 
-pub use choose::{Amount, Balance, ChooseOptions, Subset};
+pub use choose::{Amount, Balance, ChooseOptions};
 pub use hypergradient::{Hypergradient, hypergradient, weighted_gradient};
 pub use memory::{Eviction, ExemplarMemory};
 pub use model::{Heads, ModelOptions, SelectionModel};

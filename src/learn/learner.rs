@@ -66,9 +66,15 @@ pub trait Learner {
         self.head(&self.features(inputs)?)
     }
 
-    /// Loss of each point (n), for labels (n, `u32`). [`cross_entropy`] unless overridden.
+    /// Loss of each point (n) from its logits (n x classes), for labels (n, `u32`). [`cross_entropy`]
+    /// unless overridden.
+    fn losses_of(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
+        cross_entropy(logits, labels)
+    }
+
+    /// Loss of each point (n) from its inputs. [`Learner::losses_of`] its logits unless overridden.
     fn losses(&self, inputs: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
-        cross_entropy(&self.logits(inputs)?, labels)
+        self.losses_of(&self.logits(inputs)?, labels)
     }
 
     /// Class of the largest logit of each point (n); among equals the smallest class.
@@ -110,6 +116,10 @@ impl Learner for Box<dyn Learner> {
 
     fn logits(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         (**self).logits(inputs)
+    }
+
+    fn losses_of(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
+        (**self).losses_of(logits, labels)
     }
 
     fn losses(&self, inputs: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
@@ -155,7 +165,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> candle_core::Result<Te
 
 /// Share of the points of `data` that `learner` classifies correctly, in [0, 1].
 ///
-/// At most `batch_size` points are in the learner at a time, here and in the two functions below.
+/// At most `batch_size` points are in the learner at a time, here and in the functions below.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] if `batch_size` is 0; [`Error::NotFinite`] or [`Error::Tensor`] if the
@@ -173,6 +183,18 @@ pub fn accuracy_in_batches(
         Ok(())
     })?;
     Ok(right as f64 / data.points() as f64)
+}
+
+/// Test error of `learner` on `data`: the share of points that it classifies wrong.
+///
+/// # Errors
+/// As [`accuracy_in_batches`].
+pub fn error_in_batches(
+    learner: &dyn Learner,
+    data: &dyn Source,
+    batch_size: usize,
+) -> Result<f64> {
+    Ok(1.0 - accuracy_in_batches(learner, data, batch_size)?)
 }
 
 /// Loss of every point of `data`, in its order.

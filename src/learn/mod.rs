@@ -26,10 +26,12 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use learner::{
-    Learner, accuracy_in_batches, cross_entropy, features_in_batches, losses_in_batches,
+    Learner, accuracy_in_batches, cross_entropy, error_in_batches, features_in_batches,
+    losses_in_batches,
 };
 pub use models::cnn::{Cnn, CnnOptions};
 pub use models::fast_text::{FastText, FastTextOptions};
+pub use models::image_learner::ImageLearner;
 pub use models::mlp::{Mlp, MlpOptions};
 pub use models::resnet::{ResNet, ResNetKind, ResNetOptions};
 pub use models::text_learner::TextLearner;

@@ -1,6 +1,6 @@
 //! Training a learner by itself: how long, on which points, at which rate, and what is noted on the way.
 //!
-//! [`Training`] goes an epoch at a time and can be saved between two; [`train`] and [`judge`] do it in
+//! [`Training`] goes an epoch at a time and can be saved between two; [`train`] and [`evaluate`] do it in
 //! one call. Test data is looked at once, after the last step, never to choose an epoch.
 
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::data::{Augmentation, Batch, Source, shuffled_batches};
 use crate::error::{Error, Result};
 use crate::learn::checkpoint::Checkpoint;
 use crate::learn::optimiser::{Optimiser, OptimiserOptions};
-use crate::learn::{Learner, accuracy_in_batches, cross_entropy, set_variables};
+use crate::learn::{Learner, cross_entropy, error_in_batches, set_variables};
 
 /// How long a training lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +44,13 @@ pub enum Schedule {
 /// How a learner is trained.
 ///
 /// # Example
-/// The recipe of most CIFAR results: SGD with Nesterov momentum, cropped and mirrored images, a cosine.
+/// How most CIFAR results are made: SGD with Nesterov momentum, cropped and mirrored images, a cosine.
 /// ```
 /// use gleaner::data::Augmentation;
 /// use gleaner::learn::optimiser::OptimiserOptions;
-/// use gleaner::learn::{Length, Recipe, Schedule};
+/// use gleaner::learn::{Length, TrainingOptions, Schedule};
 ///
-/// let recipe = Recipe {
+/// let options = TrainingOptions {
 ///     length: Length::Epochs(30),
 ///     batch: 128,
 ///     optimiser: OptimiserOptions::Sgd { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
@@ -60,11 +60,11 @@ pub enum Schedule {
 ///     label_smoothing: 0.0,
 ///     augmentation: Some(Augmentation::default()),
 /// };
-/// assert_eq!(recipe.rate(0, 100), 0.1 / 5.0);
-/// assert!(recipe.rate(99, 100) < 1e-4);
+/// assert_eq!(options.rate(0, 100), 0.1 / 5.0);
+/// assert!(options.rate(99, 100) < 1e-4);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recipe {
+pub struct TrainingOptions {
     /// How long.
     pub length: Length,
     /// Points a step; the last step of an epoch may have fewer.
@@ -83,7 +83,7 @@ pub struct Recipe {
     pub augmentation: Option<Augmentation>,
 }
 
-impl Default for Recipe {
+impl Default for TrainingOptions {
     /// 600 steps of 64 points with AdamW at 3e-3, falling along a cosine, nothing else.
     fn default() -> Self {
         Self {
@@ -99,7 +99,28 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl TrainingOptions {
+    /// For small images: SGD with Nesterov momentum under a cosine after a short rise, at a rate of 0.1 for
+    /// the usual 128 points a step and in proportion for others, on images that are mirrored and shifted by
+    /// up to `padding` pixels.
+    pub fn images(epochs: usize, batch: usize, padding: usize) -> Self {
+        Self {
+            length: Length::Epochs(epochs),
+            batch,
+            optimiser: OptimiserOptions::Sgd { momentum: 0.9, nesterov: true, weight_decay: 5e-4 },
+            learning_rate: 0.1 * batch as f64 / 128.0,
+            warm_up: 0.05,
+            augmentation: Some(Augmentation { padding, flip: true }),
+            ..Default::default()
+        }
+    }
+
+    /// For texts: AdamW at 1e-2 under a cosine, 32 points a step.
+    pub fn texts(epochs: usize) -> Self {
+        let length = Length::Epochs(epochs);
+        Self { length, batch: 32, learning_rate: 1e-2, ..Default::default() }
+    }
+
     /// The learning rate of step `step`, from 0, of `steps`.
     pub fn rate(&self, step: usize, steps: usize) -> f64 {
         let (step, steps) = (step as f64, steps as f64);
@@ -136,13 +157,17 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         let (Length::Steps(length) | Length::Epochs(length)) = self.length;
-        for (what, found) in [("Recipe::length", length), ("Recipe::batch", self.batch)] {
+        for (what, found) in
+            [("TrainingOptions::length", length), ("TrainingOptions::batch", self.batch)]
+        {
             if found == 0 {
                 return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
             }
         }
-        let shares =
-            [("Recipe::warm_up", self.warm_up), ("Recipe::label_smoothing", self.label_smoothing)];
+        let shares = [
+            ("TrainingOptions::warm_up", self.warm_up),
+            ("TrainingOptions::label_smoothing", self.label_smoothing),
+        ];
         for (what, found) in shares {
             if !(0.0..1.0).contains(&found) {
                 return Err(Error::OutOfRange { what, rule: "in [0, 1)", found });
@@ -159,34 +184,65 @@ impl Recipe {
         Ok(())
     }
 
-    /// Mean loss of a batch.
-    fn loss(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
+    /// Loss of each point of a batch.
+    fn losses(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
         let losses = cross_entropy(logits, labels)?;
         if self.label_smoothing == 0.0 {
-            return losses.mean_all();
+            return Ok(losses);
         }
         // -log p of the average class is that of the label plus how far its logit is above the mean.
         let at_label = logits.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?;
         let even = (&losses + (at_label - logits.mean(1)?)?)?;
-        ((losses * (1.0 - self.label_smoothing))? + (even * self.label_smoothing)?)?.mean_all()
+        (losses * (1.0 - self.label_smoothing))? + (even * self.label_smoothing)?
     }
 }
 
 /// Which points a learner is trained on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Diet<'a> {
+pub enum Sampling<'a> {
+    /// All of them.
+    All,
     /// The same points all the time.
     Fixed(&'a [usize]),
+    /// The same points all the time, each loss times the point's weight: of mean one, so that a batch's
+    /// mean loss estimates the weighted mean over all.
+    Weighted(&'a [usize], &'a [f64]),
     /// A new uniform sample of this many points every epoch ("fresh random"): it sees, over time, all
     /// the data, at the cost of never being a subset that could be labelled or stored.
     FreshRandom(usize),
 }
 
-impl Diet<'_> {
-    fn size(&self, points: usize) -> usize {
+impl Sampling<'_> {
+    /// Points of an epoch, of so many in all.
+    pub(crate) fn size(&self, points: usize) -> usize {
         match self {
-            Self::Fixed(indices) => indices.len(),
+            Self::All => points,
+            Self::Fixed(indices) | Self::Weighted(indices, _) => indices.len(),
             Self::FreshRandom(size) => (*size).min(points),
+        }
+    }
+
+    fn check(&self, points: usize) -> Result<()> {
+        if self.size(points) == 0 {
+            let (what, rule) = ("points to train on", "at least 1");
+            return Err(Error::OutOfRange { what, rule, found: 0.0 });
+        }
+        if let Self::Fixed(indices) | Self::Weighted(indices, _) = self
+            && let Some(&outside) = indices.iter().find(|index| **index >= points)
+        {
+            let (what, rule) = ("index of a point", "below the number of points");
+            return Err(Error::OutOfRange { what, rule, found: outside as f64 });
+        }
+        let Self::Weighted(indices, weights) = self else { return Ok(()) };
+        if weights.len() != indices.len() {
+            return Err(Error::shape("weights of the points", indices.len(), weights.len()));
+        }
+        match weights.iter().find(|weight| !(**weight >= 0.0 && weight.is_finite())) {
+            None => Ok(()),
+            Some(&found) => {
+                let (what, rule) = ("weight of a point", "finite and at least zero");
+                Err(Error::OutOfRange { what, rule, found })
+            }
         }
     }
 }
@@ -221,8 +277,8 @@ pub struct EpochReport {
 pub struct Training<'a> {
     learner: &'a dyn Learner,
     data: &'a dyn Source,
-    diet: Diet<'a>,
-    recipe: &'a Recipe,
+    sampling: Sampling<'a>,
+    options: &'a TrainingOptions,
     optimiser: Optimiser,
     /// Draws the batches.
     order: ChaCha8Rng,
@@ -239,41 +295,33 @@ impl<'a> Training<'a> {
     /// Before the first epoch. `seed` decides the order of the points and their augmentation.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an empty diet, a point that is not there, or a recipe out of range.
+    /// [`Error::OutOfRange`] for no points, a point that is not there, a weight below zero, or options
+    /// out of range; [`Error::Shape`] for weights that are not one a point.
     pub fn new(
         learner: &'a dyn Learner,
         data: &'a dyn Source,
-        diet: Diet<'a>,
-        recipe: &'a Recipe,
+        sampling: Sampling<'a>,
+        options: &'a TrainingOptions,
         seed: u64,
     ) -> Result<Self> {
-        recipe.check()?;
-        let size = diet.size(data.points());
-        if size == 0 {
-            let (what, rule) = ("points to train on", "at least 1");
-            return Err(Error::OutOfRange { what, rule, found: 0.0 });
-        }
-        if let Diet::Fixed(indices) = diet
-            && let Some(&outside) = indices.iter().find(|index| **index >= data.points())
-        {
-            let (what, rule) = ("index of a point", "below the number of points");
-            return Err(Error::OutOfRange { what, rule, found: outside as f64 });
-        }
+        options.check()?;
+        sampling.check(data.points())?;
+        let size = sampling.size(data.points());
         let optimiser =
-            Optimiser::new(learner.variables().to_vec(), recipe.optimiser, recipe.learning_rate)?;
+            Optimiser::new(learner.variables().to_vec(), options.optimiser, options.learning_rate)?;
         let order = ChaCha8Rng::seed_from_u64(seed);
         let mut augmenter = order.clone();
         augmenter.set_stream(1);
-        let steps = match recipe.length {
+        let steps = match options.length {
             Length::Steps(steps) => steps,
-            Length::Epochs(epochs) => epochs * size.div_ceil(recipe.batch),
+            Length::Epochs(epochs) => epochs * size.div_ceil(options.batch),
         };
         let (step, epoch, history, seconds) = (0, 0, None, 0.0);
         Ok(Self {
             learner,
             data,
-            diet,
-            recipe,
+            sampling,
+            options,
             optimiser,
             order,
             augmenter,
@@ -298,7 +346,7 @@ impl<'a> Training<'a> {
 
     /// Epochs in all, the last one perhaps cut short.
     pub fn epochs(&self) -> usize {
-        self.steps.div_ceil(self.diet.size(self.data.points()).div_ceil(self.recipe.batch))
+        self.steps.div_ceil(self.sampling.size(self.data.points()).div_ceil(self.options.batch))
     }
 
     /// Seconds spent so far, those before a resumption included.
@@ -326,10 +374,10 @@ impl<'a> Training<'a> {
                 break;
             }
             let (loss, logits) = self.one_step(&batch)?;
-            sum += loss * batch.len() as f64;
-            seen += batch.len();
+            sum += loss * batch.points.len() as f64;
+            seen += batch.points.len();
             if let Some(row) = &mut row {
-                row.note(&batch, self.data.labels(), &logits)?;
+                row.note(&batch.points, self.data.labels(), &logits)?;
             }
             watch(self.step);
         }
@@ -346,28 +394,43 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// One epoch's batches as positions in the data.
-    fn draw(&mut self) -> Vec<Vec<usize>> {
-        let size = self.diet.size(self.data.points());
-        let batches = shuffled_batches(size, self.recipe.batch, &mut self.order);
-        let members: Vec<usize> = match self.diet {
-            Diet::Fixed(indices) => indices.to_vec(),
-            Diet::FreshRandom(_) => {
+    /// One epoch's batches.
+    fn draw(&mut self) -> Vec<Drawn> {
+        let size = self.sampling.size(self.data.points());
+        let batches = shuffled_batches(size, self.options.batch, &mut self.order);
+        let members: Vec<usize> = match self.sampling {
+            Sampling::All => (0..size).collect(),
+            Sampling::Fixed(indices) | Sampling::Weighted(indices, _) => indices.to_vec(),
+            Sampling::FreshRandom(_) => {
                 rand::seq::index::sample(&mut self.order, self.data.points(), size).into_vec()
             }
         };
-        batches.into_iter().map(|b| b.into_iter().map(|k| members[k]).collect()).collect()
+        let pick = |places: Vec<usize>| Drawn {
+            weights: match self.sampling {
+                Sampling::Weighted(_, weights) => {
+                    Some(places.iter().map(|k| weights[*k]).collect())
+                }
+                _ => None,
+            },
+            points: places.into_iter().map(|k| members[k]).collect(),
+        };
+        batches.into_iter().map(pick).collect()
     }
 
-    fn one_step(&mut self, indices: &[usize]) -> Result<(f64, Tensor)> {
-        let Batch { mut inputs, labels, .. } = self.data.batch_at(indices)?;
-        if let Some(augmentation) = &self.recipe.augmentation {
+    fn one_step(&mut self, drawn: &Drawn) -> Result<(f64, Tensor)> {
+        let Batch { mut inputs, labels, .. } = self.data.batch_at(&drawn.points)?;
+        if let Some(augmentation) = &self.options.augmentation {
             inputs = augmentation.apply(&inputs, &mut self.augmenter as &mut dyn RngCore)?;
         }
         let device = self.learner.device();
         let logits = self.learner.training_logits(&inputs.to_device(&device)?)?;
-        let loss = self.recipe.loss(&logits, &labels.to_device(&device)?)?;
-        self.optimiser.set_learning_rate(self.recipe.rate(self.step, self.steps))?;
+        let mut losses = self.options.losses(&logits, &labels.to_device(&device)?)?;
+        if let Some(weights) = &drawn.weights {
+            let weights = Tensor::from_slice(weights, weights.len(), &device)?;
+            losses = (&losses * weights.to_dtype(losses.dtype())?)?;
+        }
+        let loss = losses.mean_all()?;
+        self.optimiser.set_learning_rate(self.options.rate(self.step, self.steps))?;
         self.optimiser.backward_step(&loss)?;
         self.step += 1;
         let loss = loss.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
@@ -404,7 +467,7 @@ impl<'a> Training<'a> {
     }
 
     /// Goes on where [`Training::checkpoint`] was taken, bit by bit as if there had been no pause. The
-    /// training must be made with the same learner, data, diet and recipe.
+    /// training must be made with the same learner, data, sampling and options.
     ///
     /// # Errors
     /// [`Error::Unknown`] and [`Error::Shape`] if the state is not of this learner, this optimiser and as
@@ -444,6 +507,12 @@ pub fn restore_learner(learner: &dyn Learner, state: &Checkpoint) -> Result<()> 
     set_variables(&state.all("buffers").into_iter().collect(), learner.buffers())
 }
 
+/// A batch: positions in the data, and weights unless all count alike.
+struct Drawn {
+    points: Vec<usize>,
+    weights: Option<Vec<f64>>,
+}
+
 /// One epoch's notes.
 struct Row {
     right: Vec<bool>,
@@ -481,37 +550,38 @@ impl Row {
     }
 }
 
-/// Trains `learner` on `data` restricted to `diet`, calling `watch` after every step.
+/// Trains `learner` on the points of `data` that `sampling` says, calling `watch` after every step.
 ///
 /// # Errors
 /// As [`Training::new`] and [`Training::epoch`].
 pub fn train(
     learner: &dyn Learner,
     data: &dyn Source,
-    diet: Diet,
-    recipe: &Recipe,
+    sampling: Sampling,
+    options: &TrainingOptions,
     seed: u64,
     mut watch: impl FnMut(usize),
 ) -> Result<()> {
-    let mut training = Training::new(learner, data, diet, recipe, seed)?;
+    let mut training = Training::new(learner, data, sampling, options, seed)?;
     while !training.is_finished() {
         training.epoch(&mut watch)?;
     }
     Ok(())
 }
 
-/// Judges a subset: the test accuracy of `learner`, a fresh one, after training on `diet` alone.
+/// Trains `learner`, a fresh one, on those points alone and returns its test error
+/// ([`error_in_batches`]).
 ///
 /// # Errors
 /// As [`train`].
-pub fn judge(
+pub fn evaluate(
     learner: &dyn Learner,
     data: &dyn Source,
-    diet: Diet,
+    sampling: Sampling,
     test: &dyn Source,
-    recipe: &Recipe,
+    options: &TrainingOptions,
     seed: u64,
 ) -> Result<f64> {
-    train(learner, data, diet, recipe, seed, |_| {})?;
-    accuracy_in_batches(learner, test, 512)
+    train(learner, data, sampling, options, seed, |_| {})?;
+    error_in_batches(learner, test, 512)
 }

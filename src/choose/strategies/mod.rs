@@ -12,9 +12,12 @@ use crate::choose::*;
 use crate::error::{Error, Result};
 
 /// A rule that chooses points.
-pub trait Strategy {
+pub trait Strategy: Send + Sync {
     /// Its name in tables.
     fn name(&self) -> &str;
+
+    /// The evidence it cannot do without; [`select`](Self::select) refuses to go without it.
+    fn needs(&self) -> Needs;
 
     /// `count` different points, best first; fewer only where the strategy keeps groups whole or to a
     /// budget, and says so.
@@ -22,12 +25,7 @@ pub trait Strategy {
     /// # Errors
     /// [`Error::OutOfRange`] if there are fewer points, `count` is zero or a setting is out of range,
     /// [`Error::Unknown`] for missing evidence.
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>>;
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice>;
 
     /// The number a point is ranked by, larger first; `None` where points are chosen jointly.
     ///
@@ -44,12 +42,11 @@ impl Strategy for Box<dyn Strategy> {
         (**self).name()
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         (**self).select(evidence, count, rng)
     }
 
@@ -106,6 +103,38 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
     let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
     let found = all.into_iter().find(|strategy| strategy.name() == name);
     found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })
+}
+
+/// The strategies of these names, all different: `all` alone stands for every one that `there` meets the
+/// [needs](Strategy::needs) of. Those that need nothing are left out, for random choices stand beside every
+/// experiment anyway.
+///
+/// ```
+/// use gleaner::choose::{Kind, Needs, listed};
+///
+/// let there = Needs::of(&[Kind::Losses]);
+/// let names = |asked: &[&str]| -> gleaner::Result<Vec<String>> {
+///     Ok(listed(asked, there)?.iter().map(|strategy| strategy.name().into()).collect())
+/// };
+/// assert_eq!(names(&["all"])?, ["largest-loss", "smallest-loss"]);
+/// assert_eq!(names(&["smallest-loss", "random"])?, ["smallest-loss"]);
+/// assert!(names(&["entropy"]).is_err() && names(&["smallest-loss"; 2]).is_err());
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Unknown`] for an unknown name or needs that are not met, [`Error::Shape`] for a name twice.
+pub fn listed<S: AsRef<str>>(names: &[S], there: Needs) -> Result<Vec<Box<dyn Strategy>>> {
+    if let [only] = names
+        && only.as_ref() == "all"
+    {
+        return Ok(all().into_iter().filter(|s| s.needs().are_met_by(there)).collect());
+    }
+    let mut found = names.iter().map(|name| named(name.as_ref())).collect::<Result<Vec<_>>>()?;
+    found.retain(|strategy| strategy.needs() != Needs::NOTHING);
+    found.iter().try_for_each(|strategy| check_needs(strategy, there))?;
+    check_distinct(&found)?;
+    Ok(found)
 }
 
 /// Refuses two strategies of one name, whose results could not be told apart.

@@ -58,7 +58,7 @@ struct Draw {
     mirrored: bool,
 }
 
-/// Part of a side: its first position in the picture and in the window, and its length.
+/// Subset of a side: its first position in the picture and in the window, and its length.
 struct Overlap {
     picture: usize,
     window: usize,

@@ -69,6 +69,27 @@ pub struct Cifar {
     pub class_names: Vec<String>,
 }
 
+impl Cifar {
+    /// The same pictures with every square of `side x side` pixels averaged into one.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `side` is 0 or more than 32.
+    pub fn shrunk(self, side: usize) -> Result<Self> {
+        if !(1..=32).contains(&side) {
+            let (what, rule) = ("side of a square of pixels", "between 1 and 32");
+            return Err(Error::OutOfRange { what, rule, found: side as f64 });
+        }
+        if side == 1 {
+            return Ok(self);
+        }
+        let smaller = |data: Dataset| -> Result<Dataset> {
+            let inputs = data.inputs().avg_pool2d(side)?;
+            Dataset::new(inputs, data.labels().to_vec(), data.classes())
+        };
+        Ok(Self { train: smaller(self.train)?, test: smaller(self.test)?, ..self })
+    }
+}
+
 impl Version {
     /// Number of classes.
     pub fn classes(self) -> usize {

@@ -4,7 +4,7 @@ use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
 use crate::choose::strategies::gradients::last_layer::Gradients;
-use crate::choose::{Evidence, Strategy, check_count, top};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count, top};
 use crate::error::Result;
 
 /// Draws points as k-means++ draws centres, in the space of the gradients that the learner's own guesses
@@ -33,8 +33,7 @@ use crate::error::Result;
 /// let p = [1.0, 0.0, 1.0, 0.0, 0.5, 0.5, 0.6, 0.4, 0.6, 0.4];
 /// let evidence = Evidence::new(5).with_probabilities(&p, 2)?;
 /// let evidence = evidence.with_features(&[1.0, 0.0, 0.0, 9.0, 3.0, 0.0, 0.0, 3.0, 0.0, 3.0], 2)?;
-/// let chosen = Badge.select(&evidence, 2, &mut rng)?;
-/// assert_eq!(chosen[0], 2);
+/// assert_eq!(Badge.select(&evidence, 2, &mut rng)?.indices[0], 2);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,12 +44,11 @@ impl Strategy for Badge {
         "badge"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Probabilities, Kind::Features])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let gradients = Gradients::of_guesses(evidence, self.name())?;
         let points = gradients.points();
@@ -64,7 +62,7 @@ impl Strategy for Badge {
             chosen.push(next);
             free[next] = false;
             if chosen.len() == count {
-                return Ok(chosen);
+                return Ok(Choice::equal(chosen));
             }
             distances.par_iter_mut().enumerate().with_min_len(256).for_each(|(i, distance)| {
                 *distance = distance.min(gradients.squared_distance(i, next));

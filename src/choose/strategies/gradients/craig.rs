@@ -3,11 +3,11 @@
 use rand::RngCore;
 
 use crate::choose::neighbours::Neighbours;
-use crate::choose::strategies::gradients::last_layer::Gradients;
+use crate::choose::strategies::gradients::last_layer::{Gradients, LABEL_GRADIENTS};
 use crate::choose::strategies::submodular::facility_location::Representation;
 use crate::choose::strategies::within::class_balanced::members;
-use crate::choose::{Evidence, Greedy, Strategy, check_count};
-use crate::data::shares::{proportional, take_turns};
+use crate::choose::{Choice, Evidence, Greedy, Needs, Strategy, check_count};
+use crate::data::shares::proportional;
 use crate::error::Result;
 
 /// Within each class chooses the set `S` whose gradients stand in for all gradients of the class,
@@ -17,7 +17,8 @@ use crate::error::Result;
 /// ```
 ///
 /// which bounds how far a weighted mean gradient over `S` is from that over the class. A point's weight
-/// is the number of points it stands in for. Classes give in proportion to their sizes and take turns in
+/// is the number of points it stands in for, itself included, scaled as in every [`Choice`]; a point of
+/// which no neighbour is chosen counts for nobody. Classes give in proportion to their sizes and take turns in
 /// the result.
 ///
 /// Gradients are those of the cross-entropy in the last layer's weights and bias, `(p - y) [h; 1]'`; the
@@ -32,6 +33,20 @@ use crate::error::Result;
 /// # Reference
 /// B. Mirzasoleiman, J. Bilmes, J. Leskovec, *Coresets for Data-efficient Training of Machine Learning
 /// Models*, ICML 2020.
+///
+/// # Example
+/// ```
+/// use gleaner::choose::{Craig, Evidence, Strategy};
+/// # let mut rng = rand::rng();
+///
+/// // One class; gradients -p along with features 1, 1 and 5: the first stands for two points.
+/// let evidence = Evidence::new(3).with_features(&[1.0, 1.0, 5.0], 1)?.with_labels(&[0; 3])?;
+/// let evidence = evidence.with_probabilities(&[0.5; 6], 2)?;
+/// let choice = Craig::default().select(&evidence, 2, &mut rng)?;
+/// assert_eq!(choice.indices, [0, 2]);
+/// assert_eq!(choice.weights[0], 2.0 * choice.weights[1]);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Craig {
     /// The nearest others of each point that enter the kernel; 32 by default.
@@ -51,41 +66,11 @@ impl Strategy for Craig {
         "craig"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
-        Ok(self.select_weighted(evidence, count, rng)?.0)
+    fn needs(&self) -> Needs {
+        LABEL_GRADIENTS
     }
-}
 
-impl Craig {
-    /// The chosen points, and the number of points that each stands in for, itself included. A point of
-    /// which no neighbour is chosen counts for nobody.
-    ///
-    /// # Errors
-    /// As [`select`](Strategy::select).
-    ///
-    /// # Example
-    /// ```
-    /// use gleaner::choose::{Craig, Evidence};
-    /// # let mut rng = rand::rng();
-    ///
-    /// // One class; gradients -p along with features 1, 1 and 5.
-    /// let evidence = Evidence::new(3).with_features(&[1.0, 1.0, 5.0], 1)?.with_labels(&[0; 3])?;
-    /// let evidence = evidence.with_probabilities(&[0.5; 6], 2)?;
-    /// let (chosen, weights) = Craig::default().select_weighted(&evidence, 2, &mut rng)?;
-    /// assert_eq!((chosen, weights), (vec![0, 2], vec![2.0, 1.0]));
-    /// # Ok::<(), gleaner::Error>(())
-    /// ```
-    pub fn select_weighted(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<(Vec<usize>, Vec<f64>)> {
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let classes = members(evidence.labels(self.name())?);
         let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
@@ -94,24 +79,22 @@ impl Craig {
         for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
             let part = evidence.part(members);
             let within = self.within(&part.evidence(), share, rng)?;
-            chosen.push(within.into_iter().map(|(k, weight)| (members[k], weight)).collect());
+            chosen.push(within.among(members));
         }
-        Ok(take_turns::<(usize, f64)>(&chosen).into_iter().unzip())
+        let Choice { indices, weights, gains } = Choice::taking_turns(&chosen);
+        Ok(Choice { gains, ..Choice::weighted(indices, weights)? })
     }
+}
 
-    /// The same about one class.
-    fn within(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<(usize, f64)>> {
+impl Craig {
+    /// The same about one class; weights are numbers of points.
+    fn within(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         let gradients = Gradients::of_labels(evidence, self.name())?;
         let kernel = Neighbours::of_gradients(&gradients, self.neighbours)?;
         let mut objective = Representation::new(&kernel);
         let chosen = self.greedy.maximise(&mut objective, evidence.points(), count, rng)?;
-        let weights = represented(&kernel, &chosen);
-        Ok(chosen.into_iter().zip(weights).collect())
+        let weights = represented(&kernel, &chosen.indices);
+        Ok(Choice { weights, ..chosen })
     }
 }
 

@@ -3,8 +3,8 @@
 use nalgebra::DMatrix;
 use rand::RngCore;
 
-use crate::choose::strategies::gradients::last_layer::Gradients;
-use crate::choose::{Evidence, Strategy, check_count, top};
+use crate::choose::strategies::gradients::last_layer::{Gradients, LABEL_GRADIENTS};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count, top};
 use crate::error::{Error, Result};
 
 /// Chooses the points along whose gradients the validation loss falls fastest. With what is chosen the
@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 /// let validation = validation.with_probabilities(&[0.5, 0.5], 2)?;
 /// let evidence = Evidence::new(3).with_features(&[1.0, 1.0, -1.0], 1)?.with_labels(&[0, 1, 0])?;
 /// let evidence = evidence.with_probabilities(&[0.5; 6], 2)?.with_validation(&validation);
-/// assert_eq!(Glister::default().select(&evidence, 1, &mut rng)?, [1]);
+/// assert_eq!(Glister::default().select(&evidence, 1, &mut rng)?.indices, [1]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -63,22 +63,27 @@ impl Strategy for Glister {
         "glister"
     }
 
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        LABEL_GRADIENTS.and(Needs::of(&[Kind::Validation]))
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         self.check()?;
         let validation = evidence.validation(self.name())?;
         let gradients = Gradients::of_labels(evidence, self.name())?;
         let mut judge = Judge::new(validation, &gradients, self.name())?;
-        let mut chosen: Vec<usize> = Vec::with_capacity(count);
+        let (mut chosen, mut along) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let stage = count.div_ceil(self.refreshes);
         while chosen.len() < count {
             let mut gains = gradients.along(&judge.gradient());
-            chosen.iter().for_each(|i| gains[*i] = f64::NEG_INFINITY);
+            chosen.iter().for_each(|i: &usize| gains[*i] = f64::NEG_INFINITY);
             let next = top(&gains, stage.min(count - chosen.len()));
             judge.follow(&gradients, &next, self.rate / count as f64);
+            along.extend(next.iter().map(|i| gains[*i]));
             chosen.extend(next);
         }
-        Ok(chosen)
+        Ok(Choice::equal(chosen).with_gains(along))
     }
 }
 

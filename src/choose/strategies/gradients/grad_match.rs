@@ -4,8 +4,8 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use rand::RngCore;
 use rand::seq::SliceRandom;
 
-use crate::choose::strategies::gradients::last_layer::Gradients;
-use crate::choose::{Evidence, Strategy, check_count};
+use crate::choose::strategies::gradients::last_layer::{Gradients, LABEL_GRADIENTS};
+use crate::choose::{Choice, Evidence, Needs, Strategy, check_count};
 use crate::error::{Error, Result};
 
 /// Chooses points, and weights for them, so that their weighted gradients sum up to the mean over all,
@@ -29,7 +29,23 @@ use crate::error::{Error, Result};
 ///
 /// # Reference
 /// K. Killamsetty et al., *GRAD-MATCH: Gradient Matching Based Data Subset Selection for Efficient Deep
-/// Model Training*, ICML 2021. There the points drawn at the end have weight one.
+/// Model Training*, ICML 2021. There the points drawn at the end have weight one, and weights are not scaled
+/// to the number of points.
+///
+/// # Example
+/// ```
+/// use gleaner::choose::{Evidence, GradMatch, Strategy};
+/// # let mut rng = rand::rng();
+///
+/// // Errors (-1, 1) / 2 three times and twice that once: each length deserves a weight.
+/// let evidence = Evidence::new(4).with_features(&[1.0; 4], 1)?.with_labels(&[0, 0, 0, 1])?;
+/// let p = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0];
+/// let evidence = evidence.with_probabilities(&p, 2)?;
+/// let choice = GradMatch { ridge: 1e-9 }.select(&evidence, 2, &mut rng)?;
+/// assert_eq!(choice.indices[0], 0);
+/// assert!((choice.weights.iter().sum::<f64>() - 2.0).abs() < 1e-12);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct GradMatch {
     /// Keeps weights small and alike; at least 1e-9, by default 0.5.
@@ -52,42 +68,11 @@ impl Strategy for GradMatch {
         "grad-match"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
-        Ok(self.select_weighted(evidence, count, rng)?.0)
+    fn needs(&self) -> Needs {
+        LABEL_GRADIENTS
     }
-}
 
-impl GradMatch {
-    /// The chosen points and their weights.
-    ///
-    /// # Errors
-    /// As [`select`](Strategy::select).
-    ///
-    /// # Example
-    /// ```
-    /// use gleaner::choose::{Evidence, GradMatch};
-    /// # let mut rng = rand::rng();
-    ///
-    /// // Errors (-1, 1) / 2 three times and (1, -1) once: their mean is a quarter of the former.
-    /// let evidence = Evidence::new(4).with_features(&[1.0; 4], 1)?.with_labels(&[0, 0, 0, 1])?;
-    /// let p = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0];
-    /// let evidence = evidence.with_probabilities(&p, 2)?;
-    /// let strategy = GradMatch { ridge: 1e-9 };
-    /// let (chosen, weights) = strategy.select_weighted(&evidence, 1, &mut rng)?;
-    /// assert!(chosen == [0] && (weights[0] - 0.25).abs() < 1e-6);
-    /// # Ok::<(), gleaner::Error>(())
-    /// ```
-    pub fn select_weighted(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<(Vec<usize>, Vec<f64>)> {
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let found = self.ridge;
         if !(found >= SMALLEST_RIDGE && found.is_finite()) {
@@ -103,7 +88,7 @@ impl GradMatch {
         let missing = count - chosen.len();
         chosen.extend(rest.partial_shuffle(rng, missing).0.iter());
         weights.resize(count, 0.0);
-        Ok((chosen, weights))
+        Choice::weighted(chosen, weights)
     }
 }
 

@@ -16,8 +16,12 @@ use rayon::prelude::*;
 use crate::choose::neighbours::nearest::Screen;
 use crate::choose::neighbours::rows::{first_largest, inner, squared_norm};
 
-use crate::choose::Evidence;
+use crate::choose::{Evidence, Kind, Needs};
 use crate::error::Result;
+
+/// What gradients towards the labels are made of.
+pub(crate) const LABEL_GRADIENTS: Needs =
+    Needs::of(&[Kind::Probabilities, Kind::Labels, Kind::Features]);
 
 /// Of all points.
 pub(crate) struct Gradients<'a> {

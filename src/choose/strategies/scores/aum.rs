@@ -1,6 +1,6 @@
 //! Ranking by the area under the margin.
 
-use crate::choose::{Evidence, Score};
+use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
 /// Minus the margin `logit of the label - largest other logit`, averaged over the observed epochs.
@@ -17,6 +17,7 @@ pub struct Aum;
 
 impl Score for Aum {
     const NAME: &'static str = "aum";
+    const NEEDS: Needs = Needs::of(&[Kind::Margins]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         let margins = evidence.margins(Self::NAME)?.chunks(evidence.points());

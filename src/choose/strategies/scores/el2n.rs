@@ -1,6 +1,6 @@
 //! Ranking by the size of the error.
 
-use crate::choose::{Evidence, Score};
+use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
 /// `||p - y||_2`, the distance of the predicted probabilities from the one-hot label; zero for a point
@@ -17,6 +17,7 @@ pub struct El2n;
 
 impl Score for El2n {
     const NAME: &'static str = "el2n";
+    const NEEDS: Needs = Needs::of(&[Kind::Probabilities, Kind::Labels]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         error_norms(evidence, Self::NAME)

@@ -1,6 +1,6 @@
 //! Ranking by how often the learner unlearns a point.
 
-use crate::choose::{Evidence, Score};
+use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
 /// The number of forgetting events: epochs at which a point is predicted wrong right after one at which
@@ -17,6 +17,7 @@ pub struct Forgetting;
 
 impl Score for Forgetting {
     const NAME: &'static str = "forgetting";
+    const NEEDS: Needs = Needs::of(&[Kind::History]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         let (history, points) = (evidence.history(Self::NAME)?, evidence.points());

@@ -1,7 +1,7 @@
 //! Ranking by the size of the gradient.
 
 use crate::choose::strategies::scores::el2n::error_norms;
-use crate::choose::{Evidence, Score};
+use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
 /// The norm of the cross-entropy's gradient in the last layer's weights and bias.
@@ -25,6 +25,7 @@ pub struct Grand;
 
 impl Score for Grand {
     const NAME: &'static str = "grand";
+    const NEEDS: Needs = Needs::of(&[Kind::Probabilities, Kind::Labels, Kind::Features]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         let (rows, width) = evidence.features(Self::NAME)?;

@@ -2,7 +2,8 @@
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Score, Strategy, check_count, top};
+use crate::choose::strategies::scores::score::negated;
+use crate::choose::{Choice, Evidence, Kind, Needs, Score, Strategy, check_count};
 use crate::error::Result;
 
 /// The points with the largest loss: hard examples, and mislabelled ones. `O(N log N)`.
@@ -15,6 +16,7 @@ pub struct SmallestLoss;
 
 impl Score for LargestLoss {
     const NAME: &'static str = "largest-loss";
+    const NEEDS: Needs = Needs::of(&[Kind::Losses]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         Ok(evidence.losses(Self::NAME)?.to_vec())
@@ -26,16 +28,16 @@ impl Strategy for SmallestLoss {
         "smallest-loss"
     }
 
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Losses])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        Ok(top(&negated(evidence.losses(self.name())?), count))
+        Ok(Choice::top(&negated(evidence.losses(self.name())?), count))
     }
 
     fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
         Ok(Some(negated(evidence.losses(self.name())?)))
     }
-}
-
-fn negated(losses: &[f64]) -> Vec<f64> {
-    losses.iter().map(|loss| -loss).collect()
 }

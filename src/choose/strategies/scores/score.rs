@@ -2,16 +2,19 @@
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Strategy, check_count, top};
+use crate::choose::{Choice, Evidence, Needs, Strategy, check_count};
 use crate::error::Result;
 
 /// A number a point; larger means harder for the learner.
 ///
 /// Every score is a [`Strategy`]: it keeps the hardest points. [`Easiest`] keeps the other end, and
 /// [`CoverageCentric`](crate::choose::CoverageCentric) spreads the choice over the whole range.
-pub trait Score {
+pub trait Score: Send + Sync {
     /// Its name in tables.
     const NAME: &'static str;
+
+    /// The evidence it cannot do without.
+    const NEEDS: Needs;
 
     /// A finite number a point.
     ///
@@ -25,9 +28,13 @@ impl<S: Score> Strategy for S {
         S::NAME
     }
 
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        S::NEEDS
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        Ok(top(&self.scores(evidence)?, count))
+        Ok(Choice::top(&self.scores(evidence)?, count))
     }
 
     fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
@@ -60,13 +67,20 @@ impl<S: Score> Strategy for Easiest<S> {
         &self.name
     }
 
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        S::NEEDS
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        let negated: Vec<f64> = self.score.scores(evidence)?.iter().map(|score| -score).collect();
-        Ok(top(&negated, count))
+        Ok(Choice::top(&negated(&self.score.scores(evidence)?), count))
     }
 
     fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
-        Ok(Some(self.score.scores(evidence)?.iter().map(|score| -score).collect()))
+        Ok(Some(negated(&self.score.scores(evidence)?)))
     }
+}
+
+pub(crate) fn negated(scores: &[f64]) -> Vec<f64> {
+    scores.iter().map(|score| -score).collect()
 }

@@ -1,6 +1,6 @@
 //! Ranking by how unsure the learner is.
 
-use crate::choose::{Evidence, Score};
+use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
 /// `1 - max_c p_c`: the points whose best class is least probable.
@@ -35,6 +35,7 @@ pub struct Entropy;
 
 impl Score for LeastConfidence {
     const NAME: &'static str = "least-confidence";
+    const NEEDS: Needs = Needs::of(&[Kind::Probabilities]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         each(evidence, Self::NAME, |p| 1.0 - two_largest(p).0)
@@ -43,6 +44,7 @@ impl Score for LeastConfidence {
 
 impl Score for Margin {
     const NAME: &'static str = "margin";
+    const NEEDS: Needs = Needs::of(&[Kind::Probabilities]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         each(evidence, Self::NAME, |p| {
@@ -54,6 +56,7 @@ impl Score for Margin {
 
 impl Score for Entropy {
     const NAME: &'static str = "entropy";
+    const NEEDS: Needs = Needs::of(&[Kind::Probabilities]);
 
     fn scores(&self, evidence: &Evidence) -> Result<Vec<f64>> {
         each(evidence, Self::NAME, |p| {

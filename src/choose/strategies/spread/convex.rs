@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use crate::choose::neighbours::rows::squared_distance_exact;
-use crate::choose::{Evidence, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
 use crate::error::{Error, Result};
 use crate::program::{
     Budget, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram, SolveOptions, typical,
@@ -52,7 +52,7 @@ const SAMPLE: usize = 200;
 /// let rows = [0.0, 0.0, 0.1, 0.0, 0.0, 0.2, 5.0, 5.0, 5.1, 5.0];
 /// let evidence = Evidence::new(5).with_features(&rows, 2)?;
 /// let evidence = evidence.with_column_costs(&[3.0, 0.0, 0.0, 0.0, 0.0])?;
-/// let mut chosen = Convex::default().select(&evidence, 2, &mut rng)?;
+/// let mut chosen = Convex::default().select(&evidence, 2, &mut rng)?.indices;
 /// chosen.sort();
 /// assert!([1, 2].contains(&chosen[0]) && [3, 4].contains(&chosen[1]));
 /// # Ok::<(), gleaner::Error>(())
@@ -79,12 +79,11 @@ impl Strategy for Convex {
         "convex"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         self.check()?;
         let (rows, width) = evidence.features(self.name())?;
@@ -97,7 +96,7 @@ impl Strategy for Convex {
             None => vec![0.0; evidence.points()],
         };
         let stream = Stream { costs: &places, column_costs: &column_costs, unit, settings: *self };
-        Ok(stream.choose(order, count)?.into_iter().map(|kept| kept.index).collect())
+        Ok(choice_of(&stream.choose(order, count)?))
     }
 }
 
@@ -172,9 +171,14 @@ pub(crate) trait Costs {
 #[derive(Clone, Copy)]
 pub(crate) struct Kept {
     pub(crate) index: usize,
-    /// In the program that kept it.
-    pub(crate) weight: f64,
+    /// What its column saved the batch that kept it.
     worth: f64,
+}
+
+/// The kept points in their order; a point is kept or not, so all count alike.
+pub(crate) fn choice_of(kept: &[Kept]) -> Choice {
+    let indices = kept.iter().map(|k| k.index).collect();
+    Choice::equal(indices).with_gains(kept.iter().map(|k| k.worth).collect())
 }
 
 /// All points as a pass sees them.
@@ -223,7 +227,7 @@ impl<C: Costs> Stream<'_, C> {
             rest.sort_by(|&a, &b| {
                 self.column_costs[a].total_cmp(&self.column_costs[b]).then(a.cmp(&b))
             });
-            let fill = rest.into_iter().map(|index| Kept { index, weight: 0.0, worth: 0.0 });
+            let fill = rest.into_iter().map(|index| Kept { index, worth: 0.0 });
             best.extend(fill.take(count - taken.len()));
         }
         Ok(best)
@@ -243,9 +247,8 @@ impl<C: Costs> Stream<'_, C> {
             let slack = Budget::Absolute(2.0 * batch.len() as f64);
             let solved = solve(costs, prices, slack, self.unit * self.settings.eps)?;
             let worths = worths(&solved);
-            for (position, weight) in representatives(solved.assignment(), batch.len()) {
-                kept.push(Kept { index: batch[position], weight, worth: worths[position] });
-            }
+            let named = representatives(solved.assignment(), batch.len());
+            kept.extend(named.map(|j| Kept { index: batch[j], worth: worths[j] }));
         }
         Ok(kept)
     }
@@ -280,10 +283,9 @@ pub(crate) fn worths(solved: &Selection) -> Vec<f64> {
         .collect()
 }
 
-/// Rounds an assignment: every row names one representative; incoming ones are kept, each with its
-/// weight. Among columns that carry nearly as much of the row as the best one the busiest is named, so
+/// Rounds an assignment: every row names one representative; incoming ones are kept. Among columns that carry nearly as much of the row as the best one the busiest is named, so
 /// that duplicates sharing a row do not all drop out or all stay.
-fn representatives(assignment: &DMatrix<f64>, incoming: usize) -> Vec<(usize, f64)> {
+fn representatives(assignment: &DMatrix<f64>, incoming: usize) -> impl Iterator<Item = usize> {
     let load: Vec<f64> = assignment.column_iter().map(|column| column.sum()).collect();
     let mut named = vec![false; assignment.ncols()];
     for row in assignment.row_iter() {
@@ -295,5 +297,5 @@ fn representatives(assignment: &DMatrix<f64>, incoming: usize) -> Vec<(usize, f6
             named[j] = true;
         }
     }
-    (0..incoming).filter(|&j| named[j]).map(|j| (j, assignment.column(j).max().min(1.0))).collect()
+    (0..incoming).filter(move |&j| named[j])
 }

@@ -4,7 +4,7 @@ use rand::RngCore;
 use rayon::prelude::*;
 
 use crate::choose::neighbours::rows::{first_largest, squared_distance};
-use crate::choose::{Evidence, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
 use crate::error::Result;
 
 /// Adds, one at a time, the point that brings the mean of the chosen features closest to the mean `mu`
@@ -27,7 +27,11 @@ impl Strategy for Herding {
         "herding"
     }
 
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
         let mean = mean(rows, width);
@@ -51,7 +55,7 @@ impl Strategy for Herding {
             wanted.iter_mut().zip(row).for_each(|(w, x)| *w -= f64::from(*x));
             chosen.push(next);
         }
-        Ok(chosen)
+        Ok(Choice::equal(chosen))
     }
 }
 

@@ -7,7 +7,7 @@ use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
 use crate::choose::neighbours::rows::squared_distance;
-use crate::choose::{Evidence, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
 use crate::error::Result;
 
 /// Starts at a random point and adds, one at a time, the point farthest from all chosen ones (squared
@@ -29,12 +29,11 @@ impl Strategy for KCenter {
         "k-center"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
         let mut reach = match evidence.remembered() {
@@ -42,7 +41,7 @@ impl Strategy for KCenter {
             remembered => Reach::from_centres(rows, width, remembered.to_vec(), Vec::new()),
         };
         reach.extend(count);
-        Ok(reach.chosen)
+        Ok(Choice::equal(reach.chosen))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Needs, Strategy, check_count};
 use crate::error::Result;
 
 /// A uniform sample without replacement. `O(count)`.
@@ -14,13 +14,13 @@ impl Strategy for Random {
         "random"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        Ok(rand::seq::index::sample(rng, evidence.points(), count).into_vec())
+        let sample = rand::seq::index::sample(rng, evidence.points(), count);
+        Ok(Choice::equal(sample.into_vec()))
     }
 }

@@ -4,7 +4,7 @@ use rand::RngCore;
 
 use crate::choose::neighbours::Neighbours;
 use crate::choose::strategies::submodular::greedy::{Budget, Objective};
-use crate::choose::{Evidence, Greedy, Similarity, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Greedy, Kind, Needs, Similarity, Strategy, check_count};
 use crate::error::Result;
 
 /// Maximises how well the chosen set `S` represents all points,
@@ -38,7 +38,7 @@ use crate::error::Result;
 /// let evidence = Evidence::new(5).with_features(&[0.5, 1.0, 1.5, 7.0, 7.5], 1)?;
 /// let similarity = Similarity::Rbf { bandwidth: 1.0 };
 /// let strategy = FacilityLocation { similarity, ..Default::default() };
-/// assert_eq!(strategy.select(&evidence, 2, &mut rng)?, [1, 3]);
+/// assert_eq!(strategy.select(&evidence, 2, &mut rng)?.indices, [1, 3]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +64,12 @@ impl Strategy for FacilityLocation {
         if self.budget.is_some() { "affordable facility-location" } else { "facility-location" }
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        let costs = if self.budget.is_some() { Needs::of(&[Kind::Costs]) } else { Needs::NOTHING };
+        Needs::of(&[Kind::Features]).and(costs)
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
         let budget = match self.budget {
@@ -143,7 +143,7 @@ mod tests {
                 .fold(0.0, f64::max);
             let budget = Budget::new(limit, &costs)?;
             let objective = Representation::new(&kernel);
-            let chosen = Greedy::Lazy.maximise_within(&objective, points, points, budget)?;
+            let chosen = Greedy::Lazy.maximise_within(&objective, points, points, budget)?.indices;
             assert!(cost(&chosen) <= limit, "case {case}: {chosen:?}");
             let bound = 0.5 * (1.0 - (-1f64).exp());
             assert!(value(&chosen) >= bound * best, "case {case}: {} of {best}", value(&chosen));
@@ -164,7 +164,10 @@ mod tests {
                 let kernel = Neighbours::new(&rows, 2, 1 + case % 9, similarity)?;
                 let all = naive(&mut Representation::new(&kernel), points, points);
                 let mut objective = Representation::new(&kernel);
-                assert_eq!(Greedy::Lazy.maximise(&mut objective, points, points, &mut rng)?, all);
+                assert_eq!(
+                    Greedy::Lazy.maximise(&mut objective, points, points, &mut rng)?.indices,
+                    all
+                );
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use rand::RngCore;
 
 use crate::choose::neighbours::Neighbours;
 use crate::choose::strategies::submodular::greedy::Objective;
-use crate::choose::{Evidence, Greedy, Similarity, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Greedy, Kind, Needs, Similarity, Strategy, check_count};
 use crate::error::{Error, Result};
 
 /// Maximises likeness to all points less likeness within the chosen set `S`,
@@ -44,12 +44,11 @@ impl Strategy for GraphCut {
         "graph-cut"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
         let found = self.trade_off;
@@ -109,7 +108,10 @@ mod tests {
             let trade_off = (case % 4) as f64;
             let all = naive(&mut Cut::new(&kernel, trade_off), points, points);
             let mut objective = Cut::new(&kernel, trade_off);
-            assert_eq!(Greedy::Lazy.maximise(&mut objective, points, points, &mut rng)?, all);
+            assert_eq!(
+                Greedy::Lazy.maximise(&mut objective, points, points, &mut rng)?.indices,
+                all
+            );
 
             let similarity = |i: usize, j: usize| {
                 kernel.of(i).find(|pair| pair.0 == j).map_or(0.0, |pair| f64::from(pair.1))

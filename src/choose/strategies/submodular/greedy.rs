@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
+use crate::choose::Choice;
 use crate::choose::strategies::within::affordable::{check_budget, unaffordable};
 use crate::error::{Error, Result};
 
@@ -69,7 +70,7 @@ impl Greedy {
         points: usize,
         count: usize,
         budget: Budget,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Choice> {
         if self != Self::Lazy {
             let (method, what) = ("stochastic greedy search", "selection within a budget");
             return Err(Error::Unsupported { method, what, instead: "Greedy::Lazy" });
@@ -78,7 +79,7 @@ impl Greedy {
             lazy_within(&mut objective.clone(), points, count, budget, divisors)
         };
         let (by_gain, by_ratio) = (search(None), search(Some(budget.costs)));
-        Ok(if by_ratio.1 > by_gain.1 { by_ratio.0 } else { by_gain.0 })
+        Ok(if by_ratio.value() > by_gain.value() { by_ratio } else { by_gain }.into())
     }
 
     /// `count` of `points` points, `count` being at most as many; ties go to the smaller index.
@@ -88,17 +89,42 @@ impl Greedy {
         points: usize,
         count: usize,
         rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Choice> {
         match self {
-            Self::Lazy => Ok(lazy(objective, points, count)),
+            Self::Lazy => Ok(lazy(objective, points, count).into()),
             Self::Stochastic { epsilon } if epsilon > 0.0 && epsilon < 1.0 => {
                 let sample = (points as f64 / count as f64 * -epsilon.ln()).ceil() as usize;
-                Ok(stochastic(objective, points, count, sample.max(1), rng))
+                Ok(stochastic(objective, points, count, sample.max(1), rng).into())
             }
             Self::Stochastic { epsilon: found } => {
                 Err(Error::OutOfRange { what: "epsilon", rule: "between 0 and 1", found })
             }
         }
+    }
+}
+
+/// The set so far, and what each point added to it.
+#[derive(Default)]
+struct Chosen {
+    points: Vec<usize>,
+    gains: Vec<f64>,
+}
+
+impl Chosen {
+    fn push(&mut self, objective: &mut impl Objective, point: usize, gain: f64) {
+        objective.add(point);
+        self.points.push(point);
+        self.gains.push(gain);
+    }
+
+    fn value(&self) -> f64 {
+        self.gains.iter().sum()
+    }
+}
+
+impl From<Chosen> for Choice {
+    fn from(chosen: Chosen) -> Self {
+        Self::equal(chosen.points).with_gains(chosen.gains)
     }
 }
 
@@ -109,41 +135,41 @@ struct Bound {
     round: usize,
 }
 
-fn lazy(objective: &mut impl Objective, points: usize, count: usize) -> Vec<usize> {
+fn lazy(objective: &mut impl Objective, points: usize, count: usize) -> Chosen {
     let gains: Vec<f64> = (0..points).into_par_iter().map(|point| objective.gain(point)).collect();
     let bounds = gains.into_iter().enumerate();
     let mut heap: BinaryHeap<Bound> =
         bounds.map(|(point, gain)| Bound { gain, point, round: 0 }).collect();
-    let mut chosen = Vec::with_capacity(count);
-    while chosen.len() < count
+    let mut chosen = Chosen::default();
+    while chosen.points.len() < count
         && let Some(best) = heap.pop()
     {
-        if best.round == chosen.len() {
-            objective.add(best.point);
-            chosen.push(best.point);
+        let round = chosen.points.len();
+        if best.round == round {
+            chosen.push(objective, best.point, best.gain);
         } else {
-            heap.push(Bound { gain: objective.gain(best.point), round: chosen.len(), ..best });
+            heap.push(Bound { gain: objective.gain(best.point), round, ..best });
         }
     }
     chosen
 }
 
-/// Lazy search by gain over divisor; what no longer fits never fits again. With the value of the set.
+/// Lazy search by gain over divisor; what no longer fits never fits again.
 fn lazy_within(
     objective: &mut impl Objective,
     points: usize,
     count: usize,
     budget: Budget,
     divisors: Option<&[f64]>,
-) -> (Vec<usize>, f64) {
+) -> Chosen {
     let divisor = |point: usize| divisors.map_or(1.0, |divisors| divisors[point]);
     let gains: Vec<f64> =
         (0..points).into_par_iter().map(|point| objective.gain(point) / divisor(point)).collect();
     let bounds = gains.into_iter().enumerate();
     let mut heap: BinaryHeap<Bound> =
         bounds.map(|(point, gain)| Bound { gain, point, round: 0 }).collect();
-    let (mut chosen, mut left, mut value) = (Vec::new(), budget.limit, 0.0);
-    while chosen.len() < count
+    let (mut chosen, mut left) = (Chosen::default(), budget.limit);
+    while chosen.points.len() < count
         && let Some(best) = heap.pop()
     {
         let Bound { point, round, .. } = best;
@@ -151,16 +177,14 @@ fn lazy_within(
             continue;
         }
         let gain = objective.gain(point);
-        if round == chosen.len() {
-            objective.add(point);
+        if round == chosen.points.len() {
+            chosen.push(objective, point, gain);
             left -= budget.costs[point];
-            value += gain;
-            chosen.push(point);
         } else {
-            heap.push(Bound { gain: gain / divisor(point), point, round: chosen.len() });
+            heap.push(Bound { gain: gain / divisor(point), point, round: chosen.points.len() });
         }
     }
-    (chosen, value)
+    chosen
 }
 
 fn stochastic(
@@ -169,10 +193,10 @@ fn stochastic(
     count: usize,
     sample: usize,
     rng: &mut dyn RngCore,
-) -> Vec<usize> {
+) -> Chosen {
     let mut free: Vec<usize> = (0..points).collect();
-    let mut chosen = Vec::with_capacity(count);
-    while chosen.len() < count {
+    let mut chosen = Chosen::default();
+    while chosen.points.len() < count {
         // The first steps of a Fisher-Yates shuffle bring a uniform sample to the front.
         let sample = sample.min(free.len());
         for k in 0..sample {
@@ -183,8 +207,7 @@ fn stochastic(
         let bounds = (0..sample).into_par_iter().with_min_len(64).map(bound);
         let Some(best) = bounds.max() else { break };
         free.swap_remove(best.round);
-        objective.add(best.point);
-        chosen.push(best.point);
+        chosen.push(objective, best.point, best.gain);
     }
     chosen
 }
@@ -248,11 +271,14 @@ mod tests {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
         // Multiples of 2 (six numbers), then of 3 (3, 9), then of 5 or 7 (one each), then nothing new.
         let expected = [0, 1, 3, 5, 2, 4];
-        assert_eq!(Greedy::Lazy.maximise(&mut Cover([false; 12]), 6, 6, &mut rng)?, expected);
+        assert_eq!(
+            Greedy::Lazy.maximise(&mut Cover([false; 12]), 6, 6, &mut rng)?.indices,
+            expected
+        );
         assert_eq!(naive(&mut Cover([false; 12]), 6, 6), expected);
         // A sample of everything is the exhaustive search.
         let all = Greedy::Stochastic { epsilon: 1e-9 };
-        assert_eq!(all.maximise(&mut Cover([false; 12]), 6, 6, &mut rng)?, expected);
+        assert_eq!(all.maximise(&mut Cover([false; 12]), 6, 6, &mut rng)?.indices, expected);
         for epsilon in [0.0, 1.0, -1.0, f64::NAN] {
             let greedy = Greedy::Stochastic { epsilon };
             assert!(greedy.maximise(&mut Cover([false; 12]), 6, 2, &mut rng).is_err());

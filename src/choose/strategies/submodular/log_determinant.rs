@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::choose::neighbours::rows::unit_rows;
 use crate::choose::strategies::submodular::greedy::Objective;
-use crate::choose::{Evidence, Greedy, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Greedy, Kind, Needs, Strategy, check_count};
 use crate::error::{Error, Result};
 
 /// Maximises the volume that the chosen set `S` spans,
@@ -47,12 +47,11 @@ impl Strategy for LogDeterminant {
         "log-determinant"
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features])
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let (rows, width) = evidence.features(self.name())?;
         if !(self.ridge >= SMALLEST_RIDGE && self.ridge.is_finite()) {
@@ -146,7 +145,10 @@ mod tests {
             let rows = unit_rows(&rows, width);
             let all = naive(&mut Volume::new(rows.clone(), width, ridge), points, points);
             let mut objective = Volume::new(rows.clone(), width, ridge);
-            assert_eq!(Greedy::Lazy.maximise(&mut objective, points, points, &mut rng)?, all);
+            assert_eq!(
+                Greedy::Lazy.maximise(&mut objective, points, points, &mut rng)?.indices,
+                all
+            );
 
             let mut objective = Volume::new(rows.clone(), width, ridge);
             for (t, point) in all.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
 use crate::error::{Error, Result};
 
 /// Walks through a strategy's ranking of all points and takes what still fits into a budget of costs
@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 /// let evidence = Evidence::new(4).with_losses(&[4.0, 3.0, 2.0, 1.0])?;
 /// let evidence = evidence.with_costs(&[5.0, 9.0, 1.0, 1.0])?;
 /// let strategy = Affordable::new(LargestLoss, 7.0)?;
-/// assert_eq!(strategy.select(&evidence, 4, &mut rng)?, [0, 2, 3]);
-/// assert_eq!(strategy.select(&evidence, 2, &mut rng)?, [0, 2]);
+/// assert_eq!(strategy.select(&evidence, 4, &mut rng)?.indices, [0, 2, 3]);
+/// assert_eq!(strategy.select(&evidence, 2, &mut rng)?.indices, [0, 2]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -48,27 +48,28 @@ impl<S: Strategy> Strategy for Affordable<S> {
         &self.name
     }
 
+    fn needs(&self) -> Needs {
+        self.inner.needs().and(Needs::of(&[Kind::Costs]))
+    }
+
     /// At most `count` points; [`Error::OutOfRange`] if the cheapest costs more than the budget.
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let costs = evidence.costs(&self.name)?;
         let mut left = self.budget;
-        let mut chosen = self.inner.select(evidence, evidence.points(), rng)?;
-        chosen.retain(|i| {
-            let fits = costs[*i] <= left;
-            left -= if fits { costs[*i] } else { 0.0 };
+        let ranked = self.inner.select(evidence, evidence.points(), rng)?;
+        let mut places: Vec<usize> = (0..ranked.len()).collect();
+        places.retain(|k| {
+            let cost = costs[ranked.indices[*k]];
+            let fits = cost <= left;
+            left -= if fits { cost } else { 0.0 };
             fits
         });
-        chosen.truncate(count);
-        if chosen.is_empty() {
+        places.truncate(count);
+        if places.is_empty() {
             return Err(unaffordable(self.budget));
         }
-        Ok(chosen)
+        ranked.at(&places)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Strategy, check_count};
-use crate::data::shares::{near_equal, proportional, take_turns};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
+use crate::data::shares::{near_equal, proportional};
 use crate::error::Result;
 
 /// How many points each class gives.
@@ -31,7 +31,7 @@ pub enum Shares {
 /// let evidence = Evidence::new(5).with_losses(&[9.0, 8.0, 7.0, 0.1, 0.2])?;
 /// let evidence = evidence.with_labels(&[0, 0, 0, 1, 1])?;
 /// let strategy = ClassBalanced::new(LargestLoss, Shares::Equal);
-/// assert_eq!(strategy.select(&evidence, 3, &mut rng)?, [0, 4, 1]);
+/// assert_eq!(strategy.select(&evidence, 3, &mut rng)?.indices, [0, 4, 1]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -54,12 +54,11 @@ impl<S: Strategy> Strategy for ClassBalanced<S> {
         &self.name
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        self.inner.needs().and(Needs::of(&[Kind::Labels]))
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let classes = members(evidence.labels(&self.name)?);
         let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
@@ -71,9 +70,9 @@ impl<S: Strategy> Strategy for ClassBalanced<S> {
         for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
             let part = evidence.part(members);
             let within = self.inner.select(&part.evidence(), share, rng)?;
-            chosen.push(within.into_iter().map(|k| members[k]).collect());
+            chosen.push(within.among(members));
         }
-        Ok(take_turns(&chosen))
+        Ok(Choice::taking_turns(&chosen))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Score, Strategy, check_count, top};
+use crate::choose::{Choice, Evidence, Needs, Score, Strategy, check_count, top};
 use crate::data::shares::{near_equal, take_turns};
 use crate::error::{Error, Result};
 
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 /// // The loss of 9 is pruned; one point from each half of what is left, 0 to 4.
 /// let evidence = Evidence::new(4).with_losses(&[4.0, 9.0, 0.0, 3.0])?;
 /// let strategy = CoverageCentric::new(LargestLoss, 0.25, 2)?;
-/// let chosen = strategy.select(&evidence, 2, &mut rng)?;
+/// let chosen = strategy.select(&evidence, 2, &mut rng)?.indices;
 /// assert!(chosen[0] == 2 && [0, 3].contains(&chosen[1]));
 /// # Ok::<(), gleaner::Error>(())
 /// ```
@@ -67,12 +67,11 @@ impl<S: Score> Strategy for CoverageCentric<S> {
         &self.name
     }
 
-    fn select(
-        &self,
-        evidence: &Evidence,
-        count: usize,
-        rng: &mut dyn RngCore,
-    ) -> Result<Vec<usize>> {
+    fn needs(&self) -> Needs {
+        S::NEEDS
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let (scores, points) = (self.score.scores(evidence)?, evidence.points());
         let pruned = ((points as f64 * self.prune) as usize).min(points - count);
@@ -84,7 +83,7 @@ impl<S: Score> Strategy for CoverageCentric<S> {
             drawn.into_iter().map(|k| stratum[k]).collect()
         };
         let drawn: Vec<_> = strata.iter().zip(near_equal(&sizes, count)).map(draw).collect();
-        Ok(take_turns(&drawn))
+        Ok(Choice::equal(take_turns(&drawn)))
     }
 }
 

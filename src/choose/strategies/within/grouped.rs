@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::RngCore;
 
-use crate::choose::{Evidence, Score, Strategy, check_count, top};
+use crate::choose::{Choice, Evidence, Kind, Needs, Score, Strategy, check_count, top};
 use crate::error::{Error, Result};
 
 /// Keeps or leaves whole groups ([`Evidence::with_groups`]): all utterances of a speaker, all pictures of
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 /// // Mean losses 4, 3 and 2; after the first group the second is too large for what is left.
 /// let evidence = Evidence::new(6).with_losses(&[4.0, 2.0, 3.0, 4.0, 1.0, 3.0])?;
 /// let evidence = evidence.with_groups(&[7, 5, 5, 5, 9, 9])?;
-/// assert_eq!(Grouped::new(LargestLoss).select(&evidence, 3, &mut rng)?, [0, 5, 4]);
+/// assert_eq!(Grouped::new(LargestLoss).select(&evidence, 3, &mut rng)?.indices, [0, 5, 4]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -42,8 +42,12 @@ impl<S: Score> Strategy for Grouped<S> {
         &self.name
     }
 
+    fn needs(&self) -> Needs {
+        S::NEEDS.and(Needs::of(&[Kind::Groups]))
+    }
+
     /// At most `count` points; [`Error::OutOfRange`] if the smallest group is larger.
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Vec<usize>> {
+    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let groups = evidence.groups(&self.name)?;
         let scores = self.score.scores(evidence)?;
@@ -65,6 +69,7 @@ impl<S: Score> Strategy for Grouped<S> {
             let (what, rule) = ("points to select", "at least the size of the smallest group");
             return Err(Error::OutOfRange { what, rule, found: count as f64 });
         }
-        Ok(chosen)
+        let gains = chosen.iter().map(|i| scores[*i]).collect();
+        Ok(Choice::equal(chosen).with_gains(gains))
     }
 }

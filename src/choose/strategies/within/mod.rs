@@ -4,3 +4,4 @@ pub(crate) mod affordable;
 pub(crate) mod class_balanced;
 pub(crate) mod coverage_centric;
 pub(crate) mod grouped;
+pub(crate) mod purchase;
