@@ -16,7 +16,7 @@ use gleaner::experiment::{
 };
 use gleaner::joint::{Amount, Balance, ChooseOptions, Heads, ModelOptions};
 use gleaner::layer::bridge::{to_scalar, to_vec};
-use gleaner::learn::{Length, Mlp, MlpOptions, Recipe};
+use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::program::{
     Budget, BudgetRow, Method, Norm, ProgramOptions, Regulariser, SelectionProgram,
 };
@@ -78,22 +78,24 @@ fn a_shared_price_beside_a_budget_a_program() -> Result<()> {
     let gradient = |weights: &Tensor| -> Result<Vec<f64>> {
         to_vec(weights.sqr()?.sum_all()?.backward()?.get(&prices).unwrap())
     };
-    let with = |budget| LayerInputs {
-        column_costs: Some(&prices),
-        budget: Some(budget),
-        ..Default::default()
-    };
-    let together = gradient(&layer(2.0).forward_batch(&batch, with(&budgets))?.weights)?;
+    fn with<'a>(prices: &'a Tensor, budget: &'a Tensor) -> LayerInputs<'a> {
+        LayerInputs { column_costs: Some(prices), budget: Some(budget), ..Default::default() }
+    }
+    let together = gradient(&layer(2.0).forward_batch(&batch, with(&prices, &budgets))?.weights)?;
     let mut sum = vec![0.0; 5];
     for k in 0..3 {
         let budget = budgets.get(k)?;
-        let single = gradient(&layer(2.0).forward(&batch.get(k)?, with(&budget))?.weights)?;
+        let single =
+            gradient(&layer(2.0).forward(&batch.get(k)?, with(&prices, &budget))?.weights)?;
         sum.iter_mut().zip(single).for_each(|(sum, single)| *sum += single);
     }
     for (together, sum) in together.iter().zip(&sum) {
         assert_relative_eq!(together, sum, max_relative = 1e-14);
     }
-    assert!(matches!(layer(2.0).forward(&costs, with(&budgets)), Err(Error::Shape { .. })));
+    assert!(matches!(
+        layer(2.0).forward(&costs, with(&prices, &budgets)),
+        Err(Error::Shape { .. })
+    ));
     Ok(())
 }
 
@@ -230,7 +232,7 @@ fn large_pools_take_memory_by_the_point() -> Result<()> {
     let features: Vec<f32> = (0..POINTS * 25).map(|_| draw.random()).collect();
     let evidence = Evidence::new(POINTS).with_features(&features, 25)?;
     for name in ["facility-location", "k-center", "graph-cut"] {
-        let chosen = named(name)?.select(&evidence, 50, &mut rng(0))?;
+        let chosen = named(name)?.select(&evidence, 50, &mut rng(0))?.indices;
         assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), 50, "{name}");
     }
     if let Some(peak) = peak() {
@@ -248,7 +250,7 @@ fn one_of_each_blob_whatever_the_seed() -> Result<()> {
     let evidence = Evidence::new(200).with_features(&features, 2)?;
     for name in ["k-center", "facility-location", "convex", "herding"] {
         for seed in 0..10 {
-            let chosen = named(name)?.select(&evidence, 4, &mut rng(seed))?;
+            let chosen = named(name)?.select(&evidence, 4, &mut rng(seed))?.indices;
             let blobs: BTreeSet<usize> = chosen.iter().map(|i| i % 4).collect();
             assert_eq!(blobs.len(), 4, "{name}, seed {seed}: {chosen:?}");
         }
@@ -265,7 +267,7 @@ fn what_is_near_remembered_points_is_not_chosen() -> Result<()> {
     let similarity = Similarity::Rbf { bandwidth: 1.0 };
     let facilities = FacilityLocation { similarity, ..Default::default() };
     for strategy in [&KCenter as &dyn Strategy, &facilities, &Convex::default()] {
-        let chosen = strategy.select(&evidence, 1, &mut rng(0))?;
+        let chosen = strategy.select(&evidence, 1, &mut rng(0))?.indices;
         assert!(chosen == [2] || chosen == [3], "{}: {chosen:?}", strategy.name());
     }
     Ok(())
@@ -316,10 +318,10 @@ fn turns(points: u32, classes: u32) -> Vec<u32> {
 fn buy(strategy: &str, rounds: &Rounds, oracle: &mut dyn Oracle) -> Result<ActiveLearning> {
     let (pool, test) = (labelled(&turns(60, 3), 3, 1), labelled(&turns(12, 3), 3, 2));
     let build = mlp(3);
-    let recipe = Recipe { length: Length::Epochs(3), ..Default::default() };
-    let model = Model { name: "mlp".into(), build: &build, recipe };
+    let training = TrainingOptions { length: Length::Epochs(3), ..Default::default() };
+    let model = Model { name: "mlp".into(), build: &build, training };
     let run = Run::in_memory();
-    let task = Task { pool: &pool, validation: None, test: &test };
+    let task = Task { pool: &pool, validation: None, test: &test, flipped: &[] };
     let stages = Stages { run: &run, watch: &mut |_| {} };
     active_learning(task, (&model, &model), &*named(strategy)?, rounds, oracle, 0, stages)
 }

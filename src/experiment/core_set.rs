@@ -180,12 +180,13 @@ fn agreements(
     by_proxy: Vec<Vec<f64>>,
     by_target: Vec<Vec<f64>>,
 ) -> Vec<RankAgreement> {
-    let agreement = |(strategy, (proxy, target)): (&Box<dyn Strategy>, (Vec<f64>, Vec<f64>))| {
+    let names = strategies.iter().map(|strategy| strategy.name().to_string());
+    let agreement = |((strategy, proxy), target): ((String, Vec<f64>), Vec<f64>)| {
         // Refused only where all ranks are equal, and then there is none.
         let correlation = spearman(&proxy, &target).ok();
-        RankAgreement { strategy: strategy.name().to_string(), correlation, proxy, target }
+        RankAgreement { strategy, correlation, proxy, target }
     };
-    strategies.iter().zip(by_proxy.into_iter().zip(by_target)).map(agreement).collect()
+    names.zip(by_proxy).zip(by_target).map(agreement).collect()
 }
 
 /// Minus the place of each point in a choice; points left out share the place behind the last.
