@@ -2,14 +2,16 @@
 # The accelerator's share: CPU and CUDA beside each other, and the same networks in PyTorch's eager mode.
 #
 #   benches/gpu.sh build     builds with the CUDA toolkit of CUDA_HOME (13.0 suits today's drivers); needs no GPU
-#   benches/gpu.sh run       runs what was built, on a machine with a GPU; PYTHON names a Python that has torch
+#   benches/gpu.sh run       runs what was built, on a machine with a GPU; PYTHON names a Python that has torch,
+#                            LD_LIBRARY_PATH the CUDA libraries if the system does not know them, DATA a folder
+#                            with CIFAR-10's binary files, LIMIT the seconds that an example may take
 #   benches/gpu.sh           both
 #
 # Without a driver on the building machine, an empty libcuda.so is enough for the linker: what it lacks is found
 # where the program runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-out="${OUT:-target/gpu}"
+out=target/gpu
 
 build() {
   : "${CUDA_HOME:?the folder of the CUDA toolkit, with bin/nvcc and lib}"
@@ -31,17 +33,20 @@ build() {
 }
 
 run() {
-  "$out/gpu"
+  # Programs linked against an empty libcuda.so do not ask for the real one by themselves.
+  ours() { LD_PRELOAD="libcuda.so.1 libnvrtc.so.13 libcublasLt.so.13" timeout "${LIMIT:-300}" "$@"; }
+  ours "$out/gpu"
   "${PYTHON:-python3}" benches/gpu.py || echo 'no PyTorch here'
   for device in cpu cuda; do
     local start=$SECONDS
-    timeout 200 "$out/synthetic" --quick --device "$device" --out "$out/synthetic-$device" >/dev/null
+    ours "$out/synthetic" --quick --device "$device" --out "$out/synthetic-$device" >/dev/null || echo 'not finished:'
     echo "synthetic --quick --device $device,$((SECONDS - start)) s"
   done
   if test -d "${DATA:-}"; then
     for device in cpu cuda; do
       local start=$SECONDS
-      timeout 200 "$out/cifar10" --data "$DATA" --quick --device "$device" --out "$out/cifar10-$device" >/dev/null
+      ours "$out/cifar10" --data "$DATA" --quick --device "$device" --out "$out/cifar10-$device" >/dev/null ||
+        echo 'not finished:'
       echo "cifar10 --quick --device $device,$((SECONDS - start)) s"
     done
   fi

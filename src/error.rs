@@ -75,6 +75,24 @@ pub enum Error {
         /// Relative residual asked for.
         tolerance: f64,
     },
+    /// A solver could not prove its answer, and one cost stands so far above the others that it leaves no digits for them.
+    #[error(
+        "{method} stopped after {iterations} iterations: the cost {cost:.1e} at row {row}, column {column} spoils the scale, where the median is {typical:.1e} above its row's least; leave that pair out with `allowed`"
+    )]
+    Scale {
+        /// The solver.
+        method: &'static str,
+        /// Iterations used.
+        iterations: usize,
+        /// Row of the largest cost.
+        row: usize,
+        /// Column of the largest cost.
+        column: usize,
+        /// The cost, as given.
+        cost: f64,
+        /// The median of all costs above the least of their rows.
+        typical: f64,
+    },
     /// The chosen solver does not handle this kind of program.
     #[error("{method} does not solve {what}; use {instead}")]
     Unsupported {

@@ -43,6 +43,7 @@
 //! | [`choose`] | evidence in, a choice out: the strategies | program, data |
 //! | [`learn`] | models to train, optimisers, a learner by itself | layer, data |
 //! | [`joint`] | learner and selection model together, and the final choice | all of the above |
+//! | [`gradcheck`] | any gradient against central differences | layer |
 //! | [`experiment`] | core-sets, active learning, rivals side by side; runs that survive a kill | all of the above |
 //! | `report` | tables and pictures | nothing else |
 //!
@@ -60,6 +61,7 @@ pub mod choose;
 pub mod data;
 pub mod error;
 pub mod experiment;
+pub mod gradcheck;
 pub mod joint;
 pub mod layer;
 pub mod learn;

@@ -11,6 +11,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("program", &[]),
     ("data", &[]),
     ("layer", &["program"]),
+    ("gradcheck", &["layer"]),
     ("choose", &["program", "data"]),
     ("learn", &["whole_file", "layer", "data"]),
     ("joint", &["program", "layer", "learn", "data", "choose"]),

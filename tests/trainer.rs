@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use gleaner::data::Dataset;
 use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
 use gleaner::joint::{
-    Amount, Balance, ChooseOptions, CostFeatures, Heads, ModelOptions, hypergradient,
+    Amount, Balance, ChooseOptions, CostFeatures, Eviction, Heads, ModelOptions, hypergradient,
     weighted_gradient,
 };
 use gleaner::layer::bridge::{to_scalar, to_vec};
@@ -305,4 +305,86 @@ fn suspicion_is_a_number_for_every_point_of_any_count() {
         assert_eq!(suspicion.len(), points);
         assert!(suspicion.iter().all(|s| s.is_finite()), "{points}: {suspicion:?}");
     }
+}
+
+/// A trainer with both heads, a reservoir that draws from the generator, and every kind of state.
+fn kept_trainer(made: &Clusters, seed: u64) -> Trainer<Mlp> {
+    let options = TrainerOptions { eviction: Eviction::Reservoir, ..options(Heads::Both) };
+    Trainer::new(mlp(seed, DType::F32), &made.validation, options, seed).unwrap()
+}
+
+/// Losses and weights of every step, and the bits of every variable at the end.
+fn trace(trainer: &mut Trainer<Mlp>, made: &Clusters, steps: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut seen = Vec::new();
+    let note = |report: &gleaner::joint::StepReport| {
+        seen.push(report.training_loss);
+        seen.extend(&report.weights);
+    };
+    trainer.fit_until(&made.train, 20, steps, 7, note).unwrap();
+    let variables = trainer.learner().variables().iter().chain(trainer.model().variables());
+    (seen, variables.flat_map(|(_, var)| to_vec(var).unwrap()).collect())
+}
+
+#[test]
+fn a_trainer_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = data(100, 0.2, 4);
+    // Stopped in the warm-up, before there is a memory, in the middle, and at an epoch's end.
+    for stop in [2, 5, 10, 13] {
+        let path = folder.path().join(format!("{stop}.safetensors"));
+        let (unbroken, expected) = trace(&mut kept_trainer(&made, 1), &made, 24);
+        let mut first = kept_trainer(&made, 1);
+        let (mut seen, _) = trace(&mut first, &made, stop);
+        first.save(&path).unwrap();
+        drop(first);
+        // Another seed: nothing of it may be left.
+        let mut second = kept_trainer(&made, 2);
+        second.load(&path).unwrap();
+        let (rest, found) = trace(&mut second, &made, 24);
+        seen.extend(rest);
+        assert_eq!(seen, unbroken, "stopped after {stop}");
+        assert_eq!(found, expected, "stopped after {stop}");
+        let suspicion = |trainer: &mut Trainer<Mlp>| {
+            trainer.suspicion(&made.train, &ChooseOptions::default()).unwrap()
+        };
+        let mut third = kept_trainer(&made, 1);
+        trace(&mut third, &made, 24);
+        assert_eq!(suspicion(&mut second), suspicion(&mut third));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_something_else_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trainer.safetensors");
+    let made = data(100, 0.2, 4);
+    let mut trainer = kept_trainer(&made, 1);
+    trace(&mut trainer, &made, 12);
+    trainer.save(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+
+    let other = TrainerOptions { threshold: 0.4, ..trainer.options().clone() };
+    let mut other = Trainer::new(mlp(1, DType::F32), &made.validation, other, 1).unwrap();
+    let error = other.load(&path).unwrap_err();
+    assert!(error.to_string().contains("threshold: 0.4"), "{error}");
+    // Another learner under the same options: found only after the selection model has been set.
+    let wide = MlpOptions { inputs: 4, hidden: vec![17], classes: 3 };
+    let wide = Mlp::new(&wide, 1, DType::F32, &Device::Cpu).unwrap();
+    let mut wide = Trainer::new(wide, &made.validation, trainer.options().clone(), 1).unwrap();
+    let before = wide.checkpoint().unwrap();
+    assert!(matches!(wide.load(&path), Err(Error::Shape { .. })));
+    let after = wide.checkpoint().unwrap();
+    for (name, tensor) in before.into_tensors() {
+        let found = to_vec(after.tensor(&name).unwrap()).unwrap();
+        assert_eq!(found, to_vec(&tensor).unwrap(), "{name}");
+    }
+
+    for cut in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(matches!(trainer.load(&path), Err(Error::File { .. })), "{cut} bytes");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    trainer.load(&path).unwrap();
+    gleaner::learn::Checkpoint::new().save(&path).unwrap();
+    assert!(matches!(trainer.load(&path), Err(Error::Unknown { .. })));
 }

@@ -52,6 +52,9 @@ impl Fault {
 
 /// Relative to the row's mass, the budget's limit, the group's weight: repaired answers are exact to rounding.
 const EXACT: f64 = 1e-8;
+/// Rounds over the rows' multipliers, and thirds cut off in each, until rounding ends it.
+const PASSES: usize = 20;
+const HALVINGS: usize = 200;
 /// Duality gap in units of the objective above the row minima.
 const OPTIMAL: f64 = 1e-6;
 
@@ -275,20 +278,33 @@ impl Trial {
         if gap <= allowed || eps == 0.0 {
             return (gap, allowed);
         }
-        // A multiplier beside a large row minimum is known to the last digit of that minimum only.
-        for i in 0..n {
-            let digit = 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs();
-            let (mut low, mut high) = (nu[i] - digit, nu[i] + digit);
-            for _ in 0..80 {
-                let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
-                nu[i] = a;
-                let left = value(&nu, 1.0);
-                nu[i] = b;
-                if left < value(&nu, 1.0) { low = a } else { high = b }
+        // A multiplier beside a large row minimum is known to the last digit of that minimum only: the best ones
+        // within it, one after the other, until that helps no more.
+        let digits: Vec<(f64, f64)> = (0..n)
+            .map(|i| (nu[i], 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs()))
+            .map(|(nu, digit)| (nu - digit, nu + digit))
+            .collect();
+        let mut best = value(&nu, 1.0);
+        for _ in 0..PASSES {
+            let before = best;
+            for (i, &(mut low, mut high)) in digits.iter().enumerate() {
+                let start = nu[i];
+                for _ in 0..HALVINGS {
+                    let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+                    nu[i] = a;
+                    let left = value(&nu, 1.0);
+                    nu[i] = b;
+                    if left < value(&nu, 1.0) { low = a } else { high = b }
+                }
+                nu[i] = 0.5 * (low + high);
+                let found = value(&nu, 1.0);
+                if found > best { best = found } else { nu[i] = start }
             }
-            nu[i] = 0.5 * (low + high);
+            if (paid + smooth - best) / unit <= allowed || best <= before {
+                break;
+            }
         }
-        ((paid + smooth - value(&nu, 1.0)) / unit, allowed)
+        ((paid + smooth - best) / unit, allowed)
     }
 
     /// What a linear program's multipliers are beyond a bound of their own is rounding: remembered columns, columns

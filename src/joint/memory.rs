@@ -3,12 +3,13 @@
 //! Memory holds the *inputs* of the selection model, not its features: those are recomputed with
 //! today's parameters whenever they are needed, so nothing goes stale.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use nalgebra::{DMatrix, RowDVector};
 use rand::{Rng, RngCore};
 
 use crate::error::{Error, Result};
 use crate::layer::bridge::{dims2, to_matrix};
+use crate::learn::Checkpoint;
 
 /// Which exemplar makes room for another in a full memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,35 @@ impl ExemplarMemory {
             });
         }
         Ok(Self { capacity, eviction, ids: Vec::new(), rows: None, offers: 0, oldest: 0 })
+    }
+
+    /// Puts everything but capacity and eviction into a checkpoint.
+    pub(super) fn keep(&self, state: &mut Checkpoint) -> Result<()> {
+        if let Some(rows) = &self.rows {
+            let ids: Vec<i64> = self.ids.iter().map(|id| *id as i64).collect();
+            state.set("memory/ids", Tensor::from_vec(ids, self.len(), &Device::Cpu)?);
+            state.set("memory/rows", rows.copy()?);
+        }
+        state.set_note("memory/offers", self.offers);
+        state.set_note("memory/oldest", self.oldest);
+        Ok(())
+    }
+
+    /// A memory of this capacity and eviction that holds what [`keep`](Self::keep) put there.
+    pub(super) fn kept(&self, state: &Checkpoint, device: &Device) -> Result<Self> {
+        let mut memory = Self::new(self.capacity, self.eviction)?;
+        (memory.offers, memory.oldest) =
+            (state.note("memory/offers")?, state.note("memory/oldest")?);
+        let Ok(rows) = state.tensor("memory/rows") else { return Ok(memory) };
+        let ids = state.tensor("memory/ids")?.to_vec1::<i64>()?;
+        let count = dims2("exemplar rows", rows)?.0;
+        if count != ids.len() || count > self.capacity || memory.oldest >= self.capacity {
+            let expected = format!("{} exemplars, at most {}", ids.len(), self.capacity);
+            return Err(Error::Shape { what: "kept memory", expected, found: count.to_string() });
+        }
+        memory.ids = ids.into_iter().map(|id| id as usize).collect();
+        memory.rows = Some(rows.to_device(device)?);
+        Ok(memory)
     }
 
     /// Identifiers of the exemplars.

@@ -124,7 +124,7 @@ pub struct Trainer<L> {
     pub(super) learner: L,
     pub(super) model: SelectionModel,
     /// Where the selection model and its programs' costs are computed.
-    place: Device,
+    pub(super) place: Device,
     pub(super) options: TrainerOptions,
     pub(super) layer: SelectionLayer,
     pub(super) memory: ExemplarMemory,
@@ -269,13 +269,42 @@ impl<L: Learner> Trainer<L> {
         seed: u64,
         watch: impl FnMut(&StepReport),
     ) -> Result<()> {
+        self.fit_some(data, batch, 0..steps, seed, watch)
+    }
+
+    /// As [`fit_steps`](Self::fit_steps) of a new trainer, less what this one has done already: `steps` counts from
+    /// the first step of all, so a trainer that was stopped, saved and loaded again goes on with the next batch.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_until(
+        &mut self,
+        data: &dyn Source,
+        batch: usize,
+        steps: usize,
+        seed: u64,
+        watch: impl FnMut(&StepReport),
+    ) -> Result<()> {
+        self.fit_some(data, batch, self.steps..steps, seed, watch)
+    }
+
+    /// Steps over some of the batches in the order that `seed` decides.
+    fn fit_some(
+        &mut self,
+        data: &dyn Source,
+        batch: usize,
+        which: std::ops::Range<usize>,
+        seed: u64,
+        watch: impl FnMut(&StepReport),
+    ) -> Result<()> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xba7c);
         let points = data.points();
         let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
         // A last short batch may be too small for the program's budget: leave it out.
         let whole = epochs.flatten().filter(|b| b.len() == batch.min(points));
         let device = self.learner.device();
-        self.fit(whole.take(steps).map(|b| data.batch_at(&b)?.to_device(&device)), watch)
+        let some = whole.take(which.end).skip(which.start);
+        self.fit(some.map(|b| data.batch_at(&b)?.to_device(&device)), watch)
     }
 
     /// One step on one batch.

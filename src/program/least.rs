@@ -65,7 +65,7 @@ fn prices(scaled: &Scaled, cheap: &[usize]) -> Vec<f64> {
 
 /// `T`, and the multipliers of the other budgets: each by bisection, in turns.
 fn shares(scaled: &Scaled, budget: usize, cheap: &[usize]) -> (Vec<f64>, DVector<f64>) {
-    const TURNS: usize = 20;
+    const TURNS: usize = 60;
     let program = &scaled.program;
     let own = prices(scaled, cheap);
     let mut lambda = DVector::zeros(program.limits.len());
@@ -78,34 +78,30 @@ fn shares(scaled: &Scaled, budget: usize, cheap: &[usize]) -> (Vec<f64>, DVector
     };
     let over = |b: usize, shares: &[f64]| {
         let spent = cheap.iter().zip(shares).map(|(&g, share)| share * spends(b, g));
-        spent.sum::<f64>() > program.limits[b]
+        spent.sum::<f64>() > program.limits[b] * (1.0 + SAME)
     };
-    let mut shares = at(&lambda);
     let unit = own.iter().fold(scaled.eps, |a, b| a.max(b.abs())).max(f64::MIN_POSITIVE);
     for _ in 0..TURNS {
-        let mut held = true;
+        let before = lambda.clone();
         for b in (0..lambda.len()).filter(|b| *b != budget) {
-            if !over(b, &shares) && (lambda[b] == 0.0 || held) {
-                continue;
-            }
-            held = false;
-            let (mut low, mut high) = (0.0, unit / program.limits[b]);
-            lambda[b] = high;
-            while over(b, &at(&lambda)) && high < 1e12 * unit / program.limits[b] {
-                high *= 10.0;
+            let first = unit / program.limits[b];
+            let (mut low, mut high) = (0.0, 0.0);
+            lambda[b] = 0.0;
+            while over(b, &at(&lambda)) && high < 1e12 * first {
+                (low, high) = (high, first.max(10.0 * high));
                 lambda[b] = high;
             }
-            for _ in 0..100 {
+            while high - low > f64::EPSILON * high.max(first) {
                 lambda[b] = 0.5 * (low + high);
                 if over(b, &at(&lambda)) { low = lambda[b] } else { high = lambda[b] }
             }
             lambda[b] = high;
-            shares = at(&lambda);
         }
-        if held {
+        if (&lambda - &before).amax() <= SAME * lambda.amax() {
             break;
         }
     }
+    let shares = at(&lambda);
     (shares, lambda)
 }
 
@@ -189,7 +185,9 @@ fn multipliers(
     entries.iter().for_each(|e| mu[e.row()] += e.value / masses[e.row()] * paid(e));
     let differ = entries.iter().map(|e| f64::abs(paid(e) - mu[e.row()])).fold(0.0, f64::max);
     let direction = masses.normalize();
-    let length = LARGE * differ.max(mu.amax()).max(scaled.eps * masses.amax());
+    // What the other budgets ask of a unit of weight, along `r` like the first part.
+    let asked = program.coefficients.tr_mul(&others).amax();
+    let length = LARGE * differ.max(mu.amax()).max(scaled.eps * masses.amax()).max(asked);
     let price = cheap.first().map_or(1.0, |&g| program.coefficients[(budget, g)]);
     let size = cheap.first().map_or(1.0, |&g| program.groups.columns(g).len() as f64);
     let mut lambda = others;
@@ -201,13 +199,16 @@ fn multipliers(
         let point = Newton::new(scaled, at(shift), lambda.clone(), eps).into_point(&mut 0);
         if scaled.eps == 0.0 { point.entries.is_empty() } else { slope(&point, &direction) > 0.0 }
     };
-    let reach = length.min(10.0 * (mu.norm() + differ + eps * masses.norm()));
+    let reach = length.min(10.0 * (mu.norm() + differ + asked + eps * masses.norm()));
     let (mut low, mut high) = (-reach, reach);
     for _ in 0..100 {
         let middle = 0.5 * (low + high);
         if rises(middle) { low = middle } else { high = middle }
     }
-    vec![(at(low), lambda.clone()), (at(low), lambda)]
+    // The first pair is one of the program without its smoothing, where this one is in general not feasible.
+    let nothing = (DVector::zeros(masses.len()), DVector::zeros(lambda.len()));
+    let found = (at(low), lambda);
+    if scaled.eps > 0.0 { vec![nothing, found] } else { vec![found] }
 }
 
 fn slope(point: &Point, direction: &DVector<f64>) -> f64 {

@@ -1,4 +1,4 @@
-//! The linear program for p = 1 by one sort: no smoothing, one budget with the same coefficient for all.
+//! The linear program for p = 1 by one sort: no smoothing, no budget but one with the same coefficient for all.
 //!
 //! With p = 1 a row's mass is spent on its cheapest incoming column, at `a` units of budget each, or on its
 //! cheapest remembered one, which is free. A row gains `remembered - incoming` for each unit of mass; the
@@ -13,11 +13,14 @@ use crate::error::Result;
 
 /// Whether [`solve`] applies.
 pub(super) fn applies(program: &SelectionProgram) -> bool {
-    let coefficients = program.coefficients.as_slice();
-    program.norm == Norm::One
-        && program.limits.len() == 1
-        && coefficients[0] > 0.0
-        && coefficients.iter().all(|a| *a == coefficients[0])
+    let mut live = live(program).map(|budget| program.coefficients.row(budget));
+    let even = live.next().is_none_or(|row| row.iter().all(|a| *a > 0.0 && *a == row[0]));
+    program.norm == Norm::One && even && live.next().is_none()
+}
+
+/// The budgets that anything is spent of.
+fn live(program: &SelectionProgram) -> impl Iterator<Item = usize> {
+    (0..program.limits.len()).filter(|budget| program.coefficients.row(*budget).amax() > 0.0)
 }
 
 /// The cheapest column of a row in a set.
@@ -44,8 +47,10 @@ pub(super) fn solve(program: &SelectionProgram) -> Result<Selection> {
     let gain = |i: usize| remembered[i].cost - incoming[i].cost;
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| gain(b).total_cmp(&gain(a)));
-    let (masses, price) = (&program.row_masses, program.coefficients[0]);
-    let mut left = program.limits[0] / price;
+    let masses = &program.row_masses;
+    let budget = live(program).next();
+    let price = budget.map_or(1.0, |budget| program.coefficients[(budget, 0)]);
+    let mut left = budget.map_or(f64::INFINITY, |budget| program.limits[budget] / price);
     let mut assignment = Vec::new();
     // What one more unit of mass on incoming columns would gain: the budget's multiplier.
     let mut marginal = 0.0f64;
@@ -67,7 +72,8 @@ pub(super) fn solve(program: &SelectionProgram) -> Result<Selection> {
         left -= taken;
     }
     let nu = DVector::from_fn(n, |i, _| remembered[i].cost.min(incoming[i].cost + marginal));
-    let lambda = DVector::from_element(1, marginal / price);
+    let mut lambda = DVector::zeros(program.limits.len());
+    budget.into_iter().for_each(|budget| lambda[budget] = marginal / price);
     Selection::from_vertex(scaled, assignment, [(nu, lambda)], Method::Structured, 0)
 }
 

@@ -71,6 +71,11 @@ use checks::{
 pub use selection::{Diagnostics, Gradients, Multipliers, Selection, Upstream, Verdict};
 pub(crate) use typical::typical;
 
+/// A cost this many times above the median leaves doubles too few digits for the others.
+const SPOILS: f64 = 1e9;
+/// Costs up to which the reference solver takes milliseconds.
+const SMALL: usize = 4000;
+
 /// The norm that turns a column of the assignment into a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Norm {
@@ -510,14 +515,46 @@ impl SelectionProgram {
             Regulariser::None if linear::applies(self) => linear::solve(self),
             _ => structured::solve(self, start, &options),
         };
-        match options.method {
+        let insist = || structured::insist(self, &options);
+        let reference = |error: &Error| {
+            let mut selection = reference::solve(self, &options)?;
+            selection.record_fallback(error.to_string());
+            Ok(selection)
+        };
+        let solved = match options.method {
             Method::Reference => reference::solve(self, &options),
-            Method::Structured => structured(),
-            Method::Auto => structured().or_else(|error| {
-                let mut selection = reference::solve(self, &options)?;
-                selection.record_fallback(error.to_string());
-                Ok(selection)
+            Method::Structured => structured().or_else(|error| insist().ok_or(error)),
+            // The reference is the faster of the two for small programs.
+            Method::Auto => structured().or_else(|error| match self.costs.len() <= SMALL {
+                true => reference(&error).or_else(|error| match error {
+                    Error::InfeasibleProgram { .. } => Err(error),
+                    _ => insist().ok_or(error),
+                }),
+                false => insist().map_or_else(|| reference(&error), Ok),
             }),
+        };
+        solved.map_err(|error| self.explain(error))
+    }
+
+    /// Names the cost that spoils the scale, where a solver did not get to its end and there is one.
+    fn explain(&self, error: Error) -> Error {
+        let Error::NotConverged { method, iterations, .. } = error else { return error };
+        let least = |i: usize| self.nearest[0][i].min(self.nearest[1][i]);
+        let all = (0..self.costs.ncols()).flat_map(|j| (0..self.incoming()).map(move |i| (i, j)));
+        let mut excess: Vec<(f64, (usize, usize))> =
+            all.map(|e| (self.costs[e] - least(e.0), e)).filter(|(d, _)| d.is_finite()).collect();
+        excess.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let median = excess.get(excess.len() / 2).map_or(0.0, |(median, _)| *median);
+        match excess.last() {
+            Some(&(largest, (row, column))) if largest > SPOILS * median => Error::Scale {
+                method,
+                iterations,
+                row,
+                column,
+                cost: self.costs[(row, column)],
+                typical: median,
+            },
+            _ => error,
         }
     }
 

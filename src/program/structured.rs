@@ -23,7 +23,7 @@ use super::least;
 use super::proximal;
 use super::system::System;
 use super::{Method, Multipliers, Norm, Selection, SelectionProgram, SolveOptions};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Where the homotopy starts (costs have mean one), unless eps is larger.
 const FIRST_EPS: f64 = 0.05;
@@ -35,6 +35,10 @@ const STAGE_TOLERANCE: f64 = 1e-2;
 const SUFFICIENT: f64 = 1e-4;
 /// How far, relative to its start, the slope of d may have turned at the end of a step.
 const TURNED: f64 = 0.5;
+/// A slope that has fallen to no less than this share of its start says that the maximum is far ahead.
+const UNTURNED: f64 = 0.5;
+/// How far a step goes on, in its own lengths.
+const FARTHEST: f64 = 1e6;
 /// Rows creep where eps is below this, relative to the row multipliers.
 const NEARLY_IDLE: f64 = 1e-3;
 /// A budget of which less than this share is spent is idle.
@@ -59,8 +63,9 @@ const SLACK: f64 = 0.1;
 const SWEEPS: usize = 20;
 /// A program of an eps below this, relative to the row multipliers, may be too much for the homotopy.
 const NEARLY: f64 = 1e-5;
-/// Starts of the homotopy, each from a first eps smaller by this factor.
+/// Starts of the homotopy with the usual first eps and smaller ones, and with larger ones, this factor apart.
 const STARTS: i32 = 9;
+const LARGER_STARTS: i32 = 2;
 const RESTART: f64 = 1e-4;
 /// Where costs have mean one, no cost is as small.
 const VANISHING: f64 = 1e-120;
@@ -89,25 +94,18 @@ pub(super) fn solve(
     if let Some(solved) = least::solve(&scaled) {
         return solved;
     }
-    // No single unit fits costs of all scales.
-    let mut refused = None;
-    for start in 0..STARTS {
-        let first = FIRST_EPS * RESTART.powi(start);
-        if start > 0 && first < eps {
-            break;
-        }
-        match attempt(&scaled, eps.max(first), options) {
-            Err(error) => refused = refused.or(Some(error)),
-            solved => return solved,
-        }
-    }
-    // There is a first start.
-    Err(refused.unwrap_or(Error::NotConverged {
-        method: Method::Structured.name(),
-        iterations: 0,
-        residual: f64::NAN,
-        tolerance: options.tolerance,
-    }))
+    attempt(&scaled, FIRST_EPS.max(eps), options)
+}
+
+/// Where [`solve`] failed: no single unit fits costs of all scales. Larger first values of `eps`, for budgets that are
+/// small beside the masses, then ever smaller ones.
+pub(super) fn insist(program: &SelectionProgram, options: &SolveOptions) -> Option<Selection> {
+    let scaled = Scaled::new(program);
+    let eps = scaled.eps;
+    let larger = (1..=LARGER_STARTS).map(|start| FIRST_EPS.max(eps) / RESTART.powi(start));
+    let smaller = (1..STARTS).map(|start| FIRST_EPS * RESTART.powi(start));
+    let mut starts = larger.chain(smaller.take_while(|first| *first >= eps));
+    starts.find_map(|first| attempt(&scaled, first, options).ok())
 }
 
 /// The homotopy from a first `eps`, and what follows it.
@@ -292,8 +290,7 @@ impl<'a> Newton<'a> {
                 residual = self.point.residual(program);
             }
             let damping = self.caution.max(DAMPING + ROUGH * residual.min(1.0));
-            let l = self.step(residual, damping);
-            match l {
+            match self.step(residual, damping) {
                 Some(length) => {
                     residual = self.point.residual(program);
                     (best, since) = if residual < best { (residual, 0) } else { (best, since + 1) };
@@ -457,6 +454,9 @@ impl<'a> Newton<'a> {
                 if length == full && full < 1.0 {
                     self.radius *= 4.0;
                 }
+                if length == 1.0 && slope > UNTURNED * promised {
+                    self.go_on(slope);
+                }
                 return Some(length);
             }
             // Towards the maximum along the direction, where the secant of the slopes sees it.
@@ -464,6 +464,29 @@ impl<'a> Newton<'a> {
             length *= if drop > 0.0 { (promised / drop).clamp(0.1, 0.5) } else { 0.5 };
         }
         None
+    }
+
+    /// Further along the direction, twice as far each time, for as long as d rises and its slope has hardly fallen:
+    /// where a budget is only just feasible, d is a ridge with less curvature than the damping.
+    fn go_on(&mut self, mut slope: f64) {
+        let n = self.scaled.program.incoming();
+        let falling = self.point.lambda.iter().zip(&self.direction[n..]).filter(|(_, d)| **d < 0.0);
+        let mut room = falling.map(|(lambda, d)| lambda / -d).fold(f64::INFINITY, f64::min);
+        let mut length = 1.0;
+        while length < FARTHEST && length < room {
+            self.move_trial(length);
+            self.evaluate_trial();
+            let (rows, prices) = self.direction.split_at(n);
+            let ahead = self.trial.ascent(rows, prices);
+            if self.trial.value < self.point.value || ahead < 0.0 {
+                return;
+            }
+            std::mem::swap(&mut self.point, &mut self.trial);
+            if ahead < UNTURNED * slope {
+                return;
+            }
+            (slope, room, length) = (ahead, room - length, 2.0 * length);
+        }
     }
 
     fn move_trial(&mut self, length: f64) {
