@@ -35,8 +35,9 @@ pub struct Standardised {
 
 impl RegressionFlags {
     pub fn read(&self, device: &Device) -> Result<Standardised> {
-        let column = Some(self.column.clone());
-        let table = load(&self.data, &TableOptions { target: column, ..Default::default() })?;
+        let target = Some(self.column.clone());
+        let options = TableOptions { label: None, target, ..Default::default() };
+        let table = load(&self.data, &options)?;
         let numbers = table.targets.context("the table has no numbers to predict")?;
         let points = if self.common.quick { numbers.len().min(6_000) } else { numbers.len() };
         let data = table.data.subset(&(0..points).collect::<Vec<_>>())?;

@@ -14,11 +14,11 @@
 //! | [`Convex`] | points that represent all others, by the selection program | features; takes column costs |
 //! | [`LargestLoss`], [`SmallestLoss`] | what the learner finds hardest, easiest | losses |
 //! | [`LeastConfidence`], [`Margin`], [`Entropy`] | what the learner is unsure of | probabilities |
-//! | [`El2n`] | points with a large error | probabilities, labels |
-//! | [`Grand`] | points with a large gradient | probabilities, labels, features |
+//! | [`El2n`] | points with a large error | errors |
+//! | [`Grand`] | points with a large gradient | errors, features |
 //! | [`Badge`] | large gradients unlike one another | probabilities, features |
-//! | [`Craig`] | gradients close to all others of the class | probabilities, labels, features |
-//! | [`GradMatch`] | gradients that sum up to the mean of all | probabilities, labels, features |
+//! | [`Craig`] | gradients close to all others of the class | errors, labels, features |
+//! | [`GradMatch`] | gradients that sum up to the mean of all | errors, features |
 //! | [`Glister`] | gradients along which the validation loss falls | probabilities, labels, features, validation |
 //! | [`Forgetting`] | what the learner keeps forgetting | history |
 //! | [`Aum`] | what looks mislabelled all through training | margins |
@@ -29,7 +29,8 @@
 //! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
 //! | [`Purchase`] | points or whole groups for a sum of money, where a group's first point costs extra | groups, costs, features |
 //!
-//! A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
+//! Errors are what probabilities and labels make together, or the derivative of another loss
+//! ([`Evidence::with_errors`]). A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
 //!
 //! # Adding a strategy
 //! 1. One file with one type and its docs: rule, cost, memory, paper.

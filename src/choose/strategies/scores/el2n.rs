@@ -5,7 +5,8 @@ use crate::choose::{Evidence, Kind, Needs, Score};
 use crate::error::Result;
 
 /// `||p - y||_2`, the distance of the predicted probabilities from the one-hot label; zero for a point
-/// predicted right with certainty, `sqrt(2)` for one predicted wrong with certainty.
+/// predicted right with certainty, `sqrt(2)` for one predicted wrong with certainty. Of numbers to predict the
+/// length of [`Evidence::errors`], `2 |o - y|` for the squared error.
 ///
 /// The paper averages the score over several short trainings: add up [`Score::scores`] and rank with
 /// [`top`](crate::choose::top). `O(N C)` for `C` classes, plus the sort.

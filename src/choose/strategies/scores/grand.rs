@@ -13,6 +13,9 @@ use crate::error::Result;
 /// ||p - y||_2 sqrt(||h||_2^2 + 1)
 /// ```
 ///
+/// For numbers to predict the loss's derivative in the outputs ([`Evidence::errors`]) takes the place of
+/// `p - y`, here as in [`Craig`](crate::choose::Craig) and [`GradMatch`](crate::choose::GradMatch).
+///
 /// The paper takes the gradient in all weights, and its mean over several initialisations; this is the
 /// last layer's share, for one learner, without a backward pass. The features must be what enters that
 /// layer. `O(N (C + width))`, plus the sort.
