@@ -515,6 +515,7 @@ impl SelectionProgram {
             Regulariser::None if linear::applies(self) => linear::solve(self),
             _ => structured::solve(self, start, &options),
         };
+        let linear = self.regulariser == Regulariser::None;
         let insist = || structured::insist(self, &options);
         let reference = |error: &Error| {
             let mut selection = reference::solve(self, &options)?;
@@ -524,14 +525,16 @@ impl SelectionProgram {
         let solved = match options.method {
             Method::Reference => reference::solve(self, &options),
             Method::Structured => structured().or_else(|error| insist().ok_or(error)),
-            // The reference is the faster of the two for small programs.
-            Method::Auto => structured().or_else(|error| match self.costs.len() <= SMALL {
-                true => reference(&error).or_else(|error| match error {
-                    Error::InfeasibleProgram { .. } => Err(error),
-                    _ => insist().ok_or(error),
-                }),
-                false => insist().map_or_else(|| reference(&error), Ok),
-            }),
+            // The reference is the faster of the two for small linear programs.
+            Method::Auto => {
+                structured().or_else(|error| match linear && self.costs.len() <= SMALL {
+                    true => reference(&error).or_else(|error| match error {
+                        Error::InfeasibleProgram { .. } => Err(error),
+                        _ => insist().ok_or(error),
+                    }),
+                    false => insist().map_or_else(|| reference(&error), Ok),
+                })
+            }
         };
         solved.map_err(|error| self.explain(error))
     }

@@ -454,7 +454,8 @@ impl<'a> Newton<'a> {
                 if length == full && full < 1.0 {
                     self.radius *= 4.0;
                 }
-                if length == 1.0 && slope > UNTURNED * promised {
+                let curved = self.scaled.program.norm == Norm::Two;
+                if curved && length == 1.0 && slope > UNTURNED * promised {
                     self.go_on(slope);
                 }
                 return Some(length);
@@ -467,7 +468,7 @@ impl<'a> Newton<'a> {
     }
 
     /// Further along the direction, twice as far each time, for as long as d rises and its slope has hardly fallen:
-    /// where a budget is only just feasible, d is a ridge with less curvature than the damping.
+    /// where a budget is only just feasible, d is a ridge for p = 2, with less curvature than the damping.
     fn go_on(&mut self, mut slope: f64) {
         let n = self.scaled.program.incoming();
         let falling = self.point.lambda.iter().zip(&self.direction[n..]).filter(|(_, d)| **d < 0.0);
