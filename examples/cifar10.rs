@@ -21,8 +21,7 @@ use gleaner::joint::{ChooseOptions, CostFeatures, TrainerOptions};
 use gleaner::learn::{Cnn, CnnOptions, Length, TrainingOptions};
 use rand::SeedableRng;
 
-/// Compares ways of choosing training data on CIFAR-10; with --quick on 4,200 training images (200 of them
-/// validation) and 1,000 test images, with a narrow network.
+/// Compares ways of choosing training data on CIFAR-10; --quick takes 4,200 of the training images.
 #[derive(Parser)]
 struct Flags {
     /// The folder that holds cifar-10-batches-bin.
@@ -38,27 +37,26 @@ fn main() -> Result<()> {
     let Flags { data, common } = Flags::parse();
     let seeds = common.seeds(3, u64::MAX);
     let device = common.open(NOISES.len() * seeds.clone().count())?;
-    let (limits, validation, widths) = match common.quick {
+    let ([train, test], validation, widths) = match common.quick {
         true => ([Some(4_200), Some(1_000)], 200, [8, 16, 32]),
         false => ([None; 2], 1_000, [32, 64, 64]),
     };
     let [fresh, warm_up, steps] =
         if common.quick { [200, 200, 300] } else { [8_000, 5_000, 10_000] };
-    let limits = CifarOptions { train: limits[0], test: limits[1], ..Default::default() };
-    let cifar = load(&data, &limits)?;
+    let cifar = load(&data, &CifarOptions { train, test, ..Default::default() })?;
     let trainer =
         TrainerOptions { warm_up, cost_features: CostFeatures::Learner, ..Default::default() };
     let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
-    let fractions = vec![0.05, 0.1, 0.2];
-    let options = ComparisonOptions { selectors: Selector::usual(), fractions, joint };
+    let (selectors, fractions) = (Selector::usual(), vec![0.05, 0.1, 0.2]);
+    let options = ComparisonOptions { selectors, fractions, joint };
     let (train, test) = (cifar.train.len(), cifar.test.len());
     println!(
-        "CIFAR-10: {train} training images, {validation} of them set aside as clean validation; {test} \
-         test images; {fresh} optimiser steps for every fresh learner"
+        "CIFAR-10: {train} training images, {validation} of them clean validation; {test} test"
     );
+    println!("images; {fresh} optimiser steps for every fresh learner");
+    let shape = CnnOptions { widths, ..Default::default() };
     let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
-        let options = CnnOptions { widths, ..Default::default() };
-        Ok(Box::new(Cnn::new(&options, seed, DType::F32, &device)?))
+        Ok(Box::new(Cnn::new(&shape, seed, DType::F32, &device)?))
     };
     let training = TrainingOptions { length: Length::Steps(fresh), ..Default::default() };
     let model = Model { name: "cnn".into(), build: &build, training };
