@@ -160,7 +160,8 @@ pub fn gradcheck(
             let error = (analytic - numeric).abs() / size;
             let entry = GradcheckEntry { input: k, entry, analytic, numeric, error };
             report.checked += 1;
-            if differences.kink(options.tolerance * size) {
+            // A gradient that is no number is wrong at a kink too.
+            if analytic.is_finite() && differences.kink(options.tolerance * size) {
                 report.kinks.push(entry);
             } else if report.worst.is_none_or(|worst| error.is_nan() || error > worst.error) {
                 report.worst = Some(entry);

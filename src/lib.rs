@@ -62,6 +62,7 @@ pub mod data;
 pub mod error;
 pub mod experiment;
 pub mod gradcheck;
+mod hash;
 pub mod joint;
 pub mod layer;
 pub mod learn;

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 #[path = "../examples/shared/programs.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // the example also prints the kinds of fault
 mod programs;
 
 use programs::{Fault, Trial};

@@ -88,6 +88,15 @@ fn an_input_that_is_forgotten_is_found() -> Result<()> {
     Ok(())
 }
 
+/// The square root's slope at zero: differences see a kink there, but NaN is no subgradient.
+#[test]
+fn no_number_is_wrong_even_at_a_kink() -> Result<()> {
+    let root = |inputs: &[Tensor]| -> Result<Tensor> { Ok((inputs[0].sqr()?.sqrt()?).sum_all()?) };
+    let report = gradcheck(root, &[row(&[0.0, 1.0])], GradcheckOptions::default())?;
+    assert!(report.worst.unwrap().analytic.is_nan() && !report.is_right(), "{report}");
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_checked_is_refused() -> Result<()> {
     let options = GradcheckOptions::default();

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("whole_file", &[]),
+    ("hash", &[]),
     ("report", &["whole_file"]),
     ("program", &[]),
-    ("data", &[]),
+    ("data", &["hash"]),
     ("layer", &["program"]),
     ("gradcheck", &["layer"]),
     ("choose", &["program", "data"]),
-    ("learn", &["whole_file", "layer", "data"]),
+    ("learn", &["whole_file", "hash", "layer", "data"]),
     ("joint", &["program", "layer", "learn", "data", "choose"]),
     (
         "experiment",

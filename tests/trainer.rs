@@ -383,6 +383,21 @@ fn a_checkpoint_of_something_else_is_refused_and_changes_nothing() {
         std::fs::write(&path, &whole[..cut]).unwrap();
         assert!(matches!(trainer.load(&path), Err(Error::File { .. })), "{cut} bytes");
     }
+    // A bit here and there: in the length, the header, every kind of tensor.
+    let before = trainer.checkpoint().unwrap().into_tensors();
+    for at in (0..whole.len()).step_by(97).chain(0..8) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        let error = trainer.load(&path).expect_err("a flipped bit");
+        assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "byte {at}: {error}");
+    }
+    for (name, tensor) in trainer.checkpoint().unwrap().into_tensors() {
+        let bits = |tensor: &Tensor| -> Vec<u64> {
+            to_vec(tensor).unwrap().into_iter().map(f64::to_bits).collect()
+        };
+        assert_eq!(bits(&tensor), bits(&before[&name]), "{name}");
+    }
     std::fs::write(&path, &whole).unwrap();
     trainer.load(&path).unwrap();
     gleaner::learn::Checkpoint::new().save(&path).unwrap();

@@ -69,7 +69,8 @@ pub fn speakers(speakers: usize, rng: &mut dyn RngCore) -> Result<Speakers> {
             pool.push(world.utterance(&who, rng), s);
         }
     }
-    let range = Uniform::new(0.5, 1.5).expect("0.5 is below 1.5 and both are finite");
+    // `expect`: 0.5 is below 1.5, and both are finite.
+    let range = Uniform::new(0.5, 1.5).expect("a range");
     let durations = range.sample_iter(&mut *rng).take(pool.words.len()).collect();
     let mut test = Rows::default();
     for s in 0..TEST.0 {
@@ -97,7 +98,8 @@ impl World {
         let mut accent = || words.iter().map(|word| sum(word, &normal(ACCENT, rng))).collect();
         let places = (0..ACCENTS).map(|_| accent()).collect();
         let shares = (1..=ACCENTS).map(|rank| (rank as f64).powf(-ZIPF));
-        let accents = WeightedIndex::new(shares).expect("positive weights, at least one");
+        // `expect`: there is at least one share, and all are positive and finite.
+        let accents = WeightedIndex::new(shares).expect("weights");
         Self { places, accents }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 
 use super::Trainer;
 use crate::error::{Error, Result};
@@ -16,24 +16,18 @@ impl<L: Learner> Trainer<L> {
     /// [`Error::Tensor`] if a tensor cannot be copied.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let mut state = Checkpoint::new();
-        let named = |list: &[(String, Var)]| -> Result<Vec<(String, Tensor)>> {
-            // A copy: the next step overwrites a variable in place.
-            list.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().copy()?))).collect()
-        };
-        state.set_all("variables", named(self.learner.variables())?);
-        state.set_all("buffers", named(self.learner.buffers())?);
-        state.set_all("model", named(self.model.variables())?);
+        state.set_variables("variables", self.learner.variables())?;
+        state.set_variables("buffers", self.learner.buffers())?;
+        state.set_variables("model", self.model.variables())?;
         state.set_all("learner_optimiser", self.learner_optimiser.state()?);
         state.set_all("model_optimiser", self.model_optimiser.state()?);
         self.memory.keep(&mut state)?;
-        if !self.history.is_empty() {
-            let history = Tensor::from_slice(&self.history, self.history.len(), &Device::Cpu)?;
-            state.set("history", history);
-        }
+        let history = Tensor::from_slice(&self.history, self.history.len(), &Device::Cpu)?;
+        state.set("history", history);
         state.set_generator("generator", &self.rng);
         state.set_note("seed", self.seed);
         state.set_note("steps", self.steps);
-        state.set_note("options", self.kind());
+        state.set_note("kind", &self.kind);
         Ok(state)
     }
 
@@ -98,24 +92,16 @@ impl<L: Learner> Trainer<L> {
         self.restore(&Checkpoint::load(path)?)
     }
 
-    /// What a checkpoint must agree with.
-    fn kind(&self) -> String {
-        format!("{:?}, {} classes", self.options, self.classes)
-    }
-
     fn put(&mut self, state: &Checkpoint) -> Result<()> {
-        let found: String = state.note("options")?;
-        if found != self.kind() {
-            let expected = self.kind();
-            return Err(Error::Shape { what: "options of a kept trainer", expected, found });
+        let found: String = state.note("kind")?;
+        if found != self.kind {
+            let expected = self.kind.clone();
+            return Err(Error::Shape { what: "kept trainer", expected, found });
         }
         let (rng, seed, steps) =
             (state.generator("generator")?, state.note("seed")?, state.note("steps")?);
         let memory = self.memory.kept(state, &self.place)?;
-        let history = match state.tensor("history") {
-            Ok(history) => history.to_vec1()?,
-            Err(_) => Vec::new(),
-        };
+        let history = state.tensor("history")?.to_vec1()?;
         set_variables(&state.all("model").into_iter().collect(), self.model.variables())?;
         restore_learner(&self.learner, state)?;
         self.learner_optimiser.load_state(&state.all("learner_optimiser"))?;

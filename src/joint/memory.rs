@@ -70,9 +70,9 @@ impl ExemplarMemory {
 
     /// Puts everything but capacity and eviction into a checkpoint.
     pub(super) fn keep(&self, state: &mut Checkpoint) -> Result<()> {
+        let ids: Vec<i64> = self.ids.iter().map(|id| *id as i64).collect();
+        state.set("memory/ids", Tensor::from_vec(ids, self.len(), &Device::Cpu)?);
         if let Some(rows) = &self.rows {
-            let ids: Vec<i64> = self.ids.iter().map(|id| *id as i64).collect();
-            state.set("memory/ids", Tensor::from_vec(ids, self.len(), &Device::Cpu)?);
             state.set("memory/rows", rows.copy()?);
         }
         state.set_note("memory/offers", self.offers);
@@ -85,15 +85,21 @@ impl ExemplarMemory {
         let mut memory = Self::new(self.capacity, self.eviction)?;
         (memory.offers, memory.oldest) =
             (state.note("memory/offers")?, state.note("memory/oldest")?);
-        let Ok(rows) = state.tensor("memory/rows") else { return Ok(memory) };
         let ids = state.tensor("memory/ids")?.to_vec1::<i64>()?;
-        let count = dims2("exemplar rows", rows)?.0;
-        if count != ids.len() || count > self.capacity || memory.oldest >= self.capacity {
-            let expected = format!("{} exemplars, at most {}", ids.len(), self.capacity);
-            return Err(Error::Shape { what: "kept memory", expected, found: count.to_string() });
-        }
         memory.ids = ids.into_iter().map(|id| id as usize).collect();
-        memory.rows = Some(rows.to_device(device)?);
+        if memory.len() > self.capacity || memory.oldest >= self.capacity {
+            let expected = format!("at most {}", self.capacity);
+            let found = format!("{}, the oldest at {}", memory.len(), memory.oldest);
+            return Err(Error::Shape { what: "kept exemplars", expected, found });
+        }
+        if !memory.is_empty() {
+            let rows = state.tensor("memory/rows")?;
+            let (count, _) = dims2("exemplar rows", rows)?;
+            if count != memory.len() {
+                return Err(Error::shape("exemplar rows", memory.len(), count));
+            }
+            memory.rows = Some(rows.to_device(device)?);
+        }
         Ok(memory)
     }
 

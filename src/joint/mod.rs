@@ -28,10 +28,12 @@ mod choose;
 mod hypergradient;
 mod memory;
 mod model;
+mod options;
 mod trainer;
 
 pub use choose::{Amount, Balance, ChooseOptions};
 pub use hypergradient::{Hypergradient, hypergradient, weighted_gradient};
 pub use memory::{Eviction, ExemplarMemory};
 pub use model::{Heads, ModelOptions, SelectionModel};
+pub use options::*;
 pub use trainer::*;

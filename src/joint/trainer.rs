@@ -1,123 +1,22 @@
-//! The trainer: options, one step, and the loop over batches.
+//! The trainer: one step, and the loop over batches.
 
 use candle_core::{D, DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::hypergradient::{Hypergradient, hypergradient, weighted_gradient};
-use super::model::{ModelOptions, SelectionModel};
+use super::model::SelectionModel;
+use super::options::{CostFeatures, StageSeconds, StepReport, TrainerOptions};
 use crate::data::{Batch, Source, shuffled_batches};
 use crate::error::{Error, Result};
-use crate::joint::memory::{Eviction, ExemplarMemory};
+use crate::joint::memory::ExemplarMemory;
 use crate::layer::bridge::{to_scalar, to_vec};
-use crate::layer::distance::Distance;
-use crate::layer::{LayerInputs, LayerOptions, SelectionLayer, Status};
+use crate::layer::{LayerInputs, SelectionLayer, Status};
 use crate::learn::Learner;
-use crate::learn::optimiser::{Optimiser, OptimiserOptions};
-use crate::program::Budget;
+use crate::learn::optimiser::Optimiser;
 
 /// A batch whose weights sum to less is represented by memory: there is nothing to learn from it.
 const NOTHING_NEW: f64 = 1e-6;
-
-/// What pairwise costs are computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CostFeatures {
-    /// The learner's inputs, flattened: keeps rare clusters apart.
-    #[default]
-    Inputs,
-    /// The learner's penultimate features.
-    Learner,
-}
-
-/// Settings of a [`Trainer`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainerOptions {
-    /// The selection program of a training batch.
-    pub layer: LayerOptions,
-    /// Pairwise costs.
-    pub distance: Distance,
-    /// What they are computed from.
-    pub cost_features: CostFeatures,
-    /// The selection model.
-    pub model: ModelOptions,
-    /// Exemplars remembered at most.
-    pub memory: usize,
-    /// Who makes room in a full memory.
-    pub eviction: Eviction,
-    /// Remembered columns of a batch's program at most.
-    pub remembered: usize,
-    /// A point is remembered if its weight passes this.
-    pub threshold: f64,
-    /// Steps with all weights one before selection starts: evidence of an untrained learner is noise.
-    pub warm_up: usize,
-    /// `eta` of the look-ahead step.
-    pub look_ahead: f64,
-    /// The learner's optimiser.
-    pub learner_optimiser: OptimiserOptions,
-    /// The learner's learning rate.
-    pub learner_rate: f64,
-    /// The selection model's optimiser.
-    pub model_optimiser: OptimiserOptions,
-    /// The selection model's learning rate.
-    pub model_rate: f64,
-}
-
-impl Default for TrainerOptions {
-    fn default() -> Self {
-        Self {
-            layer: LayerOptions { budget: Budget::Fraction(0.3), ..Default::default() },
-            distance: Distance::SquaredEuclidean,
-            cost_features: CostFeatures::Inputs,
-            model: ModelOptions::default(),
-            memory: 400,
-            eviction: Eviction::OldestOut,
-            remembered: 48,
-            threshold: 0.5,
-            warm_up: 1000,
-            look_ahead: 0.1,
-            learner_optimiser: OptimiserOptions::default(),
-            learner_rate: 1e-3,
-            model_optimiser: OptimiserOptions::default(),
-            model_rate: 1e-2,
-        }
-    }
-}
-
-/// What happened in one step.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StepReport {
-    /// Number of this step, from zero.
-    pub step: usize,
-    /// Weighted training loss before the step; zero, and nothing was learned, if memory represents the
-    /// batch entirely.
-    pub training_loss: f64,
-    /// Validation loss after the look-ahead; `None` during the warm-up.
-    pub validation_loss: Option<f64>,
-    /// Weight of every point of the batch.
-    pub weights: Vec<f64>,
-    /// Verdict, diagnostics and budget multiplier of the program; `None` during the warm-up.
-    pub status: Option<Status>,
-    /// Norm of the selection model's gradient.
-    pub model_gradient: f64,
-    /// Exemplars remembered after the step.
-    pub remembered: usize,
-    /// Seconds spent in each stage.
-    pub seconds: StageSeconds,
-}
-
-/// Seconds a stage of one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StageSeconds {
-    /// Evidence and features of the batch.
-    pub evidence: f64,
-    /// Costs, memory lookup and the program.
-    pub selection: f64,
-    /// Hypergradient (including the learner's gradient).
-    pub hypergradient: f64,
-    /// Backward through the program and both updates.
-    pub update: f64,
-}
 
 /// A learner and a selection model in training.
 pub struct Trainer<L> {
@@ -126,6 +25,8 @@ pub struct Trainer<L> {
     /// Where the selection model and its programs' costs are computed.
     pub(super) place: Device,
     pub(super) options: TrainerOptions,
+    /// What a checkpoint must agree with.
+    pub(super) kind: String,
     pub(super) layer: SelectionLayer,
     pub(super) memory: ExemplarMemory,
     pub(super) validation: Batch,
@@ -194,8 +95,13 @@ impl<L: Learner> Trainer<L> {
             options.model_optimiser,
             options.model_rate,
         )?;
+        let points = everything.len();
+        let kind = format!(
+            "{options:?}; {features} cost features in {dtype:?}, {classes} classes, {points} validation points"
+        );
         Ok(Self {
             layer: SelectionLayer::new(options.layer.clone()),
+            kind,
             memory: ExemplarMemory::new(options.memory, options.eviction)?,
             validation: validation_batch,
             learner,

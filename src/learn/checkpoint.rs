@@ -9,17 +9,21 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{SafeTensors, View};
 
 use crate::error::{Error, Result};
+use crate::hash::{FNV_START, fnv};
 use crate::whole_file::{io_error, write_bytes};
 
 /// Where the notes are kept in the metadata of a safetensors file: under one key, because the format
 /// does not keep several in order, and equal states should give equal files.
 const NOTES: &str = "notes";
+/// The note that tells a changed file.
+const DIGEST: &str = "digest";
 
 /// Named tensors and short notes, saved together.
 ///
@@ -64,6 +68,17 @@ impl Checkpoint {
         for (name, tensor) in tensors {
             self.set(format!("{prefix}/{name}"), tensor);
         }
+    }
+
+    /// Puts copies of variables under `prefix/name`: the next step overwrites a variable in place.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if one cannot be copied.
+    pub fn set_variables(&mut self, prefix: &str, variables: &[(String, Var)]) -> Result<()> {
+        for (name, variable) in variables {
+            self.set(format!("{prefix}/{name}"), variable.as_tensor().copy()?);
+        }
+        Ok(())
     }
 
     /// Puts a note under a name, in place of an older one.
@@ -136,7 +151,9 @@ impl Checkpoint {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         // A map of strings cannot fail to become JSON, but the signature says it may.
-        let notes = serde_json::to_string(&self.notes).map_err(|error| unwritable(path, &error))?;
+        let mut notes = self.notes.clone();
+        notes.insert(DIGEST.to_string(), digest(&self.notes, self.tensors.iter()));
+        let notes = serde_json::to_string(&notes).map_err(|error| unwritable(path, &error))?;
         let metadata = HashMap::from([(NOTES.to_string(), notes)]);
         let bytes = safetensors::serialize(&self.tensors, Some(metadata))
             .map_err(|error| unwritable(path, &error))?;
@@ -146,7 +163,8 @@ impl Checkpoint {
     /// Reads what [`Checkpoint::save`] wrote, or any safetensors file (which then has no notes).
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is not whole safetensors.
+    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is not whole safetensors or not what was
+    /// written.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
@@ -155,14 +173,38 @@ impl Checkpoint {
             Error::File { path: path.to_path_buf(), expected, found }
         };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
-        let notes = match header.metadata().as_ref().and_then(|metadata| metadata.get(NOTES)) {
-            Some(notes) => serde_json::from_str(notes).map_err(|error| broken(&error))?,
-            None => BTreeMap::new(),
-        };
+        // Files of other programs have no notes, though they may have metadata.
+        let written = header.metadata().as_ref().and_then(|metadata| metadata.get(NOTES));
+        let mut notes = BTreeMap::new();
+        if let Some(written) = written {
+            notes = serde_json::from_str(written).map_err(|error| broken(&error))?;
+            let written: Option<String> = notes.remove(DIGEST);
+            let whole = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
+            let views: BTreeMap<String, TensorView> = whole.tensors().into_iter().collect();
+            if written != Some(digest(&notes, views.iter())) {
+                return Err(broken(&"a file that was changed after it was written"));
+            }
+        }
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
             .map_err(|error| broken(&error))?;
         Ok(Self { tensors: tensors.into_iter().collect(), notes })
     }
+}
+
+/// Of every tensor and note with its name.
+fn digest<'a, T: View + 'a>(
+    notes: &BTreeMap<String, String>,
+    tensors: impl Iterator<Item = (&'a String, &'a T)>,
+) -> String {
+    let part = |hash, bytes: &[u8]| fnv(fnv(hash, &bytes.len().to_le_bytes()), bytes);
+    let notes = notes
+        .iter()
+        .fold(FNV_START, |hash, (name, note)| part(part(hash, name.as_bytes()), note.as_bytes()));
+    let all = tensors.fold(notes, |hash, (name, tensor)| {
+        let shape = format!("{name} {:?} {:?}", tensor.dtype(), tensor.shape());
+        part(part(hash, shape.as_bytes()), &tensor.data())
+    });
+    format!("{all:016x}")
 }
 
 fn unknown<'a>(what: &'static str, name: &str, names: impl Iterator<Item = &'a String>) -> Error {

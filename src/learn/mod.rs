@@ -22,6 +22,8 @@ pub(crate) mod loss;
 mod models;
 mod nn;
 pub mod optimiser;
+mod options;
+mod sampling;
 mod training;
 mod weights;
 
@@ -37,6 +39,8 @@ pub use models::mlp::{Mlp, MlpOptions};
 pub use models::resnet::{ResNet, ResNetKind, ResNetOptions};
 pub use models::text_learner::TextLearner;
 pub use models::vdcnn::{Vdcnn, VdcnnDepth, VdcnnOptions};
+pub use options::*;
+pub use sampling::Sampling;
 pub use training::*;
 pub(crate) use weights::set_variables;
 pub use weights::{SeededWeights, copy_variables, load_variables, save_variables};

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use crate::error::{Error, Result};
+use crate::hash::{FNV_START, fnv};
 use crate::learn::checkpoint::Checkpoint;
 
 /// Source of weights for candle-nn layers that a seed decides completely.
@@ -141,12 +142,8 @@ fn listed(map: &Mutex<BTreeMap<String, Var>>) -> Vec<(String, Var)> {
 
 /// The generator of one variable: the seed picks the key, a hash of the name the stream.
 fn stream(seed: u64, name: &str) -> ChaCha8Rng {
-    // FNV-1a with 64 bits, written out because std's hashers may change between releases.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(hash);
+    rng.set_stream(fnv(FNV_START, name.as_bytes()));
     rng
 }
 

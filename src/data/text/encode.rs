@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::hash::{FNV_START, fnv};
 
 /// Stands between the words of an n-gram while it is hashed; no byte of UTF-8 has this value.
 const WORD_END: u8 = 0xff;
@@ -144,16 +145,6 @@ fn words(text: &str, most: usize) -> Vec<String> {
     }
     words.truncate(most);
     words
-}
-
-/// Start value of FNV-1a with 64 bits.
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a, written out because std's hashers may change between releases.
-fn fnv(hash: u64, bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// The characters that have an id of their own, from [`Characters::FIRST`] on.
