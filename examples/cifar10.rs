@@ -13,15 +13,13 @@ use clap::Parser;
 use gleaner::Learner;
 use gleaner::data::cifar::{CifarOptions, load};
 use gleaner::data::{flip_labels, stratified_split};
-use gleaner::experiment::tables::report_comparison;
-use gleaner::experiment::{
-    ComparisonOptions, Data, Joint, Model, Progress, Selector, compare_levels,
-};
+use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Selector};
 use gleaner::joint::{ChooseOptions, CostFeatures, TrainerOptions};
 use gleaner::learn::{Cnn, CnnOptions, Length, TrainingOptions};
 use rand::SeedableRng;
 
-/// Compares ways of choosing training data on CIFAR-10; --quick takes 4,200 of the training images.
+/// Compares ways of choosing training data on CIFAR-10; with --quick on 4,200 training images (200 of them
+/// validation) and 1,000 test images, with a narrow network.
 #[derive(Parser)]
 struct Flags {
     /// The folder that holds cifar-10-batches-bin.
@@ -31,12 +29,10 @@ struct Flags {
     common: shared::Common,
 }
 
-const NOISES: [f64; 2] = [0.2, 0.0];
-
 fn main() -> Result<()> {
     let Flags { data, common } = Flags::parse();
     let seeds = common.seeds(3, u64::MAX);
-    let device = common.open(NOISES.len() * seeds.clone().count())?;
+    let device = common.open(shared::comparison::NOISES.len() * seeds.clone().count())?;
     let ([train, test], validation, widths) = match common.quick {
         true => ([Some(4_200), Some(1_000)], 200, [8, 16, 32]),
         false => ([None; 2], 1_000, [32, 64, 64]),
@@ -51,9 +47,9 @@ fn main() -> Result<()> {
     let options = ComparisonOptions { selectors, fractions, joint };
     let (train, test) = (cifar.train.len(), cifar.test.len());
     println!(
-        "CIFAR-10: {train} training images, {validation} of them clean validation; {test} test"
+        "CIFAR-10: {train} training images, {validation} of them set aside as clean validation; {test} \
+         test images; {fresh} optimiser steps for every fresh learner"
     );
-    println!("images; {fresh} optimiser steps for every fresh learner");
     let shape = CnnOptions { widths, ..Default::default() };
     let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
         Ok(Box::new(Cnn::new(&shape, seed, DType::F32, &device)?))
@@ -68,12 +64,6 @@ fn main() -> Result<()> {
         let (pool, test) = (pool.with_labels(labels)?, cifar.test.clone());
         Ok(Data { pool, validation, test, flipped })
     };
-    let bars = shared::Bars::new(options.trainings() * NOISES.len() * seeds.clone().count())?;
-    let (of, show) = ((&model, &options), |progress: &Progress<'_>| bars.show(progress));
-    let levels = compare_levels(&NOISES, seeds, of, &device, data, show)?;
-    bars.finish();
-    let out = common.out("cifar10");
-    print!("{}", report_comparison(&out, "CIFAR-10", &options.fractions, &levels)?);
-    println!("written: {}/{{summary,seeds,detection}}.csv, accuracy.svg", out.display());
-    Ok(())
+    let names = ("cifar10", "CIFAR-10");
+    shared::comparison::run(&common, names, seeds, (&model, &options), &device, data)
 }

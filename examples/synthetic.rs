@@ -10,10 +10,7 @@ use candle_core::DType;
 use clap::Parser;
 use gleaner::Learner;
 use gleaner::data::synthetic::{ClusterOptions, clusters};
-use gleaner::experiment::tables::report_comparison;
-use gleaner::experiment::{
-    ComparisonOptions, Data, Joint, Model, Progress, Selector, compare_levels,
-};
+use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Selector};
 use gleaner::joint::{ChooseOptions, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use rand::SeedableRng;
@@ -26,12 +23,10 @@ struct Flags {
     common: shared::Common,
 }
 
-const NOISES: [f64; 2] = [0.2, 0.0];
-
 fn main() -> Result<()> {
     let Flags { common } = Flags::parse();
     let seeds = common.seeds(5, 2);
-    let device = common.open(NOISES.len() * seeds.clone().count())?;
+    let device = common.open(shared::comparison::NOISES.len() * seeds.clone().count())?;
     let shape = if common.quick {
         ClusterOptions { points: 1500, clusters: 30, near_duplicates: 0.0, ..Default::default() }
     } else {
@@ -64,12 +59,6 @@ fn main() -> Result<()> {
         let (pool, validation, test) = (made.train, made.validation, made.test);
         Ok(Data { pool, validation, test, flipped: made.flipped })
     };
-    let bars = shared::Bars::new(options.trainings() * NOISES.len() * seeds.clone().count())?;
-    let (of, show) = ((&model, &options), |progress: &Progress<'_>| bars.show(progress));
-    let levels = compare_levels(&NOISES, seeds, of, &device, data, show)?;
-    bars.finish();
-    let out = common.out("synthetic");
-    print!("{}", report_comparison(&out, "Synthetic clusters", &options.fractions, &levels)?);
-    println!("written: {}/{{summary,seeds,detection}}.csv, accuracy.svg", out.display());
-    Ok(())
+    let names = ("synthetic", "Synthetic clusters");
+    shared::comparison::run(&common, names, seeds, (&model, &options), &device, data)
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // no example needs all of it
 
 pub mod active_learning;
+pub mod comparison;
 pub mod core_set;
 pub mod groups;
 pub mod regression;

@@ -294,14 +294,10 @@ impl Work<'_, '_> {
             return strategy.ranking(&nothing);
         };
         let candidate = Candidate { name, chooser: Chooser::Proxy, before: seen.seconds };
-        let validation = seen.validation.as_ref().map(Observations::evidence).transpose()?;
-        let evidence = seen.pool.evidence()?;
-        let evidence = match &validation {
-            Some(validation) => evidence.with_validation(validation),
-            None => evidence,
-        };
-        self.experiment.strategy(candidate, strategy, &evidence)?;
-        strategy.ranking(&evidence)
+        seen.with_evidence(|evidence| {
+            self.experiment.strategy(candidate, strategy, evidence)?;
+            strategy.ranking(evidence)
+        })
     }
 
     fn detect(&mut self, selector: String, suspicion: &[f64]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! One choice from data whose labels are all known.
 
-use super::engine::{Candidate, Experiment, Joint, Observed};
-use super::{Chooser, Configuration, Model, Observations, Outcome, Seconds, Stages, Task};
+use super::engine::{Candidate, Experiment, Joint};
+use super::{Chooser, Configuration, Model, Outcome, Seconds, Stages, Task};
 use crate::choose::{Evidence, Random, Strategy, check_distinct};
 use crate::error::{Error, Result};
 use crate::experiment::metrics::spearman;
@@ -134,22 +134,19 @@ fn chosen_by(
     model: &Model,
     strategies: &[Box<dyn Strategy>],
 ) -> Result<Vec<Vec<f64>>> {
-    let Observed { pool: seen, validation, seconds } = experiment.observe(chooser, model)?;
-    let validation = validation.as_ref().map(Observations::evidence).transpose()?;
-    let evidence = match &validation {
-        Some(validation) => seen.evidence()?.with_validation(validation),
-        None => seen.evidence()?,
-    };
-    let mut rankings = Vec::new();
-    for strategy in strategies {
-        let candidate = Candidate { name: strategy.name(), chooser, before: seconds };
-        let largest = experiment.strategy(candidate, strategy, &evidence)?;
-        rankings.push(match strategy.ranking(&evidence)? {
-            Some(scores) => scores,
-            None => places(&largest.indices, evidence.points()),
-        });
-    }
-    Ok(rankings)
+    let seen = experiment.observe(chooser, model)?;
+    seen.with_evidence(|evidence| {
+        let mut rankings = Vec::new();
+        for strategy in strategies {
+            let candidate = Candidate { name: strategy.name(), chooser, before: seen.seconds };
+            let largest = experiment.strategy(candidate, strategy, evidence)?;
+            rankings.push(match strategy.ranking(evidence)? {
+                Some(scores) => scores,
+                None => places(&largest.indices, evidence.points()),
+            });
+        }
+        Ok(rankings)
+    })
 }
 
 /// The learned selection, by the proxy alone.

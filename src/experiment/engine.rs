@@ -81,6 +81,18 @@ pub(crate) struct Observed {
     pub(crate) seconds: Seconds,
 }
 
+impl Observed {
+    /// What `work` makes of it as evidence, that of the validation part included where there is one.
+    pub(crate) fn with_evidence<T>(&self, work: impl FnOnce(&Evidence) -> Result<T>) -> Result<T> {
+        let validation = self.validation.as_ref().map(Observations::evidence).transpose()?;
+        let evidence = self.pool.evidence()?;
+        work(&match &validation {
+            Some(validation) => evidence.with_validation(validation),
+            None => evidence,
+        })
+    }
+}
+
 impl Experiment<'_, '_> {
     pub(crate) fn stage(&self, name: &str) -> String {
         format!("{} {name}", self.scope)
