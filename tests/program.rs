@@ -387,7 +387,9 @@ proptest! {
     /// incoming column; the budget goes to the largest savings first.
     #[test]
     fn the_linear_program_of_p_one_is_a_sort(
-        seed in any::<u64>(), n in 1usize..9, m in 1usize..5, share in 0.02f64..1.0,
+        seed in any::<u64>(), n in 1usize..9, m in 1usize..5,
+        // Just below a budget that is slack, the optimum is next to nothing.
+        share in prop_oneof![0.02f64..1.0, (-5.0f64..-1.0).prop_map(|less| 1.0 - 10f64.powf(less))],
     ) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let costs = DMatrix::from_fn(n, n + m, |i, j| {
@@ -412,7 +414,9 @@ proptest! {
         for method in [Method::Reference, Method::Auto] {
             let tight = SolveOptions { method, reference_tolerance: 1e-9, ..Default::default() };
             let selection = program.solve(tight).unwrap();
-            prop_assert!((selection.verdict().primal - expected).abs() < 1e-7, "{method:?}");
+            let off = (selection.verdict().primal - expected).abs();
+            // A gap up to 1e-6 is accepted, and a budget overspent by 1e-9, which saves up to 2 a unit.
+            prop_assert!(off <= 1e-6 * expected + 2e-9 * kappa, "{method:?} is off by {off:e}");
             // Which point is chosen is defined up to equal savings. A gap of 1e-9 (costs sum to ten
             // or so) lets 1e-8 / MARGIN be spent on the wrong point.
             const MARGIN: f64 = 1e-2;

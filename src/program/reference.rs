@@ -31,13 +31,31 @@ const REFINEMENT_STEPS: usize = 50;
 const CLIP: f64 = 1e6;
 /// Entries below this, relative to the largest mass, may be an interior point's zeros.
 const NEGLIGIBLE: f64 = 1e-6;
+/// Interior points started, each with a tolerance so many times that of the one before, until an answer is accepted.
+const TRIES: i32 = 5;
+const FINER: f64 = 1e-2;
 
 pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Result<Selection> {
     let scaled = Scaled::new(program);
-    let answer = interior_point(&scaled, options)?;
-    if program.regulariser != Regulariser::None {
+    let try_at = |tolerance| {
+        let answer = interior_point(&scaled, options, tolerance)?;
+        conclude(answer, &scaled, options)
+    };
+    let first = try_at(options.reference_tolerance);
+    if !matches!(first, Err(Error::NotConverged { .. })) {
+        return first;
+    }
+    // A gap of 1e-9 of the costs is not small where the optimum is next to nothing; asked for more than it can
+    // give, an interior point loses what it has, so one step at a time.
+    let finer = (1..TRIES).map(|k| options.reference_tolerance * FINER.powi(k));
+    finer.map(try_at).find(Result::is_ok).unwrap_or(first)
+}
+
+/// The solution that an interior point's answer leads to.
+fn conclude(answer: Answer, scaled: &Scaled, options: &SolveOptions) -> Result<Selection> {
+    if scaled.program.regulariser != Regulariser::None {
         let (nu, lambda) = (answer.nu.clone(), answer.lambda.clone());
-        let mut newton = Newton::new(&scaled, nu, lambda, scaled.eps);
+        let mut newton = Newton::new(scaled, nu, lambda, scaled.eps);
         newton.finish(options.tolerance, REFINEMENT_STEPS);
         if let Ok(mut selection) = newton.conclude() {
             let moved = (selection.assignment() - &answer.assignment).amax();
@@ -59,12 +77,12 @@ struct Answer {
 impl Answer {
     /// The interior-point answer as it is: without a regulariser, or where the refinement found no
     /// multipliers (a budget that is only just feasible has none).
-    fn accept(self, scaled: Scaled) -> Result<Selection> {
+    fn accept(self, scaled: &Scaled) -> Result<Selection> {
         let all = certificate::entries(&self.assignment);
         // What an interior point leaves everywhere costs little, but more than an optimum of zero.
         let least = NEGLIGIBLE * scaled.program.row_masses.amax();
         let large = all.iter().copied().filter(|e| e.value > least).collect();
-        let feasible = (self.feasible_rows(&scaled), self.lambda.clone());
+        let feasible = (self.feasible_rows(scaled), self.lambda.clone());
         let multipliers = [feasible, (self.nu, self.lambda)];
         let made = [large, all].map(|entries| {
             let (scaled, multipliers) = (scaled.clone(), multipliers.clone());
@@ -107,16 +125,17 @@ impl Answer {
     }
 }
 
-fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
+/// What clarabel makes of the program; where it ran out of digits too, as every answer is judged later.
+fn interior_point(scaled: &Scaled, options: &SolveOptions, tolerance: f64) -> Result<Answer> {
     let form = Form::new(scaled);
     let settings = DefaultSettings {
         verbose: false,
         max_threads: 1,
         direct_solve_method: "qdldl".into(),
         max_iter: u32::try_from(options.reference_max_iterations).unwrap_or(u32::MAX),
-        tol_feas: options.reference_tolerance,
-        tol_gap_abs: options.reference_tolerance,
-        tol_gap_rel: options.reference_tolerance,
+        tol_feas: tolerance,
+        tol_gap_abs: tolerance,
+        tol_gap_rel: tolerance,
         ..DefaultSettings::default()
     };
     let refused = |residual, iterations| Error::NotConverged {
@@ -145,7 +164,10 @@ fn interior_point(scaled: &Scaled, options: &SolveOptions) -> Result<Answer> {
                 found: format!("{:?}", solution.status),
             });
         }
-        SolverStatus::Solved | SolverStatus::AlmostSolved => {}
+        SolverStatus::Solved
+        | SolverStatus::AlmostSolved
+        | SolverStatus::InsufficientProgress
+        | SolverStatus::NumericalError => {}
         _ => {
             return Err(refused(
                 solution.r_prim.max(solution.r_dual),
