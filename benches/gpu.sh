@@ -26,8 +26,8 @@ build() {
   test -d "$lib" || lib="$CUDA_HOME/lib64"
   RUSTFLAGS="-L native=$lib -L native=$PWD/$out/stubs -C link-arg=-Wl,--no-as-needed \
     -C link-arg=-Wl,--unresolved-symbols=ignore-all" \
-    cargo build --release --locked --features cuda --bench gpu --example synthetic --example cifar10 \
-    --target-dir "$out/build"
+    cargo build --release --locked -p gleaner -p gleaner-benches --features gleaner/cuda \
+    --bench gpu --example synthetic --example cifar10 --target-dir "$out/build"
   cp "$out/build/release/examples/"{synthetic,cifar10} "$out/"
   cp "$(find "$out/build/release/deps" -name 'gpu-*' -type f -executable | xargs ls -t | head -n 1)" "$out/gpu"
 }

@@ -30,7 +30,7 @@ struct Flags {
 }
 
 fn main() -> Result<()> {
-    let Flags { data, common } = Flags::parse();
+    let Flags { data: folder, common } = Flags::parse();
     let seeds = common.seeds(3, u64::MAX);
     let device = common.open(shared::comparison::NOISES.len() * seeds.clone().count())?;
     let ([train, test], validation, widths) = match common.quick {
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     };
     let [fresh, warm_up, steps] =
         if common.quick { [200, 200, 300] } else { [8_000, 5_000, 10_000] };
-    let cifar = load(&data, &CifarOptions { train, test, ..Default::default() })?;
+    let cifar = load(&folder, &CifarOptions { train, test, ..Default::default() })?;
     let trainer =
         TrainerOptions { warm_up, cost_features: CostFeatures::Learner, ..Default::default() };
     let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
@@ -64,6 +64,6 @@ fn main() -> Result<()> {
         let (pool, test) = (pool.with_labels(labels)?, cifar.test.clone());
         Ok(Data { pool, validation, test, flipped })
     };
-    let names = ("cifar10", "CIFAR-10");
+    let names = ("cifar10", "CIFAR-10", folder.display().to_string());
     shared::comparison::run(&common, names, seeds, (&model, &options), &device, data)
 }

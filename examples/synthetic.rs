@@ -59,6 +59,6 @@ fn main() -> Result<()> {
         let (pool, validation, test) = (made.train, made.validation, made.test);
         Ok(Data { pool, validation, test, flipped: made.flipped })
     };
-    let names = ("synthetic", "Synthetic clusters");
+    let names = ("synthetic", "Synthetic clusters", format!("{shape:?}"));
     shared::comparison::run(&common, names, seeds, (&model, &options), &device, data)
 }

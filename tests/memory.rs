@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use candle_core::{DType, Device, Tensor};
 use common::cases;
 use gleaner::{Error, Eviction, ExemplarMemory};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -71,7 +72,7 @@ proptest! {
     fn rows_stay_with_their_identifiers(
         capacity in 1usize..7,
         reservoir in any::<bool>(),
-        offers in prop::collection::vec(prop::collection::vec(0usize..12, 1..9), 1..12),
+        offers in vec(vec(0usize..12, 1..9), 1..12),
         seed in any::<u64>(),
     ) {
         let eviction = if reservoir { Eviction::Reservoir } else { Eviction::OldestOut };
@@ -90,19 +91,18 @@ proptest! {
 
     #[test]
     fn nearest_is_brute_force_by_rank(
-        n in 1usize..7, remembered in 1usize..20, k in 0usize..20, seed in any::<u64>(), coarse in any::<bool>(),
+        // Coarse costs make ties common.
+        costs in (1usize..7, 1usize..20, any::<bool>()).prop_flat_map(|(n, remembered, coarse)| {
+            let cost = (0.0..3.0f64).prop_map(move |c| if coarse { c.floor() } else { c });
+            vec(vec(cost, remembered), n)
+        }),
+        k in 0usize..20,
+        exclude in prop::sample::subsequence((0..120).collect::<Vec<usize>>(), 0..48),
     ) {
-        let mut rng = rng(seed);
+        let (n, remembered) = (costs.len(), costs[0].len());
         let mut memory = ExemplarMemory::new(remembered, Eviction::OldestOut).unwrap();
         let ids: Vec<usize> = (0..remembered).map(|p| 100 + p).collect();
         offer(&mut memory, &ids, 0);
-        // Coarse costs make ties common.
-        let costs: Vec<Vec<f64>> = (0..n)
-            .map(|_| (0..remembered)
-                .map(|_| if coarse { f64::from(rng.random_range(0..3)) } else { rng.random() })
-                .collect())
-            .collect();
-        let exclude: Vec<usize> = (0..120).filter(|_| rng.random_bool(0.2)).collect();
         let got = memory.nearest(&Tensor::new(costs.clone(), &Device::Cpu).unwrap(), k, &exclude).unwrap();
 
         let allowed: Vec<usize> = (0..remembered).filter(|p| !exclude.contains(&ids[*p])).collect();

@@ -5,7 +5,7 @@ mod common;
 
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use common::{Recipe, cases, norms, recipe, smoothed};
+use common::{Recipe, cases, matrix, norms, recipe, recipes, smoothed};
 use gleaner::Error;
 use gleaner::program::{
     Budget, BudgetRow, Method, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
@@ -387,14 +387,12 @@ proptest! {
     /// incoming column; the budget goes to the largest savings first.
     #[test]
     fn the_linear_program_of_p_one_is_a_sort(
-        seed in any::<u64>(), n in 1usize..9, m in 1usize..5,
+        given in (1usize..9, 1usize..5).prop_flat_map(|(n, m)| matrix(n, n + m, 0.01..2.0)),
         // Just below a budget that is slack, the optimum is next to nothing.
         share in prop_oneof![0.02f64..1.0, (-5.0f64..-1.0).prop_map(|less| 1.0 - 10f64.powf(less))],
     ) {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let costs = DMatrix::from_fn(n, n + m, |i, j| {
-            if i == j { 0.0 } else { rng.random_range(0.01..2.0) }
-        });
+        let (n, m) = (given.nrows(), given.ncols() - given.nrows());
+        let costs = given.map_with_location(|i, j, cost| if i == j { 0.0 } else { cost });
         let kappa = share * n as f64;
         let mut left = kappa;
         let cheapest = |i: usize, from: usize, to: usize| {
@@ -439,10 +437,10 @@ proptest! {
     /// With p = 1 and slack budget the rows do not meet: softmax, or projection on the simplex.
     #[test]
     fn rows_alone_have_closed_forms(
-        seed in any::<u64>(), n in 1usize..5, m in 1usize..6, eps in 0.05f64..2.0,
+        costs in (1usize..5, 1usize..6).prop_flat_map(|(n, m)| matrix(n, n + m, 0.0..2.0)),
+        eps in 0.05f64..2.0,
     ) {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let costs = DMatrix::from_fn(n, n + m, |_, _| rng.random_range(0.0..2.0));
+        let n = costs.nrows();
         type Row = fn(&[f64]) -> Vec<f64>;
         let forms = [
             (Regulariser::Quadratic(eps), project_to_simplex as Row),
@@ -777,18 +775,16 @@ proptest! {
     /// refuses, a little above it there is a solution.
     #[test]
     fn the_smallest_budget_is_sharp(
-        seed in any::<u64>(), n in 1usize..8, norm in norms(), smooth in smoothed(),
+        mut recipe in recipes(1usize..8, Just(0usize), norms(), smoothed()),
+        prices in prop::collection::vec(0.2..2.0f64, 8),
     ) {
-        let mut recipe = recipe(seed, n, 0, norm, smooth);
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let q = parts(&recipe).groups.len();
-        let coefficients: Vec<f64> = (0..q).map(|_| rng.random_range(0.2..2.0)).collect();
-        recipe.budget = one_row(&coefficients, 1e-9);
+        let coefficients = &prices[..parts(&recipe).groups.len()];
+        recipe.budget = one_row(coefficients, 1e-9);
         let error = door(&recipe).unwrap_err();
         let Error::Infeasible { smallest, .. } = error else { panic!("{error}") };
-        recipe.budget = one_row(&coefficients, 0.999 * smallest);
+        recipe.budget = one_row(coefficients, 0.999 * smallest);
         prop_assert!(door(&recipe).is_err());
-        recipe.budget = one_row(&coefficients, 1.01 * smallest);
+        recipe.budget = one_row(coefficients, 1.01 * smallest);
         let selection = recipe.program().solve(Method::Auto);
         prop_assert!(selection.is_ok(), "{:?}", selection.err());
     }
@@ -1056,9 +1052,9 @@ proptest! {
 
     #[test]
     fn solutions_are_feasible_and_optimal(
-        seed in any::<u64>(), n in 1usize..10, m in 0usize..7, norm in norms(), smooth in smoothed(),
+        recipe in recipes(1usize..10, 0usize..7, norms(), smoothed()),
     ) {
-        let recipe = recipe(seed, n, m, norm, smooth);
+        let smooth = recipe.options.regulariser;
         let selection = solve(&recipe);
         let (z, verdict) = (selection.assignment(), selection.verdict());
         let parts = parts(&recipe);
@@ -1098,9 +1094,9 @@ proptest! {
     /// much each must be worse.
     #[test]
     fn nothing_feasible_is_better(
-        seed in any::<u64>(), n in 1usize..8, m in 0usize..6, norm in norms(), smooth in smoothed(),
+        recipe in recipes(1usize..8, 0usize..6, norms(), smoothed()), seed in any::<u64>(),
     ) {
-        let recipe = recipe(seed, n, m, norm, smooth);
+        let smooth = recipe.options.regulariser;
         let selection = solve(&recipe);
         let best = objective(&recipe, selection.assignment());
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -1120,9 +1116,9 @@ proptest! {
 
     #[test]
     fn the_order_of_points_does_not_matter(
-        seed in any::<u64>(), n in 1usize..9, m in 0usize..6, norm in norms(), smooth in smoothed(),
+        recipe in recipes(1usize..9, 0usize..6, norms(), smoothed()), seed in any::<u64>(),
     ) {
-        let recipe = recipe(seed, n, m, norm, smooth);
+        let (n, m) = (recipe.costs.nrows(), recipe.costs.ncols() - recipe.costs.nrows());
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (mut incoming, mut remembered): (Vec<_>, Vec<_>) = ((0..n).collect(), (0..m).collect());
         incoming.shuffle(&mut rng);
@@ -1140,10 +1136,9 @@ proptest! {
 
     #[test]
     fn the_unit_of_cost_does_not_matter(
-        seed in any::<u64>(), n in 1usize..9, m in 0usize..6, norm in norms(), smooth in smoothed(),
-        exponent in -6i32..=6,
+        recipe in recipes(1usize..9, 0usize..6, norms(), smoothed()), exponent in -6i32..=6,
     ) {
-        let recipe = recipe(seed, n, m, norm, smooth);
+        let smooth = recipe.options.regulariser;
         let scale = 10f64.powi(exponent);
         let mut other = recipe.clone();
         other.costs *= scale;
@@ -1162,11 +1157,10 @@ proptest! {
 
     #[test]
     fn a_constant_on_a_row_does_not_matter(
-        seed in any::<u64>(), n in 1usize..9, m in 0usize..6, norm in norms(), smooth in smoothed(),
-        shift in -3.0f64..3.0,
+        recipe in recipes(1usize..9, 0usize..6, norms(), smoothed()),
+        row in any::<prop::sample::Index>(), shift in -3.0f64..3.0,
     ) {
-        let recipe = recipe(seed, n, m, norm, smooth);
-        let row = seed as usize % n;
+        let row = row.index(recipe.costs.nrows());
         let mut other = recipe.clone();
         other.costs.row_mut(row).add_scalar_mut(shift);
         let (one, other) = (solve(&recipe), solve(&other));
@@ -1182,11 +1176,11 @@ proptest! {
 
     #[test]
     fn solving_twice_gives_the_same_bits(
-        seed in any::<u64>(), n in 1usize..7, m in 0usize..5, norm in norms(), smooth in smoothed(),
-        bare in any::<bool>(),
+        recipe in recipes(
+            1usize..7, 0usize..5, norms(), prop_oneof![smoothed(), Just(Regulariser::None)],
+        ),
     ) {
-        let smooth = if bare { Regulariser::None } else { smooth };
-        let program = recipe(seed, n, m, norm, smooth).program();
+        let (smooth, program) = (recipe.options.regulariser, recipe.program());
         for &method in EVERY_METHOD.iter().filter(|&&method| solves(method, smooth)) {
             match (program.solve(method), program.solve(method)) {
                 (Ok(one), Ok(two)) => {

@@ -59,7 +59,7 @@ fn experiment(folder: &Path) -> Result<()> {
     let mut results = String::new();
 
     let strategies: [Box<dyn Strategy>; 3] = [Box::new(Entropy), Box::new(Aum), Box::new(KCenter)];
-    let joint = Some(Joint { steps: 20, ..Default::default() });
+    let joint = Some(Joint { steps: 60, ..Default::default() });
     let options = CoreSetOptions { fractions: vec![0.1, 0.4], target_chooses: true, joint };
     let stages = Stages { run: &run, watch: &mut |_| {} };
     let found = core_set(task, (&proxy, &target), &strategies, &options, 0, stages)?;
@@ -82,7 +82,7 @@ fn experiment(folder: &Path) -> Result<()> {
         Selector::Suspicion(Box::new(LargestLoss)),
         Selector::FreshRandom,
     ];
-    let joint = Joint { steps: 20, ..Default::default() };
+    let joint = Joint { steps: 40, ..Default::default() };
     let options = ComparisonOptions { selectors: selectors.into(), fractions: vec![0.2], joint };
     let stages = Stages { run: &run, watch: &mut |_| {} };
     let found = compare(task, &target, &options, 1, stages)?;

@@ -129,7 +129,7 @@ struct Peer {
 
 impl Peer {
     fn start(python: &Path, network: &str, batch: usize, channels_last: bool) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/convolution.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/convolution.py");
         let mut command = Command::new(python);
         command.args(["-W", "ignore"]).arg(script).arg(network).arg(batch.to_string());
         if channels_last {

@@ -33,9 +33,9 @@ data=()
 if [[ -n "${DATA:-}" ]]; then data=(--data "$(realpath "$DATA")"); fi
 
 here=benches/peers
-out=target/gleaner
+out=$PWD/target/gleaner # cargo runs a bench in its package's folder
 work=$out/peers
-environment=${PEERS_ENV:-$out/peers-env}
+environment=$(realpath -m "${PEERS_ENV:-$out/peers-env}")
 mkdir -p "$work"
 
 # The environment counts as made once everything is installed; half an installation is thrown away.
@@ -57,7 +57,7 @@ export CUDA_VISIBLE_DEVICES=""
 export PYTHONDONTWRITEBYTECODE=1
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-ours() { cargo bench --quiet --bench peers -- "$@"; }
+ours() { cargo bench --quiet -p gleaner-benches --bench peers -- "$@"; }
 peer() {
     local script=$1
     shift
@@ -65,11 +65,11 @@ peer() {
 }
 
 if [[ -n "$selection" ]]; then
-    binary=$(cargo bench --bench selection --no-run 2>&1 | sed -n 's/.*selection\.rs (\(.*\))$/\1/p')
+    binary=$(cargo bench -p gleaner-benches --bench selection --no-run 2>&1 | sed -n 's/.*selection\.rs (\(.*\))$/\1/p')
     peer selection.py "$binary" "$work" "$out/selection-peers.csv" "${data[@]}" "${quick[@]}"
     exit
 fi
-cargo bench --quiet --bench peers --no-run
+cargo bench --quiet -p gleaner-benches --bench peers --no-run
 ours write "$work"
 ours solve "$work" "$work/ours.csv" "${quick[@]}" "${large[@]}"
 peer peers.py "$work" "$work/peers.csv" "${quick[@]}"

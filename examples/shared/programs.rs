@@ -54,7 +54,7 @@ impl Fault {
 const EXACT: f64 = 1e-8;
 /// Rounds over the rows' multipliers, and thirds cut off in each, until rounding ends it.
 const PASSES: usize = 20;
-const HALVINGS: usize = 200;
+const HALVINGS: usize = 100;
 /// Duality gap in units of the objective above the row minima.
 const OPTIMAL: f64 = 1e-6;
 
@@ -230,9 +230,6 @@ impl Trial {
             column_costs[g]
                 + self.rows.iter().zip(&lambda).map(|(row, l)| row.coefficients[g] * l).sum::<f64>()
         };
-        if eps == 0.0 {
-            self.lower(&mut nu, &excess, &tau);
-        }
         let smooth: f64 = match self.options.regulariser {
             Regulariser::None => 0.0,
             Regulariser::Quadratic(_) => z.iter().map(|z| 0.5 * eps * z * z).sum(),
@@ -244,8 +241,7 @@ impl Trial {
             + column_costs.iter().zip(weights).map(|(c, s)| c * s).sum::<f64>();
         let masses = self.masses();
         let limits_paid: f64 = self.rows.iter().zip(&lambda).map(|(row, l)| row.limit * l).sum();
-        // A linear program's multipliers are feasible up to rounding: a hair smaller ones are for certain.
-        let value = |nu: &[f64], share: f64| {
+        let value = |nu: &[f64], share: f64, regulariser: Regulariser| {
             let v = |i: usize, j: usize| share * nu[i] - excess[(i, j)];
             let masses_paid: f64 = masses.iter().zip(nu).map(|(r, nu)| r * nu).sum();
             let mut inner = 0.0;
@@ -255,17 +251,28 @@ impl Trial {
                     .flat_map(|&j| (0..n).map(move |i| (i, j)))
                     .map(|(i, j)| v(i, j))
                     .collect();
-                inner += self.inner(&v, tau(g));
+                inner += self.inner(&v, tau(g), regulariser);
             }
             for j in n..width {
                 let v: Vec<f64> = (0..n).map(|i| v(i, j)).collect();
-                inner += self.inner(&v, 0.0);
+                inner += self.inner(&v, 0.0, regulariser);
             }
             share * masses_paid - limits_paid - inner
         };
-        let dual = (0..12)
-            .map(|k| value(&nu, 1.0 - if k == 0 { 0.0 } else { 1e-15 * 10f64.powi(k) }))
+        // Without the regulariser multipliers are feasible up to rounding: a hair smaller ones are for certain. A
+        // smoothing term only adds to that, unless it is entropic: that may fall to `eps r log(r / (n + m))` a row.
+        let mut lowered = nu.clone();
+        self.lower(&mut lowered, &excess, &tau);
+        let least: f64 = match self.options.regulariser {
+            Regulariser::Entropic(_) => masses.iter().map(|r| r * (r / width as f64).ln()).sum(),
+            _ => 0.0,
+        };
+        let linear = (0..12)
+            .map(|k| 1.0 - if k == 0 { 0.0 } else { 1e-15 * 10f64.powi(k) })
+            .map(|share| value(&lowered, share, Regulariser::None) + eps * least)
             .fold(f64::NEG_INFINITY, f64::max);
+        let value = |nu: &[f64]| value(nu, 1.0, self.options.regulariser);
+        let dual = linear.max(value(&nu));
         let tiny = excess.iter().filter(|d| **d > 0.0).fold(f64::INFINITY, |a, b| a.min(*b));
         let tiny = if tiny.is_finite() { 1e-6 * tiny * masses.iter().sum::<f64>() } else { 0.0 };
         let entropic = matches!(self.options.regulariser, Regulariser::Entropic(_));
@@ -284,7 +291,7 @@ impl Trial {
             .map(|i| (nu[i], 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs()))
             .map(|(nu, digit)| (nu - digit, nu + digit))
             .collect();
-        let mut best = value(&nu, 1.0);
+        let mut best = value(&nu).max(linear);
         for _ in 0..PASSES {
             let before = best;
             for (i, &(mut low, mut high)) in digits.iter().enumerate() {
@@ -292,12 +299,12 @@ impl Trial {
                 for _ in 0..HALVINGS {
                     let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
                     nu[i] = a;
-                    let left = value(&nu, 1.0);
+                    let left = value(&nu);
                     nu[i] = b;
-                    if left < value(&nu, 1.0) { low = a } else { high = b }
+                    if left < value(&nu) { low = a } else { high = b }
                 }
                 nu[i] = 0.5 * (low + high);
-                let found = value(&nu, 1.0);
+                let found = value(&nu);
                 if found > best { best = found } else { nu[i] = start }
             }
             if (paid + smooth - best) / unit <= allowed || best <= before {
@@ -325,17 +332,17 @@ impl Trial {
         }
     }
 
-    /// An upper bound of `max over z >= 0 of <v, z> - eps sum phi(z) - tau ||z||_p`, infinite without a
+    /// An upper bound of `max over z >= 0 of <v, z> - eps sum phi(z) - tau ||z||_p`, infinite without the
     /// regulariser where `v` is outside the dual ball: `tau ||z|| >= u'z` for any `u` of dual norm `tau`.
-    fn inner(&self, v: &[f64], tau: f64) -> f64 {
+    fn inner(&self, v: &[f64], tau: f64, regulariser: Regulariser) -> f64 {
         let positive = |v: f64| v.max(0.0);
         let top = v.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
-        let entropic = matches!(self.options.regulariser, Regulariser::Entropic(_));
+        let entropic = matches!(regulariser, Regulariser::Entropic(_));
         let u: Vec<f64> = match self.options.norm {
             _ if tau <= 0.0 => vec![0.0; v.len()],
             Norm::One => vec![tau; v.len()],
             Norm::Two if entropic => {
-                let Regulariser::Entropic(eps) = self.options.regulariser else { unreachable!() };
+                let eps = regulariser.eps();
                 let u = entropic_pull(v, tau / eps, eps);
                 along(&u, tau)
             }
@@ -362,7 +369,7 @@ impl Trial {
             }
         };
         let rest = v.iter().zip(u).map(|(v, u)| v - u);
-        match self.options.regulariser {
+        match regulariser {
             Regulariser::None => {
                 if rest.fold(0.0, f64::max) > 0.0 {
                     f64::INFINITY
@@ -378,13 +385,17 @@ impl Trial {
 
 /// `y > 0` with `y + log y = q + v / eps - 1` and `||y|| = size`, by bisection on `q`.
 fn entropic_pull(v: &[f64], size: f64, eps: f64) -> Vec<f64> {
+    // Newton's method for the logarithm, from above: the function is convex and rises.
     let y = |x: f64| {
-        let (mut low, mut high) = (-800.0f64, x.max(1.0).ln().max(x.min(1.0)) + 1.0);
-        for _ in 0..100 {
-            let middle = 0.5 * (low + high);
-            if middle.exp() + middle < x { low = middle } else { high = middle }
+        let mut log = if x > 1.0 { x.ln() } else { x };
+        for _ in 0..50 {
+            let step = (log.exp() + log - x) / (log.exp() + 1.0);
+            log -= step;
+            if step <= 1e-16 * log.abs() {
+                break;
+            }
         }
-        (0.5 * (low + high)).exp()
+        log.exp()
     };
     let top = v.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
     let all = |q: f64| v.iter().map(|v| y(q + (v - top) / eps)).collect::<Vec<f64>>();

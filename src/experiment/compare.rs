@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use super::engine::{Candidate, Experiment, Joint, Observed};
 use super::jobs::side_by_side;
-use super::{Chooser, Model, Observations, Outcome, Progress, Run, Stages, Task};
+use super::{Chooser, Configuration, Model, Observations, Outcome, Progress, Run, Stages, Task};
 use crate::choose::{Evidence, KCenter, Kind, LargestLoss, Needs, Random, SmallestLoss, Strategy};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -119,14 +119,24 @@ pub struct Comparison {
 }
 
 impl ComparisonOptions {
-    /// How many learners one seed trains at most, joint training left out, for a progress bar.
+    /// Adds every setting to a configuration.
+    pub fn note(&self, configuration: &mut Configuration) {
+        let names: Vec<String> = self.selectors.iter().map(Selector::name).collect();
+        configuration.insert("selectors".into(), names.join(", "));
+        configuration.insert("fractions".into(), format!("{:?}", self.fractions));
+        configuration.insert("joint".into(), format!("{:?}", self.joint));
+    }
+
+    /// How many learners one seed trains at most, for a progress bar.
     pub fn trainings(&self) -> usize {
         let alone = |selector: &&Selector| {
             matches!(selector, Selector::ValidationAlone | Selector::FullData)
         };
         let alone = self.selectors.iter().filter(alone).count();
         let seen = usize::from(self.selectors.iter().any(Selector::looks_at_a_learner));
-        seen + alone + (self.selectors.len() - alone) * self.fractions.len()
+        let jointly = |selector: &&Selector| matches!(selector, Selector::Joint(_));
+        let jointly = self.selectors.iter().filter(jointly).count();
+        seen + jointly + alone + (self.selectors.len() - alone) * self.fractions.len()
     }
 }
 
@@ -171,7 +181,7 @@ pub struct Level {
 }
 
 /// [`compare`] at every level of noise with every seed, [side by side](side_by_side), on the `data` of
-/// each; kept in memory only.
+/// each, its stages kept in the `run` of each.
 ///
 /// # Errors
 /// As [`compare`].
@@ -181,12 +191,13 @@ pub fn compare_levels(
     (model, options): (&Model, &ComparisonOptions),
     device: &Device,
     data: impl Fn(f64, u64) -> Result<Data> + Sync,
+    run: impl Fn(f64, u64) -> Result<Run> + Sync,
     watch: impl Fn(&Progress) + Sync,
 ) -> Result<Vec<Level>> {
     let jobs: Vec<(f64, u64)> =
         noises.iter().flat_map(|noise| seeds.clone().map(move |seed| (*noise, seed))).collect();
     let mut found = side_by_side(&jobs, device, |&(noise, seed)| {
-        let (data, run) = (data(noise, seed)?.to_device(device)?, Run::in_memory());
+        let (run, data) = (run(noise, seed)?, data(noise, seed)?.to_device(device)?);
         compare(data.task(), model, options, seed, Stages { run: &run, watch: &mut |p| watch(p) })
     })?
     .into_iter();

@@ -55,7 +55,7 @@ impl CoreSetOptions {
     pub fn trainings(&self, strategies: usize) -> usize {
         let choosers = 1 + usize::from(self.target_chooses);
         let joint = usize::from(self.joint.is_some());
-        2 + (choosers * strategies + 2 + joint) * self.fractions.len()
+        2 + joint + (choosers * strategies + 2 + joint) * self.fractions.len()
     }
 }
 

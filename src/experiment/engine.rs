@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::stages::{
     CHUNK, Stages, Trained, kept_choice, kept_numbers, state_of, state_of_numbers,
 };
-use super::{Chooser, Model, Observations, Outcome, Seconds, Task};
+use super::{Chooser, Model, Observations, Outcome, Progress, Seconds, Task};
 use crate::choose::{Choice, Evidence, Strategy};
 use crate::data::Source;
 use crate::error::{Error, Result};
@@ -295,17 +295,19 @@ impl Experiment<'_, '_> {
         joint: &Joint,
         wanted: bool,
     ) -> Result<Option<Vec<f64>>> {
-        let (pool, started) = (self.task.pool, Instant::now());
-        let name = candidate.name;
+        let (pool, name) = (self.task.pool, candidate.name);
         let mut missing = vec![self.stage(&format!("{name} suspicion"))];
         missing.truncate(usize::from(wanted));
         let choices = self.fractions.iter().map(|f| self.stage(&candidate.choice_stage(*f)));
         missing.extend(choices);
-        let mut trainer = match self.stages.has_all(&missing)? {
-            true => None,
-            false => Some(self.train_jointly(model, start, joint)?),
+        let (mut trainer, seconds) = match self.stages.has_all(&missing)? {
+            true => (None, 0.0),
+            false => {
+                let (trainer, seconds) = self.train_jointly(name, model, start, joint)?;
+                (Some(trainer), seconds)
+            }
         };
-        let training = self.once(&format!("{name} trained"), started.elapsed().as_secs_f64())?;
+        let training = self.once(&format!("{name} trained"), seconds)?;
         let training = candidate.before.training + training;
         let before = Seconds { training, ..candidate.before };
         let suspicion = if wanted {
@@ -326,12 +328,16 @@ impl Experiment<'_, '_> {
         Ok(suspicion)
     }
 
+    /// The pair after all its steps, and the seconds these took; a checkpoint is left about once an epoch, and the
+    /// training goes on from the last one.
     fn train_jointly(
-        &self,
+        &mut self,
+        name: &str,
         model: &Model,
         start: Option<&Checkpoint>,
         joint: &Joint,
-    ) -> Result<Trainer<Box<dyn Learner>>> {
+    ) -> Result<(Trainer<Box<dyn Learner>>, f64)> {
+        let started = Instant::now();
         let learner = (model.build)(self.seed)?;
         if let Some(state) = start {
             restore_learner(&learner, state)?;
@@ -340,8 +346,28 @@ impl Experiment<'_, '_> {
             return Err(Error::shape("validation part for the learned selection", "one", "none"));
         };
         let mut trainer = Trainer::new(learner, validation, joint.trainer.clone(), self.seed)?;
-        trainer.fit_steps(self.task.pool, joint.batch, joint.steps, self.seed, |_| {})?;
-        Ok(trainer)
+        let stage = self.stage(&format!("{name} training"));
+        let mut before = 0.0;
+        if let Some(state) = self.stages.run.load(&stage)? {
+            trainer.restore(&state)?;
+            before = state.note("seconds")?;
+        }
+        let (pool, batch) = (self.task.pool, joint.batch);
+        let a_part = (pool.points() / batch.max(1)).max(1);
+        let mut seconds = before + started.elapsed().as_secs_f64();
+        while trainer.steps() < joint.steps {
+            let (first, last) = (trainer.steps(), (trainer.steps() + a_part).min(joint.steps));
+            let mut loss = 0.0;
+            trainer.fit_until(pool, batch, last, self.seed, |step| loss += step.training_loss)?;
+            seconds = before + started.elapsed().as_secs_f64();
+            let mut state = trainer.checkpoint()?;
+            state.set_note("seconds", seconds);
+            self.stages.run.save(&stage, &state)?;
+            let (epoch, epochs) = (last.div_ceil(a_part), joint.steps.div_ceil(a_part));
+            let loss = loss / (last - first) as f64;
+            (self.stages.watch)(&Progress { stage: &stage, epoch, epochs, loss });
+        }
+        Ok((trainer, seconds))
     }
 
     /// The seconds noted when a stage was first done, whatever a repetition took.

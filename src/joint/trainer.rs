@@ -133,6 +133,11 @@ impl<L: Learner> Trainer<L> {
         &self.options
     }
 
+    /// Steps done so far.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
     /// The exemplars remembered so far.
     pub fn memory(&self) -> &ExemplarMemory {
         &self.memory
