@@ -16,12 +16,17 @@ mod programs;
 
 use programs::{Fault, Trial};
 
+/// Programs of `check_programs`, by seed and size, that were refused or wrong once: a limit lost beside a cost of 1e28; a
+/// light row that crept; budgets whose repair cost more than the answer; thousands of live entries without a smoothing.
+const ONCE_WRONG: [(u64, usize); 6] =
+    [(21326, 25), (21756, 25), (20768, 25), (21137, 25), (20611, 25), (111, 200)];
+
 /// The check of `examples/check_programs.rs` in small; what is slow depends on the machine.
 #[test]
 fn every_answer_is_proved() {
-    for seed in 1..=120 {
+    for (seed, largest) in (1..=120).map(|seed| (seed, 60)).chain(ONCE_WRONG) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let trial = Trial::draw(60, &mut rng);
+        let trial = Trial::draw(largest, &mut rng);
         let mut faults = trial.faults(&mut rng);
         faults.retain(|(fault, _)| *fault != Fault::Slow);
         assert!(faults.is_empty(), "{faults:?}: seed {seed}, {}", trial.name);

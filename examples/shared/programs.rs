@@ -54,7 +54,7 @@ impl Fault {
 const EXACT: f64 = 1e-8;
 /// Rounds over the rows' multipliers, and thirds cut off in each, until rounding ends it.
 const PASSES: usize = 20;
-const HALVINGS: usize = 100;
+const HALVINGS: usize = 200;
 /// Duality gap in units of the objective above the row minima.
 const OPTIMAL: f64 = 1e-6;
 
@@ -261,15 +261,20 @@ impl Trial {
         };
         // Without the regulariser multipliers are feasible up to rounding: a hair smaller ones are for certain. A
         // smoothing term only adds to that, unless it is entropic: that may fall to `eps r log(r / (n + m))` a row.
-        let mut lowered = nu.clone();
-        self.lower(&mut lowered, &excess, &tau);
+        let digit = |i: usize| 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs();
+        let raised: Vec<f64> = (0..n).map(|i| nu[i] + digit(i)).collect();
+        let lowered = [nu.clone(), raised].map(|mut nu| {
+            self.lower(&mut nu, &excess, &tau);
+            nu
+        });
         let least: f64 = match self.options.regulariser {
             Regulariser::Entropic(_) => masses.iter().map(|r| r * (r / width as f64).ln()).sum(),
             _ => 0.0,
         };
-        let linear = (0..12)
-            .map(|k| 1.0 - if k == 0 { 0.0 } else { 1e-15 * 10f64.powi(k) })
-            .map(|share| value(&lowered, share, Regulariser::None) + eps * least)
+        let shares = (0..12).map(|k| 1.0 - if k == 0 { 0.0 } else { 1e-15 * 10f64.powi(k) });
+        let linear = shares
+            .flat_map(|share| lowered.iter().map(move |nu| (nu, share)))
+            .map(|(nu, share)| value(nu, share, Regulariser::None) + eps * least)
             .fold(f64::NEG_INFINITY, f64::max);
         let value = |nu: &[f64]| value(nu, 1.0, self.options.regulariser);
         let dual = linear.max(value(&nu));
@@ -287,10 +292,8 @@ impl Trial {
         }
         // A multiplier beside a large row minimum is known to the last digit of that minimum only: the best ones
         // within it, one after the other, until that helps no more.
-        let digits: Vec<(f64, f64)> = (0..n)
-            .map(|i| (nu[i], 4.0 * f64::EPSILON * selection.row_multipliers()[i].abs()))
-            .map(|(nu, digit)| (nu - digit, nu + digit))
-            .collect();
+        let digits: Vec<(f64, f64)> =
+            (0..n).map(|i| (nu[i] - digit(i), nu[i] + digit(i))).collect();
         let mut best = value(&nu).max(linear);
         for _ in 0..PASSES {
             let before = best;
@@ -315,12 +318,13 @@ impl Trial {
     }
 
     /// What a linear program's multipliers are beyond a bound of their own is rounding: remembered columns, columns
-    /// without a price, and with p = 1 all columns, bound each alone.
+    /// without a price or of one entry, and with p = 1 all columns, bound each alone.
     fn lower(&self, nu: &mut [f64], excess: &DMatrix<f64>, tau: &dyn Fn(usize) -> f64) {
         let n = nu.len();
         for (g, columns) in self.groups().iter().enumerate() {
             let tau = tau(g);
-            if tau > 0.0 && self.options.norm != Norm::One {
+            let alone = n == 1 && columns.len() == 1;
+            if tau > 0.0 && self.options.norm != Norm::One && !alone {
                 continue;
             }
             for &j in columns {

@@ -56,8 +56,10 @@ impl Candidates {
         self.nu.clear();
         self.nu.extend_from_slice(nu);
         self.limit.clear();
+        // Beside a large shift a sum may round down to the shift itself: the next number is above what it should be.
         let limits = nu.iter().zip(&scaled.row_shift);
-        self.limit.extend(limits.map(|(nu, shift)| shift + (nu + slack) * scaled.scale));
+        self.limit
+            .extend(limits.map(|(nu, shift)| (shift + (nu + slack) * scaled.scale).next_up()));
         self.start.clear();
         self.list.clear();
         for columns in program.groups.iter() {

@@ -37,8 +37,8 @@ pub(super) struct Certificate {
     pub dual: f64,
     /// Negative where a budget is overspent by what is tolerated: the answer is better than the best.
     pub gap: f64,
-    /// What of the gap is lost to rounding.
-    rounding: f64,
+    /// The numbers that the bound is the difference of, in the gap's unit.
+    magnitude: f64,
     /// Largest relative violation of row masses and budgets.
     pub residual: f64,
     /// `Z`, where the repair had to add entries.
@@ -98,7 +98,7 @@ impl Certificate {
             primal: upper * scaled.scale + shift,
             dual: bound.value * scaled.scale + shift,
             gap: (upper - bound.value) / unit,
-            rounding: ROUNDING * bound.magnitude / unit,
+            magnitude: bound.magnitude / unit,
             residual: off.fold(overspend(program, &weights).1.max(0.0), larger),
             weights,
             assignment: None,
@@ -107,7 +107,10 @@ impl Certificate {
 
     /// Whether this is a solution.
     pub fn accepted(&self) -> bool {
-        self.gap <= ACCEPTED_GAP + self.rounding && self.residual <= ACCEPTED_EXCESS
+        let open = ACCEPTED_GAP + ROUNDING * self.magnitude;
+        // Better than the best by more than an overspent budget explains: then the bound is none.
+        let better = open + ACCEPTED_EXCESS * self.magnitude;
+        self.gap <= open && self.gap >= -better && self.residual <= ACCEPTED_EXCESS
     }
 
     /// # Errors

@@ -53,6 +53,13 @@ impl Scaled {
         }
     }
 
+    /// The same with budgets smaller by a share.
+    pub fn tightened(&self, share: f64) -> Self {
+        let mut tight = self.clone();
+        tight.program.limits *= 1.0 - share;
+        tight
+    }
+
     /// A cost of `row` in the solver's units.
     pub fn cost(&self, row: usize, given: f64) -> f64 {
         (given - self.row_shift[row]) / self.scale

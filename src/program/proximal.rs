@@ -38,15 +38,16 @@ const PATIENCE: usize = 6;
 /// Multipliers of rows and of budgets.
 pub(super) type Pair = (DVector<f64>, DVector<f64>);
 
-/// From multipliers of the program smoothed with `rho`, everything in the solver's units.
+/// From multipliers of the program smoothed with `rho`, everything in the solver's units; the budgets of the second
+/// program, which is solved, are those of the first, which is answered, or a hair tighter.
 pub(super) fn solve(
-    scaled: &Scaled,
+    (scaled, tight): (&Scaled, &Scaled),
     (nu, lambda): (&DVector<f64>, &DVector<f64>),
     rho: f64,
     options: &SolveOptions,
 ) -> (Result<Selection>, Pair) {
     let quadratic = !scaled.entropic();
-    let mut near = scaled.clone();
+    let mut near = tight.clone();
     let (mut nu, mut lambda) = (nu.clone(), lambda.clone());
     let mut centre: Vec<Entry> = Vec::new();
     let (mut best, mut since, mut steps): (Option<Selection>, usize, usize) = (None, 0, 0);

@@ -39,8 +39,6 @@ const TURNED: f64 = 0.5;
 const UNTURNED: f64 = 0.5;
 /// How far a step goes on, in its own lengths.
 const FARTHEST: f64 = 1e6;
-/// Rows creep where eps is below this, relative to the row multipliers.
-const NEARLY_IDLE: f64 = 1e-3;
 /// A budget of which less than this share is spent is idle.
 const IDLE: f64 = 1e-9;
 /// How much more exact than asked for an iteration tries to be.
@@ -73,6 +71,8 @@ const VANISHING: f64 = 1e-120;
 const STAGE_STEPS: usize = 60;
 /// The smoothing of the proximal point method.
 const PROXIMAL: f64 = 1e-4;
+/// By how much budgets are tightened where what they are exceeded by is too dear to repair.
+const MARGINS: [f64; 2] = [0.0, 1e-8];
 /// Newton steps granted to a warm start; it takes two or three where it is any good.
 const WARM_STEPS: usize = 25;
 
@@ -94,25 +94,28 @@ pub(super) fn solve(
     if let Some(solved) = least::solve(&scaled) {
         return solved;
     }
-    attempt(&scaled, FIRST_EPS.max(eps), options)
+    attempt(&scaled, FIRST_EPS.max(eps), 0.0, options)
 }
 
 /// Where [`solve`] failed: no single unit fits costs of all scales. Larger first values of `eps`, for budgets that are
-/// small beside the masses, then ever smaller ones.
+/// small beside the masses, then ever smaller ones; each also with budgets that are a hair tighter: what little an answer
+/// exceeds them by may cost more to repair than all of it does.
 pub(super) fn insist(program: &SelectionProgram, options: &SolveOptions) -> Option<Selection> {
     let scaled = Scaled::new(program);
     let eps = scaled.eps;
     let larger = (1..=LARGER_STARTS).map(|start| FIRST_EPS.max(eps) / RESTART.powi(start));
     let smaller = (1..STARTS).map(|start| FIRST_EPS * RESTART.powi(start));
-    let mut starts = larger.chain(smaller.take_while(|first| *first >= eps));
-    starts.find_map(|first| attempt(&scaled, first, options).ok())
+    let starts = larger.chain(smaller.take_while(|first| *first >= eps));
+    let mut attempts = starts.flat_map(|first| MARGINS.map(|margin| (first, margin)));
+    attempts.find_map(|(first, margin)| attempt(&scaled, first, margin, options).ok())
 }
 
-/// The homotopy from a first `eps`, and what follows it.
-fn attempt(scaled: &Scaled, first: f64, options: &SolveOptions) -> Result<Selection> {
+/// The homotopy from a first `eps`, and what follows it, with budgets tightened by the relative `margin`.
+fn attempt(scaled: &Scaled, first: f64, margin: f64, options: &SolveOptions) -> Result<Selection> {
     let eps = scaled.eps;
     let limit = options.max_iterations;
-    let mut newton = Newton::cold(scaled, first);
+    let tight = scaled.tightened(margin);
+    let mut newton = Newton::cold(&tight, first);
     while newton.eps > eps.max(newton.nearly_zero()).max(VANISHING) {
         newton.run(STAGE_TOLERANCE, limit.min(STAGE_STEPS));
         newton.set_eps((newton.eps * SHRINK).max(eps));
@@ -123,18 +126,19 @@ fn attempt(scaled: &Scaled, first: f64, options: &SolveOptions) -> Result<Select
     if newton.eps == eps {
         newton.finish(options.tolerance, limit);
         start = (newton.point.nu.clone(), newton.point.lambda.clone());
-        let exact = newton.conclude();
+        let exact = newton.conclude_for(scaled);
         if exact.is_ok() || !nearly_zero {
             return exact;
         }
     }
     // From here on rounding, divided by eps, is too large.
-    let (nearly, (nu, lambda)) = proximal::solve(scaled, (&start.0, &start.1), rho, options);
+    let (nearly, (nu, lambda)) =
+        proximal::solve((scaled, &tight), (&start.0, &start.1), rho, options);
     if eps > 0.0 {
-        let mut newton = Newton::new(scaled, nu, lambda, eps);
+        let mut newton = Newton::new(&tight, nu, lambda, eps);
         newton.settle();
         newton.finish(options.tolerance, WARM_STEPS);
-        let exact = newton.conclude();
+        let exact = newton.conclude_for(scaled);
         if exact.is_ok() {
             return exact;
         }
@@ -253,6 +257,16 @@ impl<'a> Newton<'a> {
         Selection::from_dual(scaled, self.point, self.system, Method::Structured, self.iterations)
     }
 
+    /// The same for a program that differs in its limits alone.
+    fn conclude_for(self, scaled: &Scaled) -> Result<Selection> {
+        if self.scaled.program.limits == scaled.program.limits {
+            return self.conclude();
+        }
+        let Point { nu, lambda, .. } = self.point;
+        let there = Newton::start(scaled, self.candidates, nu, lambda, self.eps);
+        Newton { iterations: self.iterations, ..there }.conclude()
+    }
+
     /// The point reached; adds the steps it took.
     pub fn into_point(self, steps: &mut usize) -> Point {
         *steps += self.iterations;
@@ -303,14 +317,13 @@ impl<'a> Newton<'a> {
         residual
     }
 
-    /// A row without a live entry has no curvature, and with a small eps creeps: it may rise at once to the
+    /// A row without a live entry has no curvature, and where eps or its mass is small creeps: it may rise at once to the
     /// nearest column that is free or of a live group. Returns whether one did.
     fn lift_idle_rows(&mut self) -> bool {
         let program = &self.scaled.program;
         let masses = &program.row_masses;
-        let idle =
-            |i: usize| self.point.row_gap[i] == masses[i] && self.eps < NEARLY_IDLE * self.size();
-        let idle: Vec<usize> = (0..masses.len()).filter(|&i| idle(i)).collect();
+        let idle: Vec<usize> =
+            (0..masses.len()).filter(|&i| self.point.row_gap[i] == masses[i]).collect();
         if idle.is_empty() || self.scaled.entropic() {
             return false;
         }
