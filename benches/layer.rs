@@ -20,6 +20,31 @@ fn costs(n: usize, m: usize, width: usize, seed: u64) -> Tensor {
     Distance::SquaredEuclidean.between(&incoming, &all).expect("same width")
 }
 
+/// `|a|^2 + |b|^2 - 2 a b'` of rows less their mean, forward and backward free of checks: what `f32` distances that are
+/// right for near pairs are compared with.
+fn expanded(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
+    let mean = b.mean_keepdim(0)?;
+    let (a, b) = (a.broadcast_sub(&mean)?, b.broadcast_sub(&mean)?);
+    let (lengths, others) = (a.sqr()?.sum_keepdim(1)?, b.sqr()?.sum_keepdim(1)?);
+    lengths.broadcast_add(&others.t()?)?.sub(&(a.matmul(&b.t()?)? * 2.0)?)?.relu()
+}
+
+fn distances(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("f32 distances");
+    group.measurement_time(Duration::from_secs(2)).sample_size(30);
+    for (n, m, width) in [(48, 400, 64), (128, 1_000, 512), (400, 4_000, 64)] {
+        let single = |count, seed| points(count, width, seed).to_dtype(DType::F32).expect("floats");
+        let (a, b) = (single(n, 1), single(m, 2));
+        group.bench_function(format!("ours, {n} x {m}, {width} features"), |bencher| {
+            bencher.iter(|| Distance::SquaredEuclidean.between(&a, &b));
+        });
+        group.bench_function(format!("expanded, {n} x {m}, {width} features"), |bencher| {
+            bencher.iter(|| expanded(&a, &b));
+        });
+    }
+    group.finish();
+}
+
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("layer");
     group.measurement_time(Duration::from_secs(1)).sample_size(30);
@@ -72,5 +97,5 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+criterion_group!(benches, distances, bench);
 criterion_main!(benches);

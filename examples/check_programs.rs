@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Parser;
+use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -38,12 +39,14 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let seeds = args.seed..args.seed + args.count;
+    let bar = ProgressBar::new(args.count);
     let faults: Vec<(u64, Fault)> = seeds
         .into_par_iter()
         .flat_map_iter(|seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let trial = Trial::draw(args.largest, &mut rng);
             let faults = trial.faults(&mut rng);
+            bar.inc(1);
             if args.verbose {
                 faults.iter().for_each(|(fault, seen)| {
                     println!("{fault:?} {seen}; seed {seed}: {}", trial.name)
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
             faults.into_iter().map(move |(fault, _)| (seed, fault))
         })
         .collect();
+    bar.finish_and_clear();
     let mut counts: BTreeMap<Fault, Vec<u64>> = BTreeMap::new();
     faults.into_iter().for_each(|(seed, fault)| counts.entry(fault).or_default().push(seed));
     println!("{} programs, seeds from {}", args.count, args.seed);

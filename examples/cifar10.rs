@@ -10,13 +10,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::Learner;
 use gleaner::data::cifar::{CifarOptions, load};
 use gleaner::data::{flip_labels, stratified_split};
 use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Selector};
 use gleaner::joint::{ChooseOptions, CostFeatures, TrainerOptions};
 use gleaner::learn::{Cnn, CnnOptions, Length, TrainingOptions};
-use rand::SeedableRng;
+use gleaner::{Learner, Seeds};
 
 /// Compares ways of choosing training data on CIFAR-10; with --quick on 4,200 training images (200 of them
 /// validation) and 1,000 test images, with a narrow network.
@@ -57,7 +56,7 @@ fn main() -> Result<()> {
     let training = TrainingOptions { length: Length::Steps(fresh), ..Default::default() };
     let model = Model { name: "cnn".into(), build: &build, training };
     let data = |noise: f64, seed: u64| {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = Seeds::new(seed).stream(0);
         let (validation, pool) = stratified_split(cifar.train.labels(), validation, &mut rng)?;
         let (pool, validation) = (cifar.train.subset(&pool)?, cifar.train.subset(&validation)?);
         let (labels, flipped) = flip_labels(pool.labels(), pool.classes(), noise, &mut rng)?;

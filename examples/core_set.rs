@@ -8,15 +8,13 @@ mod shared;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::Source;
 use gleaner::choose::{Needs, listed};
 use gleaner::data::cifar::{CifarOptions, load};
 use gleaner::data::stratified_split;
 use gleaner::experiment::tables::report_core_sets;
 use gleaner::experiment::{CoreSetOptions, Joint, Model, Run, Stages, Task, core_set};
 use gleaner::learn::{ImageLearner, TrainingOptions};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use gleaner::{Seeds, Source};
 use shared::core_set::CoreSetFlags as Flags;
 
 fn main() -> Result<()> {
@@ -61,7 +59,7 @@ fn main() -> Result<()> {
     let bars = shared::Bars::new(options.trainings(strategies.len()) * seeds.clone().count())?;
     let mut found = Vec::new();
     for seed in seeds {
-        let (rng, all) = (&mut ChaCha8Rng::seed_from_u64(seed), &cifar.train);
+        let (rng, all) = (&mut Seeds::new(seed).stream(0), &cifar.train);
         let (validation, pool) = stratified_split(all.labels(), size.validation, rng)?;
         let (pool, validation) = (all.subset(&pool)?, all.subset(&validation)?);
         let (test, validation) = (&cifar.test, Some(&validation as &dyn Source));

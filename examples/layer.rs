@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Module, Result, Tensor};
 use clap::Parser;
 use gleaner::learn::SeededWeights;
 use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
-use gleaner::{Distance, LayerInputs, LayerOptions, SelectionLayer};
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use gleaner::{Distance, LayerInputs, LayerOptions, Seeds, SelectionLayer};
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 #[derive(Parser)]
@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     let (builder, weights) = SeededWeights::builder(seed, DType::F64, &Device::Cpu);
     let embedding = candle_nn::linear_no_bias(10, 2, builder)?;
     let mut optimiser = Optimiser::new(weights.variables(), OptimiserOptions::default(), 0.03)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = Seeds::new(seed).stream(0);
     let held_out = draw(&mut rng)?;
     let mut curve = vec![loss(&embedding, &held_out)?.to_scalar::<f64>()?];
     for step in 1..=steps {

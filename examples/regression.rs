@@ -8,7 +8,6 @@ mod shared;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::Learner;
 use gleaner::choose::{Craig, El2n, GradMatch, Grand, KCenter, LargestLoss, Random, SmallestLoss};
 use gleaner::data::stratified_split;
 use gleaner::experiment::tables::{Grid, Measured, Number};
@@ -16,7 +15,7 @@ use gleaner::experiment::{
     ComparisonOptions, Joint, Model, Run, Selector, Stages, Task, compare, side_by_side,
 };
 use gleaner::learn::{Length, Loss, Mlp, MlpOptions, TrainingOptions};
-use rand::SeedableRng;
+use gleaner::{Learner, Seeds};
 use shared::regression::{RegressionFlags as Flags, Standardised};
 
 fn main() -> Result<()> {
@@ -49,7 +48,7 @@ fn main() -> Result<()> {
         ];
         let fractions = vec![0.02, 0.05, 0.1, 0.2];
         let options = ComparisonOptions { selectors, fractions, joint: Joint::default() };
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = Seeds::new(seed).stream(0);
         let (test, pool) = stratified_split(data.labels(), data.len() / 5, &mut rng)?;
         let (pool, test) = (data.subset(&pool)?, data.subset(&test)?);
         let task = Task { pool: &pool, validation: None, test: &test, flipped: &[] };

@@ -8,12 +8,11 @@ mod shared;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::Learner;
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Selector};
 use gleaner::joint::{ChooseOptions, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
-use rand::SeedableRng;
+use gleaner::{Learner, Seeds};
 
 /// Compares ways of choosing training data on clusters with Zipf sizes, where rare clusters matter; with
 /// --quick on 1,500 points, two seeds at most, in fewer steps.
@@ -54,7 +53,7 @@ fn main() -> Result<()> {
     let training = TrainingOptions { length: Length::Steps(fresh), ..Default::default() };
     let model = Model { name: "mlp".into(), build: &build, training };
     let data = |noise: f64, seed: u64| {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = Seeds::new(seed).stream(0);
         let made = clusters(&ClusterOptions { label_noise: noise, ..shape }, &mut rng)?;
         let (pool, validation, test) = (made.train, made.validation, made.test);
         Ok(Data { pool, validation, test, flipped: made.flipped })

@@ -158,6 +158,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A number outside its allowed range.
+    pub(crate) fn range(what: &'static str, rule: &'static str, found: f64) -> Self {
+        Self::OutOfRange { what, rule, found }
+    }
+
     /// Shape error from anything printable.
     pub(crate) fn shape(
         what: &'static str,

@@ -118,7 +118,7 @@ pub fn gradcheck(
     options: GradcheckOptions,
 ) -> Result<GradcheckReport> {
     if options.step.is_nan() || options.step <= 0.0 {
-        return Err(Error::OutOfRange { what: "step", rule: "> 0", found: options.step });
+        return Err(Error::range("step", "> 0", options.step));
     }
     if let Some(other) = inputs.iter().find(|input| input.dtype() != DType::F64) {
         return Err(Error::shape("inputs", DType::F64, other.dtype()));
@@ -126,11 +126,7 @@ pub fn gradcheck(
     let value = |inputs: &[Tensor]| -> Result<f64> {
         let found = to_scalar(&loss(inputs)?)?;
         let rule = "finite";
-        if found.is_finite() {
-            Ok(found)
-        } else {
-            Err(Error::OutOfRange { what: "loss", rule, found })
-        }
+        if found.is_finite() { Ok(found) } else { Err(Error::range("loss", rule, found)) }
     };
     let mut report = GradcheckReport {
         checked: 0,

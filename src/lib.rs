@@ -46,6 +46,7 @@
 //! | [`gradcheck`] | any gradient against central differences | layer |
 //! | [`experiment`] | core-sets, active learning, rivals side by side; runs that survive a kill | all of the above |
 //! | `report` | tables and pictures | nothing else |
+//! | [`seeds`] | where every generator of a run comes from | nothing else |
 //!
 //! # Features
 //! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `images`: folders of pictures.
@@ -55,7 +56,7 @@
 
 #![deny(missing_docs)]
 #![deny(rustdoc::broken_intra_doc_links)]
-#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod choose;
 pub mod data;
@@ -69,6 +70,7 @@ pub mod learn;
 pub mod program;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod seeds;
 mod whole_file;
 
 pub use choose::{Choice, Evidence, Strategy};
@@ -81,6 +83,7 @@ pub use layer::{
 };
 pub use learn::Learner;
 pub use program::{Selection, SelectionProgram};
+pub use seeds::Seeds;
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

@@ -262,7 +262,7 @@ fn rows_of_different_width_are_refused() {
 #[test]
 fn equal_rows_are_at_distance_zero_however_wide() {
     for width in [784, 3072] {
-        let points = rows(40, width, 0.0, &mut ChaCha8Rng::seed_from_u64(2));
+        let points = uniform(40, width, &mut ChaCha8Rng::seed_from_u64(2));
         for dtype in [DType::F32, DType::F64] {
             let points = tensor(&points, dtype);
             for distance in [Distance::SquaredEuclidean, Distance::Euclidean] {

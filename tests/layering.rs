@@ -8,17 +8,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("whole_file", &[]),
     ("hash", &[]),
+    ("seeds", &["hash"]),
     ("report", &["whole_file"]),
     ("program", &[]),
     ("data", &["hash"]),
     ("layer", &["program"]),
     ("gradcheck", &["layer"]),
     ("choose", &["program", "data"]),
-    ("learn", &["whole_file", "hash", "layer", "data"]),
-    ("joint", &["program", "layer", "learn", "data", "choose"]),
+    ("learn", &["whole_file", "hash", "seeds", "layer", "data"]),
+    ("joint", &["seeds", "program", "layer", "learn", "data", "choose"]),
     (
         "experiment",
-        &["whole_file", "program", "layer", "learn", "data", "choose", "joint", "report"],
+        &["whole_file", "seeds", "program", "layer", "learn", "data", "choose", "joint", "report"],
     ),
 ];
 

@@ -1,11 +1,12 @@
 //! The selection program through its public door: known answers, refused inputs, optimality from
 //! scratch, symmetries, and a sweep over hard instances.
 
+#[allow(dead_code)] // this file draws no upstream gradients
 mod common;
 
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use common::{Recipe, cases, matrix, norms, recipe, recipes, smoothed};
+use common::{Recipe, cases, matrices, norms, recipe, recipes, smoothed};
 use gleaner::Error;
 use gleaner::program::{
     Budget, BudgetRow, Method, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
@@ -387,7 +388,7 @@ proptest! {
     /// incoming column; the budget goes to the largest savings first.
     #[test]
     fn the_linear_program_of_p_one_is_a_sort(
-        given in (1usize..9, 1usize..5).prop_flat_map(|(n, m)| matrix(n, n + m, 0.01..2.0)),
+        given in (1usize..9, 1usize..5).prop_flat_map(|(n, m)| matrices(n, n + m, 0.01..2.0)),
         // Just below a budget that is slack, the optimum is next to nothing.
         share in prop_oneof![0.02f64..1.0, (-5.0f64..-1.0).prop_map(|less| 1.0 - 10f64.powf(less))],
     ) {
@@ -437,7 +438,7 @@ proptest! {
     /// With p = 1 and slack budget the rows do not meet: softmax, or projection on the simplex.
     #[test]
     fn rows_alone_have_closed_forms(
-        costs in (1usize..5, 1usize..6).prop_flat_map(|(n, m)| matrix(n, n + m, 0.0..2.0)),
+        costs in (1usize..5, 1usize..6).prop_flat_map(|(n, m)| matrices(n, n + m, 0.0..2.0)),
         eps in 0.05f64..2.0,
     ) {
         let n = costs.nrows();

@@ -10,8 +10,7 @@ use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::data::{Malformed, Subset, stratified_split};
 use gleaner::experiment::{Model, Rounds};
 use gleaner::learn::{ImageLearner, TextLearner, TrainingOptions};
-use gleaner::{Learner, Source};
-use rand::SeedableRng;
+use gleaner::{Learner, Seeds, Source};
 
 /// Buys labels in rounds with several strategies and tests the target after each round.
 #[derive(Parser)]
@@ -153,7 +152,7 @@ impl Setting {
     /// The pool and, where none is given, a test part: a fifth, the same for all seeds.
     pub fn split(&self) -> Result<(Subset<'_>, Subset<'_>)> {
         let (all, points) = (self.train.as_ref(), self.train.points());
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let mut rng = Seeds::new(0).stream(0);
         let (test, rest) = stratified_split(all.labels(), (points / 5).max(1), &mut rng)?;
         let pool = if self.test.is_some() { (0..points).collect() } else { rest };
         Ok((Subset::new(all, pool)?, Subset::new(all, test)?))

@@ -9,9 +9,7 @@ use gleaner::data::speakers::{DIMENSIONS, WORDS, speakers};
 use gleaner::experiment::Observations;
 use gleaner::experiment::tables::Measured;
 use gleaner::learn::{Length, Mlp, MlpOptions, Sampling, TrainingOptions, evaluate};
-use gleaner::{Choice, Result, Strategy};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use gleaner::{Choice, Result, Seeds, Strategy};
 
 /// What part of the pool's cost, sessions included, may be spent.
 const SHARE: f64 = 0.2;
@@ -28,14 +26,13 @@ pub const WAYS: [(&str, Option<(Offers, bool)>); 6] = [
 
 /// Accuracy, speakers met, utterances bought and seconds to choose, of every way.
 pub fn measure(number: usize, session: f64, seed: u64) -> Result<Vec<Measured>> {
-    let drawn = speakers(number, &mut ChaCha8Rng::seed_from_u64(seed))?;
+    let drawn = speakers(number, &mut Seeds::new(seed).stream(0))?;
     let points = drawn.durations.len();
     let money = SHARE * (session * number as f64 + drawn.durations.iter().sum::<f64>());
     let seen = Observations::inputs(&drawn.pool)?;
     let evidence = seen.evidence()?.with_groups(&drawn.speaker)?.with_costs(&drawn.durations)?;
     let of = |(line, way): (&str, Option<(Offers, bool)>)| -> Result<Measured> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(1);
+        let mut rng = Seeds::new(seed).stream(1);
         let started = Instant::now();
         let choice = match way {
             None => Choice::equal((0..points).collect()),

@@ -47,7 +47,7 @@ impl Choice {
         let wrong = |weight: &&f64| !(**weight >= 0.0 && weight.is_finite());
         if let Some(&found) = weights.iter().chain([&total]).find(wrong) {
             let (what, rule) = ("weights of chosen points", "finite and at least zero");
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         if total == 0.0 {
             return Ok(Self::equal(indices));

@@ -91,12 +91,12 @@ impl<'a> Evidence<'a> {
         check_table("probabilities", rows, self.points, classes)?;
         if let Some(negative) = rows.iter().find(|p| **p < 0.0) {
             let found = f64::from(*negative);
-            return Err(Error::OutOfRange { what: "probabilities", rule: "at least zero", found });
+            return Err(Error::range("probabilities", "at least zero", found));
         }
         let mut sums = rows.chunks(classes).map(|row| row.iter().map(|p| f64::from(*p)).sum());
         if let Some(found) = sums.find(|sum: &f64| (sum - 1.0).abs() > SUM_TOLERANCE) {
             let (what, rule) = ("sum of a point's probabilities", "one within 0.001");
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         Self { probabilities: Some((rows, classes)), ..self }.labels_are_classes()
     }
@@ -170,7 +170,7 @@ impl<'a> Evidence<'a> {
     pub fn with_column_costs(self, prices: &'a [f64]) -> Result<Self> {
         check_table("column costs", prices, self.points, 1)?;
         if let Some(found) = prices.iter().copied().find(|price| *price < 0.0) {
-            return Err(Error::OutOfRange { what: "column costs", rule: "at least zero", found });
+            return Err(Error::range("column costs", "at least zero", found));
         }
         Ok(Self { column_costs: Some(prices), ..self })
     }
@@ -194,7 +194,7 @@ impl<'a> Evidence<'a> {
     pub fn with_costs(self, costs: &'a [f64]) -> Result<Self> {
         check_table("costs", costs, self.points, 1)?;
         if let Some(found) = costs.iter().copied().find(|cost| *cost <= 0.0) {
-            return Err(Error::OutOfRange { what: "costs", rule: "positive", found });
+            return Err(Error::range("costs", "positive", found));
         }
         Ok(Self { costs: Some(costs), ..self })
     }
@@ -308,7 +308,7 @@ impl<'a> Evidence<'a> {
             && let Some(label) = labels.iter().find(|label| **label as usize >= classes)
         {
             let (what, rule) = ("labels", "below the number of classes");
-            return Err(Error::OutOfRange { what, rule, found: f64::from(*label) });
+            return Err(Error::range(what, rule, f64::from(*label)));
         }
         Ok(self)
     }

@@ -207,11 +207,7 @@ impl Dataset {
 pub(crate) fn check_labels(labels: &[u32], classes: usize) -> Result<()> {
     match labels.iter().find(|&&label| label as usize >= classes) {
         None => Ok(()),
-        Some(&label) => Err(Error::OutOfRange {
-            what: "label",
-            rule: "below the number of classes",
-            found: f64::from(label),
-        }),
+        Some(&label) => Err(Error::range("label", "below the number of classes", f64::from(label))),
     }
 }
 

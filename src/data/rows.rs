@@ -42,7 +42,7 @@ pub(crate) fn check_delimiter(what: &'static str, delimiter: u8) -> crate::Resul
         return Ok(());
     }
     let rule = "ASCII, no quote and no line break";
-    Err(crate::Error::OutOfRange { what, rule, found: f64::from(delimiter) })
+    Err(crate::Error::range(what, rule, f64::from(delimiter)))
 }
 
 /// What is wrong with a row.

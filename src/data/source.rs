@@ -154,10 +154,8 @@ pub(crate) fn check_indices(indices: &[usize], points: usize) -> Result<()> {
     }
     match indices.iter().find(|&&index| index >= points) {
         None => Ok(()),
-        Some(&outside) => Err(Error::OutOfRange {
-            what: "index of a point",
-            rule: "below the number of points",
-            found: outside as f64,
-        }),
+        Some(&outside) => {
+            Err(Error::range("index of a point", "below the number of points", outside as f64))
+        }
     }
 }

@@ -58,7 +58,7 @@ pub struct Speakers {
 pub fn speakers(speakers: usize, rng: &mut dyn RngCore) -> Result<Speakers> {
     if speakers < ACCENTS {
         let (what, rule) = ("speakers", "at least one of each of the 6 accents");
-        return Err(Error::OutOfRange { what, rule, found: speakers as f64 });
+        return Err(Error::range(what, rule, speakers as f64));
     }
     let world = World::draw(rng);
     let mut pool = Rows::default();

@@ -55,11 +55,11 @@ pub fn stratified_split(
     rng: &mut dyn RngCore,
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     if first > labels.len() {
-        return Err(Error::OutOfRange {
-            what: "size of the first part",
-            rule: "at most the number of points",
-            found: first as f64,
-        });
+        return Err(Error::range(
+            "size of the first part",
+            "at most the number of points",
+            first as f64,
+        ));
     }
     let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (point, &label) in labels.iter().enumerate() {
@@ -93,12 +93,12 @@ pub fn flip_labels(
 ) -> Result<(Vec<u32>, Vec<bool>)> {
     if !(0.0..=1.0).contains(&fraction) {
         let (what, rule) = ("fraction of labels to flip", "in [0, 1]");
-        return Err(Error::OutOfRange { what, rule, found: fraction });
+        return Err(Error::range(what, rule, fraction));
     }
     check_labels(labels, classes)?;
     if classes < 2 && fraction > 0.0 {
         let (what, rule) = ("number of classes", "at least 2 to flip labels");
-        return Err(Error::OutOfRange { what, rule, found: classes as f64 });
+        return Err(Error::range(what, rule, classes as f64));
     }
     let (mut noisy, mut flipped) = (labels.to_vec(), vec![false; labels.len()]);
     let count = (fraction * labels.len() as f64).round() as usize;

@@ -264,7 +264,7 @@ impl ClusterOptions {
     fn check(&self) -> Result<()> {
         let count = |what, rule, found: usize, holds: bool| match holds {
             true => Ok(()),
-            false => Err(Error::OutOfRange { what, rule, found: found as f64 }),
+            false => Err(Error::range(what, rule, found as f64)),
         };
         let labels_fit = self.classes >= 2 && u32::try_from(self.classes).is_ok();
         count("ClusterOptions::classes", "from 2 to 2^32 - 1", self.classes, labels_fit)?;
@@ -295,7 +295,7 @@ impl ClusterOptions {
             ("ClusterOptions::label_noise", 1.0, "in [0, 1]", self.label_noise),
         ] {
             if !(0.0..=largest).contains(&found) {
-                return Err(Error::OutOfRange { what, rule, found });
+                return Err(Error::range(what, rule, found));
             }
         }
         Ok(())

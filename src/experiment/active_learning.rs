@@ -38,11 +38,11 @@ impl Oracle for KnownLabels<'_> {
         points
             .iter()
             .map(|&point| {
-                self.0.get(point).copied().ok_or(Error::OutOfRange {
-                    what: "point asked for",
-                    rule: "below the number of known labels",
-                    found: point as f64,
-                })
+                self.0.get(point).copied().ok_or(Error::range(
+                    "point asked for",
+                    "below the number of known labels",
+                    point as f64,
+                ))
             })
             .collect()
     }
@@ -85,20 +85,18 @@ impl Rounds {
         let total = sizes.clone().try_fold(0usize, |sum, size| sum.checked_add(*size));
         if sizes.clone().any(|size| *size == 0) {
             let (what, rule) = ("labels of a round", "at least 1");
-            return Err(Error::OutOfRange { what, rule, found: 0.0 });
+            return Err(Error::range(what, rule, 0.0));
         }
         let total = total.unwrap_or(usize::MAX);
         if total > points {
             let (what, rule) = ("labels of all rounds", "at most the number of points");
-            return Err(Error::OutOfRange { what, rule, found: total as f64 });
+            return Err(Error::range(what, rule, total as f64));
         }
         match self.evaluate.iter().find(|round| **round > self.rounds.len()) {
             None => Ok(()),
-            Some(&round) => Err(Error::OutOfRange {
-                what: "round to evaluate",
-                rule: "at most the number of rounds",
-                found: round as f64,
-            }),
+            Some(&round) => {
+                Err(Error::range("round to evaluate", "at most the number of rounds", round as f64))
+            }
         }
     }
 }
@@ -251,7 +249,7 @@ impl Buyer<'_, '_, '_> {
         let classes = self.experiment.task.pool.classes();
         if let Some(&label) = labels.iter().find(|label| **label as usize >= classes) {
             let (what, rule) = ("label answered", "below the number of classes");
-            return Err(Error::OutOfRange { what, rule, found: f64::from(label) });
+            return Err(Error::range(what, rule, f64::from(label)));
         }
         ledger.bought.extend(wanted);
         ledger.labels.extend(labels);
@@ -264,7 +262,7 @@ impl Buyer<'_, '_, '_> {
 
     /// Random points, the same for all strategies.
     fn first(&self) -> Result<Vec<usize>> {
-        let mut rng = self.experiment.rng();
+        let mut rng = self.experiment.rng(0);
         let nothing = Evidence::new(self.experiment.task.pool.points());
         Ok(Random.select(&nothing, self.rounds.initial, &mut rng)?.indices)
     }
@@ -276,8 +274,7 @@ impl Buyer<'_, '_, '_> {
         ledger.bought.iter().for_each(|point| free[*point] = false);
         let free: Vec<usize> = (0..pool.points()).filter(|point| free[*point]).collect();
         let count = self.rounds.rounds[round - 1];
-        let mut rng = self.experiment.rng();
-        rng.set_stream(round as u64);
+        let mut rng = self.experiment.rng(round as u64);
         if self.strategy.needs() == Needs::NOTHING {
             let started = Instant::now();
             let chosen = self.strategy.select(&Evidence::new(free.len()), count, &mut rng)?;

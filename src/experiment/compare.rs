@@ -13,6 +13,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiment::metrics::{average_precision, recall_at, roc_auc};
 use crate::joint::Heads;
+use crate::seeds::{Part, Seeds};
 
 /// A way to decide what a target is trained on.
 pub enum Selector {
@@ -221,14 +222,12 @@ pub fn compare(
     seed: u64,
     stages: Stages,
 ) -> Result<Comparison> {
-    /// Between the weights of what chooses and those of what is tested.
-    const FRESH: u64 = 0xf4e5;
     let experiment = Experiment {
         task,
         target: model,
         fractions: &options.fractions,
         seed,
-        target_seed: seed ^ FRESH,
+        target_seed: Seeds::new(seed).part(Part::Targets).value(),
         scope: format!("seed{seed}"),
         stages,
         outcomes: Vec::new(),

@@ -161,7 +161,7 @@ fn chosen_jointly(experiment: &mut Experiment, proxy: &Model, joint: &Joint) -> 
 
 /// Random points, fresh random points, and everything.
 fn baselines(experiment: &mut Experiment) -> Result<()> {
-    let (random, rng) = (Candidate::blind("random"), experiment.rng());
+    let (random, rng) = (Candidate::blind("random"), experiment.rng(0));
     let nothing = Evidence::new(experiment.task.pool.points());
     for &fraction in experiment.fractions {
         let draw = |count| Random.select(&nothing, count, &mut rng.clone());

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::stages::{
@@ -14,6 +13,7 @@ use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::joint::{Amount, ChooseOptions, CostFeatures, Trainer, TrainerOptions};
 use crate::learn::{Checkpoint, Learner, Sampling, Training, error_in_batches, restore_learner};
+use crate::seeds::Seeds;
 
 /// Training a selection model together with a learner, and choosing with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +98,8 @@ impl Experiment<'_, '_> {
         format!("{} {name}", self.scope)
     }
 
-    pub(crate) fn rng(&self) -> ChaCha8Rng {
-        ChaCha8Rng::seed_from_u64(self.seed)
+    pub(crate) fn rng(&self, stream: u64) -> ChaCha8Rng {
+        Seeds::new(self.seed).stream(stream)
     }
 
     /// The candidate's choice at every share, then the target on each: choices are kept, whatever chose
@@ -129,7 +129,7 @@ impl Experiment<'_, '_> {
         strategy: &dyn Strategy,
         evidence: &Evidence,
     ) -> Result<Choice> {
-        let rng = self.rng();
+        let rng = self.rng(0);
         self.at_all_fractions(candidate, |count| strategy.select(evidence, count, &mut rng.clone()))
     }
 

@@ -76,7 +76,7 @@ pub fn roc_auc(scores: &[f64], positive: &[bool]) -> Result<f64> {
     let positives = count_positives(scores, positive)?;
     let negatives = scores.len() - positives;
     if negatives == 0 {
-        return Err(Error::OutOfRange { what: "negatives", rule: "at least 1", found: 0.0 });
+        return Err(Error::range("negatives", "at least 1", 0.0));
     }
     let ranks = average_ranks(scores);
     let rank_sum: f64 = ranks.iter().zip(positive).filter(|(_, p)| **p).map(|(rank, _)| rank).sum();
@@ -106,7 +106,7 @@ pub fn recall_at(scores: &[f64], positive: &[bool], k: usize) -> Result<f64> {
     let positives = count_positives(scores, positive)?;
     if !(1..=scores.len()).contains(&k) {
         let rule = "from 1 to the number of scores";
-        return Err(Error::OutOfRange { what: "k", rule, found: k as f64 });
+        return Err(Error::range("k", rule, k as f64));
     }
     let (mut room, mut hits) = (k, 0.0);
     for group in descending_groups(scores) {
@@ -174,7 +174,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Result<f64> {
     ] {
         // Centred ranks are multiples of one half, exactly 0 if and only if all values are equal.
         if ranks.iter().all(|&rank| rank == 0.0) {
-            return Err(Error::OutOfRange { what, rule: "at least 2", found: 1.0 });
+            return Err(Error::range(what, "at least 2", 1.0));
         }
     }
     Ok((dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()).clamp(-1.0, 1.0))
@@ -201,7 +201,7 @@ fn count_positives(scores: &[f64], positive: &[bool]) -> Result<usize> {
     }
     check_finite("scores", scores)?;
     match positive.iter().filter(|&&mark| mark).count() {
-        0 => Err(Error::OutOfRange { what: "positives", rule: "at least 1", found: 0.0 }),
+        0 => Err(Error::range("positives", "at least 1", 0.0)),
         positives => Ok(positives),
     }
 }

@@ -5,7 +5,6 @@
 
 use candle_core::Tensor;
 use nalgebra::DMatrix;
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -19,6 +18,7 @@ use crate::layer::bridge::{to_matrix, to_vec};
 use crate::layer::distance::Distance;
 use crate::learn::Learner;
 use crate::program::{Budget, typical};
+use crate::seeds::Seeds;
 
 /// How many points to keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,18 +41,14 @@ impl Amount {
                 let inside = fraction > 0.0 && fraction <= 1.0;
                 if !inside {
                     let rule = "in (0, 1]";
-                    return Err(Error::OutOfRange {
-                        what: "fraction to keep",
-                        rule,
-                        found: fraction,
-                    });
+                    return Err(Error::range("fraction to keep", rule, fraction));
                 }
                 ((fraction * points as f64).round() as usize).max(1)
             }
         };
         if count == 0 || count > points {
             let rule = "between 1 and the number of points";
-            return Err(Error::OutOfRange { what: "points to keep", rule, found: count as f64 });
+            return Err(Error::range("points to keep", rule, count as f64));
         }
         Ok(count)
     }
@@ -176,7 +172,7 @@ impl<L: Learner> Trainer<L> {
             return Ok(pool.column_costs.iter().map(|c| c / pool.unit).collect());
         }
         let mut suspicion = vec![0.0; data.points()];
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rng = Seeds::new(self.seed).stream(0);
         for _ in 0..SHUFFLES {
             let batches = whole_batches(data.points(), options.batch.max(2), &mut rng);
             let per_batch: Vec<Result<Vec<f64>>> = batches
@@ -212,7 +208,7 @@ impl<L: Learner> Trainer<L> {
             }
         }
         let places = Tensor::cat(&places, 0)?;
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rng = Seeds::new(self.seed).stream(0);
         let sample = &shuffled_batches(data.points(), 200, &mut rng)[0];
         let mut pool = Pool {
             places,
@@ -255,7 +251,7 @@ impl Pool {
         count: usize,
         options: &ChooseOptions,
     ) -> Result<Vec<Kept>> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rng = Seeds::new(self.seed).stream(0);
         let order = shuffled_batches(members.len(), members.len(), &mut rng).remove(0);
         let order = order.into_iter().map(|k| members[k]).collect();
         let ChooseOptions { batch, eps, passes, .. } = *options;

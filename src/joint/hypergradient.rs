@@ -50,7 +50,7 @@ pub fn hypergradient(
 ) -> Result<Hypergradient> {
     let positive = look_ahead > 0.0 && look_ahead.is_finite();
     if !positive {
-        return Err(Error::OutOfRange { what: "look-ahead", rule: "> 0", found: look_ahead });
+        return Err(Error::range("look-ahead", "> 0", look_ahead));
     }
     let variables = learner.variables();
     let here = snapshot(variables)?;
@@ -88,7 +88,7 @@ pub fn weighted_gradient(
     let total: f64 = weights.iter().sum();
     let usable = total > 0.0 && total.is_finite();
     if !usable {
-        return Err(Error::OutOfRange { what: "sum of weights", rule: "> 0", found: total });
+        return Err(Error::range("sum of weights", "> 0", total));
     }
     let losses = learner.losses(&batch.inputs, &batch.labels)?;
     let shares: Vec<f64> = weights.iter().map(|w| w / total).collect();

@@ -59,11 +59,7 @@ impl ExemplarMemory {
     /// [`Error::OutOfRange`] for a capacity of zero.
     pub fn new(capacity: usize, eviction: Eviction) -> Result<Self> {
         if capacity == 0 {
-            return Err(Error::OutOfRange {
-                what: "memory capacity",
-                rule: "at least 1",
-                found: 0.0,
-            });
+            return Err(Error::range("memory capacity", "at least 1", 0.0));
         }
         Ok(Self { capacity, eviction, ids: Vec::new(), rows: None, offers: 0, oldest: 0 })
     }

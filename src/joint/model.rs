@@ -91,31 +91,19 @@ impl SelectionModel {
         let inside = options.floor > 0.0 && options.floor < 1.0;
         if !inside {
             let rule = "in (0, 1)";
-            return Err(Error::OutOfRange {
-                what: "column cost floor",
-                rule,
-                found: options.floor,
-            });
+            return Err(Error::range("column cost floor", rule, options.floor));
         }
         let positive = options.ceiling > 0.0 && options.ceiling.is_finite();
         if !positive {
             let rule = "> 0 and finite";
-            return Err(Error::OutOfRange {
-                what: "column cost ceiling",
-                rule,
-                found: options.ceiling,
-            });
+            return Err(Error::range("column cost ceiling", rule, options.ceiling));
         }
         if options.embedding == 0 {
-            return Err(Error::OutOfRange { what: "embedding width", rule: "> 0", found: 0.0 });
+            return Err(Error::range("embedding width", "> 0", 0.0));
         }
         if evidence < Self::PRICED {
             let found = evidence as f64;
-            return Err(Error::OutOfRange {
-                what: "numbers of evidence",
-                rule: "at least 2",
-                found,
-            });
+            return Err(Error::range("numbers of evidence", "at least 2", found));
         }
         let mut variables = Vec::new();
         let mut add = |name: &str, tensor: Tensor| -> Result<()> {

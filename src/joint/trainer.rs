@@ -1,7 +1,6 @@
 //! The trainer: one step, and the loop over batches.
 
 use candle_core::{D, DType, Device, Tensor};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::hypergradient::{Hypergradient, hypergradient, weighted_gradient};
@@ -14,6 +13,7 @@ use crate::layer::bridge::{to_scalar, to_vec};
 use crate::layer::{LayerInputs, SelectionLayer, Status};
 use crate::learn::Learner;
 use crate::learn::optimiser::Optimiser;
+use crate::seeds::{Part, Seeds};
 
 /// A batch whose weights sum to less is represented by memory: there is nothing to learn from it.
 const NOTHING_NEW: f64 = 1e-6;
@@ -64,7 +64,7 @@ impl<L: Learner> Trainer<L> {
         options: TrainerOptions,
         seed: u64,
     ) -> Result<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = Seeds::new(seed).stream(0);
         let everything: Vec<usize> = (0..validation.points()).collect();
         let device = learner.device();
         let validation_batch = validation.batch_at(&everything)?.to_device(&device)?;
@@ -208,7 +208,7 @@ impl<L: Learner> Trainer<L> {
         seed: u64,
         watch: impl FnMut(&StepReport),
     ) -> Result<()> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xba7c);
+        let mut rng = Seeds::new(seed).part(Part::Batches).stream(0);
         let points = data.points();
         let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
         // A last short batch may be too small for the program's budget: leave it out.

@@ -245,7 +245,7 @@ fn for_each_batch(
     mut act: impl FnMut(&Tensor, &[usize]) -> Result<()>,
 ) -> Result<()> {
     if batch_size == 0 {
-        return Err(Error::OutOfRange { what: "batch_size", rule: "at least 1", found: 0.0 });
+        return Err(Error::range("batch_size", "at least 1", 0.0));
     }
     let everyone: Vec<usize> = (0..data.points()).collect();
     for chunk in everyone.chunks(batch_size) {

@@ -42,7 +42,7 @@ impl Loss {
         }
         if !(found > 0.0 && found.is_finite()) {
             let (what, rule) = ("delta of the Huber loss", "positive and finite");
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         Ok(())
     }

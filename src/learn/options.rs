@@ -163,7 +163,7 @@ impl TrainingOptions {
             [("TrainingOptions::length", length), ("TrainingOptions::batch", self.batch)]
         {
             if found == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         let shares = [
@@ -172,14 +172,14 @@ impl TrainingOptions {
         ];
         for (what, found) in shares {
             if !(0.0..1.0).contains(&found) {
-                return Err(Error::OutOfRange { what, rule: "in [0, 1)", found });
+                return Err(Error::range(what, "in [0, 1)", found));
             }
         }
         if let Schedule::Step { milestones, factor } = &self.schedule {
             let positions = milestones.iter().map(|m| ("a milestone", *m));
             for (what, found) in positions.chain([("factor of a milestone", *factor)]) {
                 if !(0.0..=1.0).contains(&found) {
-                    return Err(Error::OutOfRange { what, rule: "in [0, 1]", found });
+                    return Err(Error::range(what, "in [0, 1]", found));
                 }
             }
         }

@@ -30,13 +30,13 @@ impl Sampling<'_> {
     pub(super) fn check(&self, points: usize) -> Result<()> {
         if self.size(points) == 0 {
             let (what, rule) = ("points to train on", "at least 1");
-            return Err(Error::OutOfRange { what, rule, found: 0.0 });
+            return Err(Error::range(what, rule, 0.0));
         }
         if let Self::Fixed(indices) | Self::Weighted(indices, _) = self
             && let Some(&outside) = indices.iter().find(|index| **index >= points)
         {
             let (what, rule) = ("index of a point", "below the number of points");
-            return Err(Error::OutOfRange { what, rule, found: outside as f64 });
+            return Err(Error::range(what, rule, outside as f64));
         }
         let Self::Weighted(indices, weights) = self else { return Ok(()) };
         if weights.len() != indices.len() {
@@ -46,7 +46,7 @@ impl Sampling<'_> {
             None => Ok(()),
             Some(&found) => {
                 let (what, rule) = ("weight of a point", "finite and at least zero");
-                Err(Error::OutOfRange { what, rule, found })
+                Err(Error::range(what, rule, found))
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use rand::{RngCore, SeedableRng};
+use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::{Source, shuffled_batches};
@@ -15,6 +15,7 @@ use crate::learn::checkpoint::Checkpoint;
 use crate::learn::learner::targets_at;
 use crate::learn::optimiser::Optimiser;
 use crate::learn::{Learner, Length, Sampling, TrainingOptions, error_in_batches, set_variables};
+use crate::seeds::Seeds;
 
 /// What a learner did with every point in every epoch, as it was trained: with the batch it came in and
 /// its augmentation, as the papers on forgetting and on margins count it.
@@ -79,9 +80,7 @@ impl<'a> Training<'a> {
         let size = sampling.size(data.points());
         let optimiser =
             Optimiser::new(learner.variables().to_vec(), options.optimiser, options.learning_rate)?;
-        let order = ChaCha8Rng::seed_from_u64(seed);
-        let mut augmenter = order.clone();
-        augmenter.set_stream(1);
+        let (order, augmenter) = (Seeds::new(seed).stream(0), Seeds::new(seed).stream(1));
         let steps = match options.length {
             Length::Steps(steps) => steps,
             Length::Epochs(epochs) => epochs * size.div_ceil(options.batch),

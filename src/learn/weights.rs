@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::init::{Init, NormalOrUniform};
 use candle_nn::var_builder::{SimpleBackend, VarBuilder};
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use crate::error::{Error, Result};
-use crate::hash::{FNV_START, fnv};
 use crate::learn::checkpoint::Checkpoint;
+use crate::seeds::Seeds;
 
 /// Source of weights for candle-nn layers that a seed decides completely.
 ///
@@ -112,7 +112,7 @@ impl SimpleBackend for SeededWeights {
             }
             return Ok(known.as_tensor().clone());
         }
-        let values = draw(init, &shape, &mut stream(self.seed, name));
+        let values = draw(init, &shape, &mut Seeds::new(self.seed).named(name));
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
         let variable = Var::from_tensor(&values.to_dtype(dtype)?.to_device(device)?)?;
         variables.insert(name.to_string(), variable.clone());
@@ -138,13 +138,6 @@ fn lock(map: &Mutex<BTreeMap<String, Var>>) -> MutexGuard<'_, BTreeMap<String, V
 
 fn listed(map: &Mutex<BTreeMap<String, Var>>) -> Vec<(String, Var)> {
     lock(map).iter().map(|(name, var)| (name.clone(), var.clone())).collect()
-}
-
-/// The generator of one variable: the seed picks the key, a hash of the name the stream.
-fn stream(seed: u64, name: &str) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(fnv(FNV_START, name.as_bytes()));
-    rng
 }
 
 fn draw(init: Init, shape: &Shape, rng: &mut ChaCha8Rng) -> Vec<f64> {

@@ -9,7 +9,7 @@ pub(super) fn positive(what: &'static str, found: f64) -> Result<()> {
     if found > 0.0 && found.is_finite() {
         Ok(())
     } else {
-        Err(Error::OutOfRange { what, rule: "> 0 and finite", found })
+        Err(Error::range(what, "> 0 and finite", found))
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn within_reach<'a>(
 ) -> Result<()> {
     match values.find(|value| value.abs() > LARGEST) {
         None => Ok(()),
-        Some(&found) => Err(Error::OutOfRange { what, rule: "at most 1e100 in magnitude", found }),
+        Some(&found) => Err(Error::range(what, "at most 1e100 in magnitude", found)),
     }
 }
 
@@ -192,11 +192,11 @@ pub(super) fn groups_of(given: Option<Vec<usize>>, n: usize) -> Result<Groups> {
     let count = labels.iter().max().map_or(0, |&g| g.saturating_add(1)).min(n + 1);
     let mut groups = vec![Vec::new(); count];
     for (j, &g) in labels.iter().enumerate() {
-        let group = groups.get_mut(g).ok_or(Error::OutOfRange {
-            what: "group number",
-            rule: "in 0..q without gaps",
-            found: g as f64,
-        })?;
+        let group = groups.get_mut(g).ok_or(Error::range(
+            "group number",
+            "in 0..q without gaps",
+            g as f64,
+        ))?;
         group.push(j);
     }
     if let Some(missing) = groups.iter().position(Vec::is_empty) {
@@ -225,7 +225,7 @@ pub(super) fn budget_rows(
             positive("budget fraction", fraction)?;
             if fraction > 1.0 {
                 let rule = "at most 1";
-                return Err(Error::OutOfRange { what: "budget fraction", rule, found: fraction });
+                return Err(Error::range("budget fraction", rule, fraction));
             }
             total(fraction * n as f64)
         }
@@ -240,7 +240,7 @@ pub(super) fn budget_rows(
         positive("budget", row.limit)?;
         let coefficients = vector("budget coefficients", Some(row.coefficients.clone()), q, 0.0)?;
         if let Some(&found) = coefficients.iter().find(|&&a| a < 0.0) {
-            return Err(Error::OutOfRange { what: "budget coefficient", rule: ">= 0", found });
+            return Err(Error::range("budget coefficient", ">= 0", found));
         }
     }
     let coefficients = DMatrix::from_fn(rows.len(), q, |b, g| rows[b].coefficients[g]);

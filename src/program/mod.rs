@@ -60,6 +60,7 @@ mod system;
 mod typical;
 mod vertex;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
@@ -76,6 +77,8 @@ pub(crate) use typical::typical;
 
 /// Costs up to which the reference solver takes milliseconds.
 const SMALL: usize = 4000;
+/// Further attempts of the structured solver before the reference has its turn.
+const FEW: usize = 4;
 
 /// A checked selection program; see the [module](self) for the formula.
 ///
@@ -150,7 +153,7 @@ impl SelectionProgram {
         within_reach("column cost", column_costs.iter())?;
         for &cost in &column_costs {
             if cost < 0.0 {
-                return Err(Error::OutOfRange { what: "column cost", rule: ">= 0", found: cost });
+                return Err(Error::range("column cost", ">= 0", cost));
             }
         }
         let row_masses = vector("row masses", options.row_masses, n, 1.0)?;
@@ -272,7 +275,7 @@ impl SelectionProgram {
             _ => structured::solve(self, start, &options),
         };
         let linear = self.regulariser == Regulariser::None;
-        let insist = || structured::insist(self, &options);
+        let insist = |some: Range<usize>| structured::insist(self, &options, some);
         let reference = |error: &Error| {
             let mut selection = reference::solve(self, &options)?;
             selection.record_fallback(error.to_string());
@@ -280,17 +283,16 @@ impl SelectionProgram {
         };
         let solved = match options.method {
             Method::Reference => reference::solve(self, &options),
-            Method::Structured => structured().or_else(|error| insist().ok_or(error)),
+            Method::Structured => structured().or_else(|error| insist(0..usize::MAX).ok_or(error)),
             // The reference is the faster of the two for small linear programs.
-            Method::Auto => {
-                structured().or_else(|error| match linear && self.costs.len() <= SMALL {
-                    true => reference(&error).or_else(|error| match error {
-                        Error::InfeasibleProgram { .. } => Err(error),
-                        _ => insist().ok_or(error),
-                    }),
-                    false => insist().map_or_else(|| reference(&error), Ok),
+            Method::Auto => structured().or_else(|error| {
+                let few = if linear && self.costs.len() <= SMALL { 0 } else { FEW };
+                let first = insist(0..few).map_or_else(|| reference(&error), Ok);
+                first.or_else(|error| match error {
+                    Error::InfeasibleProgram { .. } => Err(error),
+                    _ => insist(few..usize::MAX).ok_or(error),
                 })
-            }
+            }),
         };
         solved.map_err(|error| scale::explain(self, error))
     }

@@ -32,6 +32,8 @@ const SHRINK: f64 = 0.3;
 const SMALLEST: f64 = 1e-9;
 /// Newton steps of one round.
 const STEPS: usize = 60;
+/// A gap below this may be the entropic term's.
+const NEAR: f64 = 1e-3;
 /// Rounds without a smaller gap before it counts as final.
 const PATIENCE: usize = 6;
 
@@ -61,14 +63,24 @@ pub(super) fn solve(
         newton.run(options.tolerance, options.max_iterations.min(STEPS));
         let point = newton.into_point(&mut steps);
         let entries = point.entries.clone();
-        let multipliers =
-            [feasible(scaled, &point, &centre, rho), (point.nu.clone(), point.lambda.clone())];
+        let plain = feasible(scaled, &point, &centre, rho);
         (nu, lambda) = (point.nu, point.lambda);
         let least = SMALLEST * nu.amax() / scaled.program.row_masses.amax();
         rho = (SHRINK * rho).max(rho.min(least));
         centre = entries.clone();
-        let made =
-            Selection::from_vertex(scaled.clone(), entries, multipliers, Method::Structured, steps);
+        let answer = |smoothed: bool| {
+            let smoothed = smoothed.then(|| (nu.clone(), lambda.clone()));
+            let multipliers = [plain.clone()].into_iter().chain(smoothed);
+            let entries = entries.clone();
+            Selection::from_vertex(scaled.clone(), entries, multipliers, Method::Structured, steps)
+        };
+        // What an entropic term adds to a bound takes long to find: only where it may decide.
+        let made = match answer(quadratic) {
+            Err(Error::NotConverged { residual, .. }) if !quadratic && residual < NEAR => {
+                answer(true)
+            }
+            made => made,
+        };
         since += 1;
         match made {
             Err(error) => refused = Some(error),

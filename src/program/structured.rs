@@ -14,6 +14,8 @@
 //! Reference for the method: L. Qi, J. Sun, *A nonsmooth version of Newton's method*, Mathematical
 //! Programming 58, 1993.
 
+use std::ops::Range;
+
 use nalgebra::DVector;
 
 use super::candidates::Candidates;
@@ -99,14 +101,19 @@ pub(super) fn solve(
 
 /// Where [`solve`] failed: no single unit fits costs of all scales. Larger first values of `eps`, for budgets that are
 /// small beside the masses, then ever smaller ones; each also with budgets that are a hair tighter: what little an answer
-/// exceeds them by may cost more to repair than all of it does.
-pub(super) fn insist(program: &SelectionProgram, options: &SolveOptions) -> Option<Selection> {
+/// exceeds them by may cost more to repair than all of it does. Some of these attempts.
+pub(super) fn insist(
+    program: &SelectionProgram,
+    options: &SolveOptions,
+    some: Range<usize>,
+) -> Option<Selection> {
     let scaled = Scaled::new(program);
     let eps = scaled.eps;
     let larger = (1..=LARGER_STARTS).map(|start| FIRST_EPS.max(eps) / RESTART.powi(start));
     let smaller = (1..STARTS).map(|start| FIRST_EPS * RESTART.powi(start));
     let starts = larger.chain(smaller.take_while(|first| *first >= eps));
-    let mut attempts = starts.flat_map(|first| MARGINS.map(|margin| (first, margin)));
+    let attempts = starts.flat_map(|first| MARGINS.map(|margin| (first, margin)));
+    let mut attempts = attempts.skip(some.start).take(some.len());
     attempts.find_map(|(first, margin)| attempt(&scaled, first, margin, options).ok())
 }
 

@@ -17,7 +17,7 @@ use super::conjugate::Space;
 use super::dual::Margins;
 use super::selection::{Gradients, Selection, Upstream};
 use super::{Norm, Regulariser};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// An entry counts as live above this share of the largest mass, a multiplier above this share of the rows':
 /// solvers are exact to about 1e-9 and vertices of generic programs have entries far larger.

@@ -124,7 +124,7 @@ pub fn bar_chart(path: impl AsRef<Path>, options: &BarOptions, panels: &[BarPane
     let segments = legend.names.len();
     if segments > PALETTE.len() {
         let (what, rule) = ("number of names of segments", "at most 7, the colours there are");
-        return Err(Error::OutOfRange { what, rule, found: segments as f64 });
+        return Err(Error::range(what, rule, segments as f64));
     }
     if !options.reference.is_empty() && panels.iter().any(|panel| panel.reference.is_some()) {
         legend.names.push(&options.reference);
@@ -161,7 +161,7 @@ fn check(options: &BarOptions, panels: &[BarPanel]) -> Result<()> {
     check_length("BarOptions::panel_width", "from 320 to 10,000 pixels", width, 320)?;
     check_length("BarOptions::row_height", "from 16 to 10,000 pixels", height, 16)?;
     if options.columns == 0 {
-        return Err(Error::OutOfRange { what: "BarOptions::columns", rule: ">= 1", found: 0.0 });
+        return Err(Error::range("BarOptions::columns", ">= 1", 0.0));
     }
     check_some("panels of a chart", panels)?;
     for panel in panels {
@@ -183,7 +183,7 @@ fn check_drawable(what: &'static str, found: f64) -> Result<()> {
     if (0.0..=1e300).contains(&found) {
         return Ok(());
     }
-    Err(Error::OutOfRange { what, rule: "from 0 to 1e300", found })
+    Err(Error::range(what, "from 0 to 1e300", found))
 }
 
 /// Room above the bars of a panel, and below them with an axis and without one.

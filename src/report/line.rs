@@ -166,11 +166,11 @@ fn check_series(series: &Series, x_log: bool) -> Result<()> {
         check_finite("points of a series", row, &[x, mean, std])?;
         if std < 0.0 {
             let (what, rule) = ("standard deviation of a point", ">= 0");
-            return Err(Error::OutOfRange { what, rule, found: std });
+            return Err(Error::range(what, rule, std));
         }
         if x_log && x <= 0.0 {
             let (what, rule) = ("x of a point", "positive on a logarithmic axis");
-            return Err(Error::OutOfRange { what, rule, found: x });
+            return Err(Error::range(what, rule, x));
         }
     }
     Ok(())

@@ -136,7 +136,7 @@ pub(super) fn check_length(
     if (smallest..=10_000).contains(&length) {
         return Ok(());
     }
-    Err(Error::OutOfRange { what, rule, found: f64::from(length) })
+    Err(Error::range(what, rule, f64::from(length)))
 }
 
 /// Refuses an empty list of `what`.

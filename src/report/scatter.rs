@@ -165,7 +165,7 @@ fn check(options: &ScatterOptions, panels: &[ScatterPanel]) -> Result<()> {
             check_finite("points of a panel", row, &[x, y])?;
             if let Some(found) = [x, y].into_iter().find(|number| number.abs() > 1e300) {
                 let (what, rule) = ("points of a panel", "from -1e300 to 1e300");
-                return Err(Error::OutOfRange { what, rule, found });
+                return Err(Error::range(what, rule, found));
             }
         }
     }

@@ -91,7 +91,7 @@ pub fn recipes(
         let grouped = prop::bool::weighted(if n >= 4 { 0.3 } else { 0.0 });
         let second_budget = prop::option::weighted(0.4, vec(0.0..2.0, n));
         let column_costs = prop::option::weighted(0.6, vec(0.01..0.4, n));
-        let draw = (matrix(n + m, 3, 0.0..1.0), vec(0.7..1.3, n), grouped, 0.0..1.0);
+        let draw = (matrices(n + m, 3, 0.0..1.0), vec(0.7..1.3, n), grouped, 0.0..1.0);
         (draw, second_budget, column_costs).prop_map(move |(draw, second_budget, column_costs)| {
             let (points, row_masses, grouped, slack) = draw;
             Draw { points, row_masses, grouped, slack, second_budget, column_costs }
@@ -124,7 +124,7 @@ pub fn recipe(
 }
 
 /// A matrix that shrinks entry by entry.
-pub fn matrix(
+pub fn matrices(
     rows: usize,
     columns: usize,
     entries: Range<f64>,

@@ -54,7 +54,7 @@ impl Neighbours {
             }
             Similarity::Rbf { bandwidth: found } => {
                 let (what, rule) = ("bandwidth", "positive and finite");
-                return Err(Error::OutOfRange { what, rule, found });
+                return Err(Error::range(what, rule, found));
             }
         };
         Ok(Self { rows: symmetric(&lists, 1.0, |closeness| similarity.of(closeness)) })
@@ -110,7 +110,7 @@ impl Similarity {
 
 fn check_neighbours(k: usize) -> Result<()> {
     if k == 0 {
-        return Err(Error::OutOfRange { what: "neighbours", rule: "at least 1", found: 0.0 });
+        return Err(Error::range("neighbours", "at least 1", 0.0));
     }
     Ok(())
 }

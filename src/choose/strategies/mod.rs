@@ -164,7 +164,7 @@ pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
 pub(crate) fn check_count(evidence: &Evidence, count: usize) -> Result<()> {
     if count == 0 || count > evidence.points() {
         let rule = "between 1 and the number of points";
-        return Err(Error::OutOfRange { what: "points to select", rule, found: count as f64 });
+        return Err(Error::range("points to select", rule, count as f64));
     }
     Ok(())
 }

@@ -87,11 +87,11 @@ impl Augmentation {
             return Err(Error::shape("images", expected, images.dims()));
         };
         if images.elem_count() > 0 && self.padding >= height.min(width) {
-            return Err(Error::OutOfRange {
-                what: "Augmentation::padding",
-                rule: "below the height and the width of the pictures",
-                found: self.padding as f64,
-            });
+            return Err(Error::range(
+                "Augmentation::padding",
+                "below the height and the width of the pictures",
+                self.padding as f64,
+            ));
         }
         let host = images.to_device(&Device::Cpu)?;
         let moved = match images.dtype() {

@@ -77,7 +77,7 @@ impl Cifar {
     pub fn shrunk(self, side: usize) -> Result<Self> {
         if !(1..=32).contains(&side) {
             let (what, rule) = ("side of a square of pixels", "between 1 and 32");
-            return Err(Error::OutOfRange { what, rule, found: side as f64 });
+            return Err(Error::range(what, rule, side as f64));
         }
         if side == 1 {
             return Ok(self);
@@ -201,7 +201,7 @@ pub fn load(dir: impl AsRef<Path>, options: &CifarOptions) -> Result<Cifar> {
         [("CifarOptions::train", options.train), ("CifarOptions::test", options.test)]
     {
         if limit == Some(0) {
-            return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+            return Err(Error::range(what, "at least 1", 0.0));
         }
     }
     let folder = find_folder(dir.as_ref(), version)?;

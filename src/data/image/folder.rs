@@ -247,12 +247,12 @@ impl ImageFolderOptions {
         ];
         for (what, side, allowed, rule) in sides {
             if !allowed.contains(&side) {
-                return Err(Error::OutOfRange { what, rule, found: side as f64 });
+                return Err(Error::range(what, rule, side as f64));
             }
         }
         if self.limit == Some(0) {
             let (what, rule) = ("ImageFolderOptions::limit", "at least 1");
-            return Err(Error::OutOfRange { what, rule, found: 0.0 });
+            return Err(Error::range(what, rule, 0.0));
         }
         Normaliser::new(self.mean, self.std)
     }

@@ -91,7 +91,7 @@ pub fn load_image_parquet(
     let path = path.as_ref();
     if options.limit == Some(0) {
         let (what, rule) = ("ImageParquetOptions::limit", "at least 1");
-        return Err(Error::OutOfRange { what, rule, found: 0.0 });
+        return Err(Error::range(what, rule, 0.0));
     }
     let normaliser = Normaliser::new(options.mean, options.std)?;
     contained(path, || read(path, options, &normaliser))

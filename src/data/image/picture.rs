@@ -21,12 +21,12 @@ impl Normaliser {
             let (mean, std) = (mean[channel], std[channel]);
             if !mean.is_finite() {
                 let (what, rule) = ("mean of a channel", "finite");
-                return Err(Error::OutOfRange { what, rule, found: f64::from(mean) });
+                return Err(Error::range(what, rule, f64::from(mean)));
             }
             // A normal number, so that what is divided by it stays finite.
             if !(std.is_normal() && std > 0.0 && std.is_finite()) {
                 let (what, rule) = ("standard deviation of a channel", "positive and finite");
-                return Err(Error::OutOfRange { what, rule, found: f64::from(std) });
+                return Err(Error::range(what, rule, f64::from(std)));
             }
             Ok(std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std))
         });

@@ -109,7 +109,7 @@ impl TextOptions {
             ("TextOptions::limit", limit),
         ] {
             if found == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         if let TextLayout::Numbered { class_names, .. }

@@ -48,12 +48,12 @@ impl CnnOptions {
             ("CnnOptions::widths", first.min(second).min(third)),
         ] {
             if size == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         if self.size == 0 || !self.size.is_multiple_of(4) {
             let (what, rule) = ("CnnOptions::size", "a positive multiple of 4");
-            return Err(Error::OutOfRange { what, rule, found: self.size as f64 });
+            return Err(Error::range(what, rule, self.size as f64));
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl FastTextOptions {
             ("FastTextOptions::classes", self.classes),
         ] {
             if size == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         Ok(())
@@ -150,7 +150,7 @@ fn check_ids(ids: &Tensor, most: u32) -> Result<()> {
     let largest = ids.max_all()?.to_scalar::<u32>()?;
     if largest > most {
         let (what, rule) = ("id of an n-gram", "at most the number of buckets");
-        return Err(Error::OutOfRange { what, rule, found: f64::from(largest) });
+        return Err(Error::range(what, rule, f64::from(largest)));
     }
     Ok(())
 }

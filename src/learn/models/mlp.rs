@@ -58,7 +58,7 @@ impl Mlp {
         let widths_named = widths.iter().map(|&width| ("MlpOptions::hidden", width));
         for (what, size) in sizes.into_iter().chain(widths_named) {
             if size == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         let (builder, weights) = SeededWeights::builder(seed, dtype, device);

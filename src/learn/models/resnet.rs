@@ -140,7 +140,7 @@ impl ResNetOptions {
             ("ResNetOptions::width", self.width),
         ] {
             if size == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         Ok(())

@@ -83,7 +83,7 @@ impl VdcnnOptions {
         let hidden = self.hidden.map(|width| ("VdcnnOptions::hidden", width));
         for (what, size) in sizes.into_iter().chain(widths).chain(hidden) {
             if size == 0 {
-                return Err(Error::OutOfRange { what, rule: "at least 1", found: 0.0 });
+                return Err(Error::range(what, "at least 1", 0.0));
             }
         }
         Ok(())
@@ -221,7 +221,7 @@ impl Vdcnn {
         let largest = ids.max_all()?.to_scalar::<u32>()?;
         if largest as usize >= known {
             let (what, rule) = ("id of a character", "below the number of ids");
-            return Err(Error::OutOfRange { what, rule, found: f64::from(largest) }.into());
+            return Err(Error::range(what, rule, f64::from(largest)).into());
         }
         let rows = self.embedding.index_select(&ids.flatten_all()?, 0)?;
         rows.reshape((ids.dims()[0], ids.dims()[1], self.embedding.dim(D::Minus1)?))

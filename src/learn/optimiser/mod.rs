@@ -78,7 +78,7 @@ impl OptimiserOptions {
                 in_unit("momentum", momentum)?;
                 if nesterov && momentum == 0.0 {
                     let (what, rule) = ("momentum", "positive with nesterov");
-                    return Err(Error::OutOfRange { what, rule, found: momentum });
+                    return Err(Error::range(what, rule, momentum));
                 }
                 not_negative("weight_decay", weight_decay)
             }
@@ -87,7 +87,7 @@ impl OptimiserOptions {
                 in_unit("beta2", beta2)?;
                 if !(epsilon > 0.0 && epsilon.is_finite()) {
                     let (what, rule) = ("epsilon", "positive and finite");
-                    return Err(Error::OutOfRange { what, rule, found: epsilon });
+                    return Err(Error::range(what, rule, epsilon));
                 }
                 not_negative("weight_decay", weight_decay)
             }
@@ -108,14 +108,14 @@ fn in_unit(what: &'static str, found: f64) -> Result<()> {
     if (0.0..1.0).contains(&found) {
         return Ok(());
     }
-    Err(Error::OutOfRange { what, rule: "in [0, 1)", found })
+    Err(Error::range(what, "in [0, 1)", found))
 }
 
 fn not_negative(what: &'static str, found: f64) -> Result<()> {
     if found >= 0.0 && found.is_finite() {
         return Ok(());
     }
-    Err(Error::OutOfRange { what, rule: "at least 0 and finite", found })
+    Err(Error::range(what, "at least 0 and finite", found))
 }
 
 /// A variable with what its update rule remembers of it.

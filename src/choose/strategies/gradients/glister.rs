@@ -91,10 +91,10 @@ impl Glister {
     fn check(&self) -> Result<()> {
         if !(self.rate >= 0.0 && self.rate.is_finite()) {
             let (what, rule, found) = ("rate", "finite and at least zero", self.rate);
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         if self.refreshes == 0 {
-            return Err(Error::OutOfRange { what: "refreshes", rule: "at least 1", found: 0.0 });
+            return Err(Error::range("refreshes", "at least 1", 0.0));
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Strategy for GradMatch {
         let found = self.ridge;
         if !(found >= SMALLEST_RIDGE && found.is_finite()) {
             let (what, rule) = ("ridge", "finite and at least 1e-9");
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         let gradients = Gradients::of_labels(evidence, self.name())?;
         let pursuit = Pursuit::new(&gradients, self.ridge).run(count);

@@ -103,11 +103,11 @@ impl Strategy for Convex {
 impl Convex {
     fn check(&self) -> Result<()> {
         if self.batch == 0 {
-            return Err(Error::OutOfRange { what: "batch", rule: "at least 1", found: 0.0 });
+            return Err(Error::range("batch", "at least 1", 0.0));
         }
         if !(self.eps > 0.0 && self.eps.is_finite()) {
             let (what, rule, found) = ("eps", "positive and finite", self.eps);
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         Ok(())
     }

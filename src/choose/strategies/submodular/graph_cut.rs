@@ -54,7 +54,7 @@ impl Strategy for GraphCut {
         let found = self.trade_off;
         if !(found >= 0.0 && found.is_finite()) {
             let (what, rule) = ("trade-off", "finite and at least zero");
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         let kernel = Neighbours::new(rows, width, self.neighbours, self.similarity)?;
         let mut objective = Cut::new(&kernel, self.trade_off);

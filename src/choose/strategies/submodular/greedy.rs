@@ -97,7 +97,7 @@ impl Greedy {
                 Ok(stochastic(objective, points, count, sample.max(1), rng).into())
             }
             Self::Stochastic { epsilon: found } => {
-                Err(Error::OutOfRange { what: "epsilon", rule: "between 0 and 1", found })
+                Err(Error::range("epsilon", "between 0 and 1", found))
             }
         }
     }

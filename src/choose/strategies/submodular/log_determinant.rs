@@ -56,7 +56,7 @@ impl Strategy for LogDeterminant {
         let (rows, width) = evidence.features(self.name())?;
         if !(self.ridge >= SMALLEST_RIDGE && self.ridge.is_finite()) {
             let (what, rule, found) = ("ridge", "finite and at least 1e-9", self.ridge);
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         let mut objective = Volume::new(unit_rows(rows, width), width, self.ridge);
         Greedy::Lazy.maximise(&mut objective, evidence.points(), count, rng)

@@ -76,12 +76,12 @@ impl<S: Strategy> Strategy for Affordable<S> {
 pub(crate) fn check_budget(found: f64) -> Result<()> {
     if !(found > 0.0 && found.is_finite()) {
         let (what, rule) = ("budget", "positive and finite");
-        return Err(Error::OutOfRange { what, rule, found });
+        return Err(Error::range(what, rule, found));
     }
     Ok(())
 }
 
 /// Nothing can be chosen.
 pub(crate) fn unaffordable(found: f64) -> Error {
-    Error::OutOfRange { what: "budget", rule: "at least the cost of the cheapest point", found }
+    Error::range("budget", "at least the cost of the cheapest point", found)
 }

@@ -45,10 +45,10 @@ impl<S: Score> CoverageCentric<S> {
     pub fn new(score: S, prune: f64, strata: usize) -> Result<Self> {
         if !(0.0..1.0).contains(&prune) {
             let (what, rule) = ("share to prune", "at least 0 and below 1");
-            return Err(Error::OutOfRange { what, rule, found: prune });
+            return Err(Error::range(what, rule, prune));
         }
         if strata == 0 {
-            return Err(Error::OutOfRange { what: "strata", rule: "at least 1", found: 0.0 });
+            return Err(Error::range("strata", "at least 1", 0.0));
         }
         Ok(Self { score, prune, strata, name: format!("coverage-centric {}", S::NAME) })
     }

@@ -67,7 +67,7 @@ impl<S: Score> Strategy for Grouped<S> {
         }
         if chosen.is_empty() {
             let (what, rule) = ("points to select", "at least the size of the smallest group");
-            return Err(Error::OutOfRange { what, rule, found: count as f64 });
+            return Err(Error::range(what, rule, count as f64));
         }
         let gains = chosen.iter().map(|i| scores[*i]).collect();
         Ok(Choice::equal(chosen).with_gains(gains))

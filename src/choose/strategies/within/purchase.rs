@@ -114,11 +114,11 @@ impl Purchase {
         check_budget(self.money)?;
         if !(self.session >= 0.0 && self.session.is_finite()) {
             let (what, rule, found) = ("session", "finite and at least zero", self.session);
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         if !(self.smoothing > 0.0 && self.smoothing.is_finite()) {
             let (what, rule, found) = ("smoothing", "positive and finite", self.smoothing);
-            return Err(Error::OutOfRange { what, rule, found });
+            return Err(Error::range(what, rule, found));
         }
         Ok(())
     }
