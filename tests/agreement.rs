@@ -64,7 +64,8 @@ fn agree_backwards(one: &Selection, two: &Selection, numbers: &[f64]) -> Result<
     let mut numbers = numbers.iter().copied().cycle();
     let (n, width) = one.assignment().shape();
     let assignment = DMatrix::from_iterator(n, width, numbers.by_ref().take(n * width));
-    let weights = DVector::from_iterator(one.weights().len(), numbers);
+    let count = one.weights().len();
+    let weights = DVector::from_iterator(count, numbers.take(count));
     let upstream = Upstream { assignment: Some(&assignment), weights: Some(&weights) };
     let (a, b) = (one.pullback(upstream).unwrap(), two.pullback(upstream).unwrap());
     // Next to a change of the active set the two may stand on either side of it.

@@ -35,10 +35,10 @@ impl Loss {
     }
 
     fn of_numbers(selection: &Selection, mut numbers: impl Iterator<Item = f64>) -> Self {
-        let (n, w) = selection.assignment().shape();
+        let ((n, w), count) = (selection.assignment().shape(), selection.weights().len());
         Self {
             assignment: DMatrix::from_iterator(n, w, numbers.by_ref().take(n * w)),
-            weights: DVector::from_iterator(selection.weights().len(), numbers),
+            weights: DVector::from_iterator(count, numbers.take(count)),
         }
     }
 

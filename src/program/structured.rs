@@ -41,6 +41,8 @@ const TURNED: f64 = 0.5;
 const UNTURNED: f64 = 0.5;
 /// How far a step goes on, in its own lengths.
 const FARTHEST: f64 = 1e6;
+/// Rows creep where eps times their share of the largest mass is below this, relative to the row multipliers.
+const NEARLY_IDLE: f64 = 1e-3;
 /// A budget of which less than this share is spent is idle.
 const IDLE: f64 = 1e-9;
 /// How much more exact than asked for an iteration tries to be.
@@ -329,8 +331,9 @@ impl<'a> Newton<'a> {
     fn lift_idle_rows(&mut self) -> bool {
         let program = &self.scaled.program;
         let masses = &program.row_masses;
-        let idle: Vec<usize> =
-            (0..masses.len()).filter(|&i| self.point.row_gap[i] == masses[i]).collect();
+        let reach = NEARLY_IDLE * self.size() * masses.amax();
+        let idle = |i: usize| self.point.row_gap[i] == masses[i] && self.eps * masses[i] < reach;
+        let idle: Vec<usize> = (0..masses.len()).filter(|&i| idle(i)).collect();
         if idle.is_empty() || self.scaled.entropic() {
             return false;
         }
