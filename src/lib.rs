@@ -41,6 +41,7 @@
 //! | [`layer`] | the same as a candle operation, costs, tensors to matrices | program |
 //! | [`data`] | readers, splits, shares | nothing else |
 //! | [`choose`] | evidence in, a choice out: the strategies | program, data |
+//! | [`value`] | whether a label is right, what a point is worth | choose |
 //! | [`learn`] | models to train, optimisers, a learner by itself | layer, data |
 //! | [`joint`] | learner and selection model together, and the final choice | all of the above |
 //! | [`gradcheck`] | any gradient against central differences | layer |
@@ -71,6 +72,7 @@ pub mod program;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod seeds;
+pub mod value;
 mod whole_file;
 
 pub use choose::{Choice, Evidence, Strategy};

@@ -14,7 +14,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("data", &["hash"]),
     ("layer", &["program"]),
     ("gradcheck", &["layer"]),
-    ("choose", &["program", "data"]),
+    ("choose", &["seeds", "program", "data"]),
+    ("value", &["choose"]),
     ("learn", &["whole_file", "hash", "seeds", "layer", "data"]),
     ("joint", &["seeds", "program", "layer", "learn", "data", "choose"]),
     (

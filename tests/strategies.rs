@@ -12,6 +12,7 @@ use gleaner::choose::{
     Grouped, Herding, KCenter, Kind, LargestLoss, LeastConfidence, LogDeterminant, Margin, Offers,
     Purchase, Random, Score, Shares, Similarity, SmallestLoss, Strategy as Selects, top,
 };
+use gleaner::value::Trusted;
 use gleaner::{Error, Result};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -56,6 +57,7 @@ fn all() -> Vec<Box<dyn Selects>> {
         Box::new(ClassBalanced::new(KCenter, Shares::Equal)),
         Box::new(ClassBalanced::new(Forgetting, Shares::Proportional)),
         Box::new(ClassBalanced::new(Grand, Shares::Equal)),
+        Box::new(Trusted::new(KCenter)),
     ]
 }
 

@@ -29,6 +29,7 @@
 //! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
 //! | [`Purchase`] | points or whole groups for a sum of money, where a group's first point costs extra | groups, costs, features |
 //!
+//! Probabilities of a learner that has seen the labels agree with wrong ones too; those of [`CrossFit`] are out of fold.
 //! Errors are what probabilities and labels make together, or the derivative of another loss
 //! ([`Evidence::with_errors`]). A [`Score`] is a number a point, larger for harder ones; it is a strategy by ranking.
 //!
@@ -40,12 +41,14 @@
 //! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
 
 mod choice;
+mod cross_fit;
 mod evidence;
 mod needs;
 pub(crate) mod neighbours;
 pub(crate) mod strategies;
 
 pub use choice::Choice;
+pub use cross_fit::{CrossFit, OutOfFold};
 pub use evidence::{Evidence, check_needs};
 pub use needs::{Kind, Needs};
 pub use neighbours::Similarity;

@@ -1,0 +1,4 @@
+//! Labels that may be wrong.
+
+pub(crate) mod confident;
+pub(crate) mod trusted;
