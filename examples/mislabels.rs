@@ -55,13 +55,12 @@ fn main() -> Result<()> {
     let evidence =
         Evidence::new(data.len()).with_probabilities(&seen.probabilities, seen.classes)?;
     let found = ConfidentLearning::of(&evidence.with_labels(&labels)?)?;
-    let wrong = found.wrong.iter().filter(|wrong| **wrong).count();
+    let count = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
+    let (wrong, all) = (count(&found.wrong), count(&flipped));
     println!("{} points, {} classes, {width} features", data.len(), data.classes());
-    let noise = 100.0 * found.noise();
-    println!("about {noise:.1} % of the labels are wrong; {wrong} are held to be");
+    println!("about {:.1} % of labels wrong; {wrong} are held to be", 100.0 * found.noise());
     if flip > 0.0 {
         let hits = (0..data.len()).filter(|i| found.wrong[*i] && flipped[*i]).count();
-        let all = flipped.iter().filter(|flipped| **flipped).count();
         let f1 = 2.0 * hits as f64 / (wrong + all).max(1) as f64;
         let precision = average_precision(&found.suspicion, &flipped)?;
         println!(
