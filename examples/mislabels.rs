@@ -37,7 +37,7 @@ struct Flags {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    let rng = &mut Seeds::new(flags.seed).stream(0);
+    let (seeds, rng) = (Seeds::new(flags.seed), &mut Seeds::new(flags.seed).stream(0));
     let options = TableOptions { label: Some(flags.label), ..Default::default() };
     let (data, names, usual) = match &flags.data {
         Some(path) => load(path, &options).map(|table| (table.data, table.class_names, 0.0))?,
@@ -50,7 +50,6 @@ fn main() -> Result<()> {
     let flip = flags.flip.unwrap_or(usual);
     let (labels, flipped) = flip_labels(data.labels(), data.classes(), flip, rng)?;
     let (features, width) = (data.inputs().flatten_all()?.to_vec1::<f32>()?, data.inputs().dim(1)?);
-    let seeds = Seeds::new(flags.seed);
     let seen = CrossFit::default().classes(&features, width, &labels, data.classes(), seeds)?;
     let evidence =
         Evidence::new(data.len()).with_probabilities(&seen.probabilities, seen.classes)?;

@@ -53,9 +53,13 @@ impl ConfidentLearning {
     /// # Errors
     /// [`Error::Unknown`](crate::Error) without probabilities or labels.
     pub fn of(evidence: &Evidence) -> Result<Self> {
-        const NAME: &str = "confident learning";
-        let (rows, classes) = evidence.probabilities(NAME)?;
-        let labels = evidence.labels(NAME)?;
+        Self::asked_by("confident learning", evidence)
+    }
+
+    /// In the name of whoever asks, for errors.
+    pub(crate) fn asked_by(name: &str, evidence: &Evidence) -> Result<Self> {
+        let (rows, classes) = evidence.probabilities(name)?;
+        let labels = evidence.labels(name)?;
         let own = |i: usize| f64::from(rows[i * classes + labels[i] as usize]);
         let (mut sums, mut counts) = (vec![0.0; classes], vec![0usize; classes]);
         for (i, label) in labels.iter().enumerate() {

@@ -1,4 +1,5 @@
 //! Labels that may be wrong.
 
+pub(crate) mod agreement;
 pub(crate) mod confident;
 pub(crate) mod trusted;

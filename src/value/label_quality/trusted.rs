@@ -51,7 +51,7 @@ impl<S: Strategy> Strategy for Trusted<S> {
 
     fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        let found = ConfidentLearning::of(evidence)?;
+        let found = ConfidentLearning::asked_by(&self.name, evidence)?;
         let (suspect, trusted): (Vec<usize>, Vec<usize>) =
             (0..evidence.points()).partition(|i| found.wrong[*i]);
         let mut chosen = Choice::default();

@@ -1,0 +1,74 @@
+//! How far labels agree with what they say themselves, out of fold, and with their neighbours.
+
+use rand::RngCore;
+
+use crate::choose::neighbours::nearest::Screen;
+use crate::choose::neighbours::rows::squared_distance_exact;
+use crate::choose::{Evidence, Kind, Needs};
+use crate::error::{Error, Result};
+use crate::value::Valuation;
+
+/// The probability of each point's own label, which must be out of fold ([`CrossFit`](crate::choose::CrossFit)). `O(N)`.
+///
+/// # Reference
+/// C. Northcutt, L. Jiang, I. Chuang, *Confident Learning*, JAIR 70, 2021, where it is the self-confidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SelfConfidence;
+
+impl Valuation for SelfConfidence {
+    fn name(&self) -> &str {
+        "self-confidence"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Probabilities, Kind::Labels])
+    }
+
+    fn values(&self, evidence: &Evidence, _: &mut dyn RngCore) -> Result<Vec<f64>> {
+        let (rows, classes) = evidence.probabilities(self.name())?;
+        let labels = evidence.labels(self.name())?;
+        let own = |(row, label): (&[f32], &u32)| f64::from(row[*label as usize]);
+        Ok(rows.chunks(classes).zip(labels).map(own).collect())
+    }
+}
+
+/// The share of each point's nearest others, by Euclidean distance, that have its label. `O(N^2 width)` time as products
+/// of matrices, `O(N (width + k))` memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourAgreement {
+    /// Others that are asked; 15 by default, fewer where there are not so many.
+    pub neighbours: usize,
+}
+
+impl Default for NeighbourAgreement {
+    fn default() -> Self {
+        Self { neighbours: 15 }
+    }
+}
+
+impl Valuation for NeighbourAgreement {
+    fn name(&self) -> &str {
+        "neighbour-agreement"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features, Kind::Labels])
+    }
+
+    /// A point alone agrees with everybody. [`Error::OutOfRange`] without a neighbour.
+    fn values(&self, evidence: &Evidence, _: &mut dyn RngCore) -> Result<Vec<f64>> {
+        if self.neighbours == 0 {
+            return Err(Error::range("neighbours", "at least 1", 0.0));
+        }
+        let (rows, width) = evidence.features(self.name())?;
+        let labels = evidence.labels(self.name())?;
+        let row = |i: usize| &rows[i * width..(i + 1) * width];
+        let screen = Screen::distances(rows, width);
+        let lists = screen.nearest(self.neighbours, |i, j| -squared_distance_exact(row(i), row(j)));
+        let of = |(list, label): (&Vec<(u32, f64)>, &u32)| {
+            let same = list.iter().filter(|(j, _)| labels[*j as usize] == *label).count();
+            if list.is_empty() { 1.0 } else { same as f64 / list.len() as f64 }
+        };
+        Ok(lists.iter().zip(labels).map(of).collect())
+    }
+}
