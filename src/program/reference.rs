@@ -33,6 +33,8 @@ const CLIP: f64 = 1e6;
 const NEGLIGIBLE: f64 = 1e-6;
 /// Interior points started, each with a tolerance so many times that of the one before, until an answer is accepted.
 const TRIES: i32 = 5;
+/// Costs up to which that is worth its time.
+const RETRIED: usize = 4000;
 const FINER: f64 = 1e-2;
 
 pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Result<Selection> {
@@ -42,7 +44,8 @@ pub(super) fn solve(program: &SelectionProgram, options: &SolveOptions) -> Resul
         conclude(answer, &scaled, options)
     };
     let first = try_at(options.reference_tolerance);
-    if !matches!(first, Err(Error::NotConverged { .. })) {
+    let small = program.costs.len() <= RETRIED;
+    if !(small && matches!(first, Err(Error::NotConverged { .. }))) {
         return first;
     }
     // A gap of 1e-9 of the costs is not small where the optimum is next to nothing; asked for more than it can
