@@ -6,6 +6,7 @@ use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
+use crate::choose::evidence::check_table;
 use crate::choose::neighbours::rows::{first_largest, squared_distance_exact};
 use crate::choose::strategies::within::class_balanced::members;
 use crate::error::{Error, Result};
@@ -123,13 +124,13 @@ impl CrossFit {
                 RIDGES.map(|ridge| &rows * taught.solve(ridge))
             })
             .collect();
-        let squared = |k: usize| -> f64 {
-            let of = |(scores, points): (&[DMatrix<f64>; RIDGES.len()], &Vec<usize>)| {
-                (&scores[k] - one_hot(labels, points, classes)).norm_squared()
-            };
-            judged.iter().zip(&places).map(of).sum()
-        };
-        let best = (0..RIDGES.len()).min_by(|a, b| squared(*a).total_cmp(&squared(*b)));
+        let mut squared = [0.0; RIDGES.len()];
+        for (scores, points) in judged.iter().zip(&places) {
+            let wanted = one_hot(labels, points, classes);
+            let errors = squared.iter_mut().zip(scores);
+            errors.for_each(|(sum, scores)| *sum += (scores - &wanted).norm_squared());
+        }
+        let best = (0..RIDGES.len()).min_by(|a, b| squared[*a].total_cmp(&squared[*b]));
         let best = best.unwrap_or_default(); // there are seven
         let mut scores = DMatrix::zeros(classes, labels.len());
         for (of, points) in judged.iter().zip(&places) {
@@ -145,13 +146,7 @@ impl CrossFit {
 
     fn check(&self, features: &[f32], width: usize, labels: &[u32], classes: usize) -> Result<()> {
         let points = labels.len();
-        if width == 0 || points.checked_mul(width) != Some(features.len()) {
-            return Err(Error::shape("features", (points, width), features.len()));
-        }
-        if let Some(k) = features.iter().position(|x| !x.is_finite()) {
-            let (row, column, found) = (k / width, k % width, f64::from(features[k]));
-            return Err(Error::NotFinite { what: "features", row, column, found });
-        }
+        check_table("features", features, points, width)?;
         if classes < 2 {
             return Err(Error::range("classes", "at least 2", classes as f64));
         }

@@ -364,7 +364,12 @@ fn gather_epochs<T: Copy>(rows: &[T], points: usize, of: &[usize]) -> Vec<T> {
     rows.chunks(points).flat_map(|epoch| of.iter().map(|i| epoch[*i])).collect()
 }
 
-fn check_table<T>(what: &'static str, rows: &[T], points: usize, width: usize) -> Result<()>
+pub(crate) fn check_table<T>(
+    what: &'static str,
+    rows: &[T],
+    points: usize,
+    width: usize,
+) -> Result<()>
 where
     T: Copy + Into<f64>,
 {

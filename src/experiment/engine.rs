@@ -353,17 +353,17 @@ impl Experiment<'_, '_> {
             before = state.note("seconds")?;
         }
         let (pool, batch) = (self.task.pool, joint.batch);
-        let a_part = (pool.points() / batch.max(1)).max(1);
+        let in_epoch = (pool.points() / batch.max(1)).max(1);
         let mut seconds = before + started.elapsed().as_secs_f64();
         while trainer.steps() < joint.steps {
-            let (first, last) = (trainer.steps(), (trainer.steps() + a_part).min(joint.steps));
+            let (first, last) = (trainer.steps(), (trainer.steps() + in_epoch).min(joint.steps));
             let mut loss = 0.0;
             trainer.fit_until(pool, batch, last, self.seed, |step| loss += step.training_loss)?;
             seconds = before + started.elapsed().as_secs_f64();
             let mut state = trainer.checkpoint()?;
             state.set_note("seconds", seconds);
             self.stages.run.save(&stage, &state)?;
-            let (epoch, epochs) = (last.div_ceil(a_part), joint.steps.div_ceil(a_part));
+            let (epoch, epochs) = (last.div_ceil(in_epoch), joint.steps.div_ceil(in_epoch));
             let loss = loss / (last - first) as f64;
             (self.stages.watch)(&Progress { stage: &stage, epoch, epochs, loss });
         }

@@ -123,8 +123,14 @@ pub(super) fn insist(
 fn attempt(scaled: &Scaled, first: f64, margin: f64, options: &SolveOptions) -> Result<Selection> {
     let eps = scaled.eps;
     let limit = options.max_iterations;
-    let tight = scaled.tightened(margin);
-    let mut newton = Newton::cold(&tight, first);
+    let tightened;
+    let tight = if margin > 0.0 {
+        tightened = scaled.tightened(margin);
+        &tightened
+    } else {
+        scaled
+    };
+    let mut newton = Newton::cold(tight, first);
     while newton.eps > eps.max(newton.nearly_zero()).max(VANISHING) {
         newton.run(STAGE_TOLERANCE, limit.min(STAGE_STEPS));
         newton.set_eps((newton.eps * SHRINK).max(eps));
@@ -142,9 +148,9 @@ fn attempt(scaled: &Scaled, first: f64, margin: f64, options: &SolveOptions) -> 
     }
     // From here on rounding, divided by eps, is too large.
     let (nearly, (nu, lambda)) =
-        proximal::solve((scaled, &tight), (&start.0, &start.1), rho, options);
+        proximal::solve((scaled, tight), (&start.0, &start.1), rho, options);
     if eps > 0.0 {
-        let mut newton = Newton::new(&tight, nu, lambda, eps);
+        let mut newton = Newton::new(tight, nu, lambda, eps);
         newton.settle();
         newton.finish(options.tolerance, WARM_STEPS);
         let exact = newton.conclude_for(scaled);
@@ -268,7 +274,7 @@ impl<'a> Newton<'a> {
 
     /// The same for a program that differs in its limits alone.
     fn conclude_for(self, scaled: &Scaled) -> Result<Selection> {
-        if self.scaled.program.limits == scaled.program.limits {
+        if std::ptr::eq(self.scaled, scaled) {
             return self.conclude();
         }
         let Point { nu, lambda, .. } = self.point;

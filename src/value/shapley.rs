@@ -21,7 +21,7 @@ use crate::value::Valuation;
 /// values sum to the vote's accuracy on all points.
 ///
 /// # Cost
-/// `O(M (N width + N log N))` time for `M` validation points on all cores, `O(N)` memory a core.
+/// `O(M (N width + N log N))` time for `M` validation points on all cores, memory for 64 numbers a point.
 ///
 /// # Reference
 /// R. Jia et al., *Efficient Task-Specific Data Valuation for Nearest Neighbor Algorithms*, VLDB 2019 (theorem 1).
@@ -37,8 +37,8 @@ impl Default for KnnShapley {
     }
 }
 
-/// Validation points of one task: sums do not depend on the threads.
-const CHUNK: usize = 16;
+/// Parts of the validation points that are summed apart: sums do not depend on the threads.
+const PARTS: usize = 64;
 
 impl Valuation for KnnShapley {
     fn name(&self) -> &str {
@@ -66,7 +66,7 @@ impl Valuation for KnnShapley {
         let queries: Vec<(&[f32], u32)> =
             others.chunks(width).zip(wanted.iter().copied()).collect();
         let parts: Vec<Vec<f64>> = queries
-            .par_chunks(CHUNK)
+            .par_chunks(queries.len().div_ceil(PARTS))
             .map(|queries| {
                 let mut sums = vec![0.0; labels.len()];
                 queries.iter().for_each(|query| self.add((rows, width), labels, *query, &mut sums));

@@ -3,6 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::choose::Evidence;
+use crate::choose::strategies::within::class_balanced::members;
 use crate::error::Result;
 
 /// What confident learning says about given labels.
@@ -78,11 +79,10 @@ impl ConfidentLearning {
         }
         let joint = calibrated(confident, &counts);
         let mut wrong = vec![false; labels.len()];
-        for (class, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        for mut members in members(labels) {
+            let class = labels[members[0]] as usize; // a class with members
             let share = joint[(class, class)] / joint.row(class).sum();
-            let several = (*count as f64 * (1.0 - share)).round() as usize;
-            let mut members: Vec<usize> =
-                (0..labels.len()).filter(|i| labels[*i] as usize == class).collect();
+            let several = (members.len() as f64 * (1.0 - share)).round() as usize;
             members.sort_by(|a, b| own(*a).total_cmp(&own(*b)).then(a.cmp(b)));
             members.into_iter().take(several).for_each(|i| wrong[i] = true);
         }
