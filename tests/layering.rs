@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("layer", &["program"]),
     ("gradcheck", &["layer"]),
     ("choose", &["seeds", "program", "data"]),
-    ("value", &["choose"]),
+    ("value", &["seeds", "choose"]),
     ("learn", &["whole_file", "hash", "seeds", "layer", "data"]),
     ("joint", &["seeds", "program", "layer", "learn", "data", "choose"]),
     (

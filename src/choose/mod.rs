@@ -45,6 +45,7 @@ mod cross_fit;
 mod evidence;
 mod needs;
 pub(crate) mod neighbours;
+pub(crate) mod ridge;
 pub(crate) mod strategies;
 
 pub use choice::Choice;

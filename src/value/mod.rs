@@ -6,16 +6,31 @@
 //! | [`SelfConfidence`] | how likely each label is | the same |
 //! | [`NeighbourAgreement`] | how many neighbours share the label | features, labels |
 //! | [`KnnShapley`] | what each point adds to a vote of neighbours | features, labels, a validation set |
+//! | [`KnnBetaShapley`] | the same, where small or large sets count more | the same |
+//! | [`KnnBanzhaf`] | the same, where all sets count alike | the same |
+//! | [`LeaveOneOut`] | what a ridge regression loses without each point | the same |
+//! | [`DataOob`] | how often trees that have not seen a point agree with its label | features, labels |
 //! | [`Trusted`] | what any strategy keeps of the points whose labels hold | the same, and its strategy's |
 //!
 //! What gives a number a point is a [`Valuation`].
 
+pub(crate) mod banzhaf;
+pub(crate) mod beta_shapley;
+pub(crate) mod data_oob;
+pub(crate) mod judged;
 pub(crate) mod label_quality;
+pub(crate) mod leave_one_out;
+pub(crate) mod semivalue;
 pub(crate) mod shapley;
+pub(crate) mod tree;
 pub(crate) mod valuation;
 
+pub use banzhaf::KnnBanzhaf;
+pub use beta_shapley::KnnBetaShapley;
+pub use data_oob::{CutFeatures, DataOob};
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
 pub use label_quality::trusted::Trusted;
+pub use leave_one_out::LeaveOneOut;
 pub use shapley::KnnShapley;
 pub use valuation::Valuation;

@@ -84,3 +84,13 @@ pub(crate) fn members(labels: &[u32]) -> Vec<Vec<usize>> {
     }
     classes.into_values().collect()
 }
+
+/// Labels as places in their order, and how many different ones there are.
+pub(crate) fn numbered(labels: &[u32]) -> (Vec<u32>, usize) {
+    let classes = members(labels);
+    let mut numbers = vec![0; labels.len()];
+    for (number, points) in (0..).zip(&classes) {
+        points.iter().for_each(|i| numbers[*i] = number);
+    }
+    (numbers, classes.len())
+}

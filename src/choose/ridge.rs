@@ -1,0 +1,146 @@
+//! Ridge regression on one-hot labels: what enters it, its sums and its solution.
+
+use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use crate::choose::neighbours::rows::squared_distance_exact;
+
+/// Pairs whose median distance is the kernel's width.
+const PAIRS: usize = 1000;
+
+/// A one where a point is of a class, a row a point.
+pub(crate) fn one_hot(labels: &[u32], points: &[usize], classes: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(points.len(), classes, |k, c| f64::from(labels[points[k]] as usize == c))
+}
+
+/// Features to `phi`: standardised, then waves of them, and a one.
+pub(crate) struct Map {
+    width: usize,
+    mean: Vec<f64>,
+    /// One over the deviation; zero where there is none.
+    scale: Vec<f64>,
+    /// Frequencies, a column each, and phases.
+    waves: Option<(DMatrix<f64>, DVector<f64>)>,
+}
+
+impl Map {
+    pub(crate) fn new(features: &[f32], width: usize, fourier: usize, rng: &mut impl Rng) -> Self {
+        let points = features.len() / width;
+        let column = |j: usize| features.iter().skip(j).step_by(width).map(|x| f64::from(*x));
+        let mean: Vec<f64> = (0..width).map(|j| column(j).sum::<f64>() / points as f64).collect();
+        let deviation = |j: usize| {
+            let squares: f64 = column(j).map(|x| (x - mean[j]).powi(2)).sum();
+            (squares / points as f64).sqrt()
+        };
+        // What rounding leaves of a constant is no feature.
+        let rounding = |j: usize| 4.0 * f64::from(f32::EPSILON) * mean[j].abs();
+        let inverse = |j: usize| match deviation(j) {
+            d if d > rounding(j) => 1.0 / d,
+            _ => 0.0,
+        };
+        let scale: Vec<f64> = (0..width).map(inverse).collect();
+        let plain = Self { width, mean, scale, waves: None };
+        if fourier == 0 {
+            return plain;
+        }
+        let spread = plain.median_distance(features, rng);
+        let waves =
+            DMatrix::from_fn(width, fourier, |_, _| rng.sample::<f64, _>(StandardNormal) / spread);
+        let phases = DVector::from_fn(fourier, |_, _| rng.random_range(0.0..std::f64::consts::TAU));
+        Self { waves: Some((waves, phases)), ..plain }
+    }
+
+    pub(crate) fn standardised(&self, features: &[f32], i: usize) -> impl Iterator<Item = f64> {
+        let row = &features[i * self.width..(i + 1) * self.width];
+        let known = self.mean.iter().zip(&self.scale);
+        row.iter().zip(known).map(|(x, (mean, scale))| (f64::from(*x) - mean) * scale)
+    }
+
+    /// Of some pairs of different points; one where they all coincide.
+    fn median_distance(&self, features: &[f32], rng: &mut impl Rng) -> f64 {
+        let points = features.len() / self.width;
+        let row = |i: usize| self.standardised(features, i).map(|x| x as f32).collect::<Vec<f32>>();
+        let mut squares: Vec<f64> = (0..PAIRS)
+            .map(|_| (rng.random_range(0..points), rng.random_range(0..points)))
+            .map(|(a, b)| squared_distance_exact(&row(a), &row(b)))
+            .filter(|square| *square > 0.0)
+            .collect();
+        let middle = squares.len() / 2;
+        match squares.is_empty() {
+            true => 1.0,
+            false => squares.select_nth_unstable_by(middle, f64::total_cmp).1.sqrt(),
+        }
+    }
+
+    /// `phi` of some points, a row each.
+    pub(crate) fn rows(&self, features: &[f32], points: &[usize]) -> DMatrix<f64> {
+        let standardised = points.iter().flat_map(|i| self.standardised(features, *i));
+        let plain = DMatrix::from_iterator(self.width, points.len(), standardised).transpose();
+        let plain = match &self.waves {
+            None => plain,
+            Some((waves, phases)) => {
+                let mut all = plain * waves;
+                for (mut column, phase) in all.column_iter_mut().zip(phases) {
+                    column.apply(|x| *x = (*x + phase).cos());
+                }
+                all
+            }
+        };
+        let width = plain.ncols();
+        plain.insert_column(width, 1.0)
+    }
+}
+
+/// `Phi'Phi` and `Phi'Y`.
+#[derive(Clone)]
+pub(crate) struct Sums {
+    pub(crate) gram: DMatrix<f64>,
+    pub(crate) targets: DMatrix<f64>,
+}
+
+impl Sums {
+    pub(crate) fn of(rows: &DMatrix<f64>, targets: &DMatrix<f64>) -> Self {
+        Self { gram: rows.tr_mul(rows), targets: rows.tr_mul(targets) }
+    }
+
+    /// Of all folds but one.
+    pub(crate) fn without(all: &[Self], fold: usize) -> Self {
+        Self::total(all.iter().enumerate().filter(|(k, _)| *k != fold).map(|(_, part)| part))
+    }
+
+    /// Of all parts, in their order; nothing of none.
+    pub(crate) fn total<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut sum = parts
+            .next()
+            .cloned()
+            .unwrap_or_else(|| Self::of(&DMatrix::zeros(0, 0), &DMatrix::zeros(0, 0)));
+        for part in parts {
+            sum.gram += &part.gram;
+            sum.targets += &part.targets;
+        }
+        sum
+    }
+
+    /// `T`.
+    pub(crate) fn solve(&self, ridge: f64) -> DMatrix<f64> {
+        self.factor(ridge).solve(&self.targets)
+    }
+
+    /// Of `Phi'Phi + ridge I`, the ridge in units of the mean of the diagonal; larger ridges where rounding leaves the sum
+    /// without a factor.
+    pub(crate) fn factor(&self, ridge: f64) -> Cholesky<f64, Dyn> {
+        let unit = self.gram.trace() / self.gram.nrows() as f64;
+        let mut ridge = ridge * unit.max(f64::MIN_POSITIVE);
+        loop {
+            let mut gram = self.gram.clone();
+            (0..gram.nrows()).for_each(|k| gram[(k, k)] += ridge);
+            match Cholesky::new(gram) {
+                Some(factor) => return factor,
+                // The diagonal dominates in the end.
+                None => ridge *= 10.0,
+            }
+        }
+    }
+}
