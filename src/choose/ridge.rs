@@ -25,7 +25,8 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    pub(crate) fn new(features: &[f32], width: usize, fourier: usize, rng: &mut impl Rng) -> Self {
+    /// Without waves.
+    pub(crate) fn plain(features: &[f32], width: usize) -> Self {
         let points = features.len() / width;
         let column = |j: usize| features.iter().skip(j).step_by(width).map(|x| f64::from(*x));
         let mean: Vec<f64> = (0..width).map(|j| column(j).sum::<f64>() / points as f64).collect();
@@ -40,7 +41,11 @@ impl Map {
             _ => 0.0,
         };
         let scale: Vec<f64> = (0..width).map(inverse).collect();
-        let plain = Self { width, mean, scale, waves: None };
+        Self { width, mean, scale, waves: None }
+    }
+
+    pub(crate) fn new(features: &[f32], width: usize, fourier: usize, rng: &mut impl Rng) -> Self {
+        let plain = Self::plain(features, width);
         if fourier == 0 {
             return plain;
         }

@@ -9,6 +9,9 @@
 //! | [`KnnBetaShapley`] | the same, where small or large sets count more | the same |
 //! | [`KnnBanzhaf`] | the same, where all sets count alike | the same |
 //! | [`LeaveOneOut`] | what a ridge regression loses without each point | the same |
+//! | [`Influence`] | the same of a softmax regression, to second order | features, labels, probabilities, a validation set |
+//! | [`TracIn`] | how far a step on each point lowers the validation loss | the same, or errors for labels and probabilities |
+//! | [`Lava`] | how much each point costs an optimal transport to the validation set | features, labels, a validation set |
 //! | [`DataOob`] | how often trees that have not seen a point agree with its label | features, labels |
 //! | [`Trusted`] | what any strategy keeps of the points whose labels hold | the same, and its strategy's |
 //!
@@ -17,20 +20,26 @@
 pub(crate) mod banzhaf;
 pub(crate) mod beta_shapley;
 pub(crate) mod data_oob;
+pub(crate) mod influence;
 pub(crate) mod judged;
 pub(crate) mod label_quality;
+pub(crate) mod lava;
 pub(crate) mod leave_one_out;
 pub(crate) mod semivalue;
 pub(crate) mod shapley;
+pub(crate) mod trac_in;
 pub(crate) mod tree;
 pub(crate) mod valuation;
 
 pub use banzhaf::KnnBanzhaf;
 pub use beta_shapley::KnnBetaShapley;
 pub use data_oob::{CutFeatures, DataOob};
+pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
 pub use label_quality::trusted::Trusted;
+pub use lava::Lava;
 pub use leave_one_out::LeaveOneOut;
 pub use shapley::KnnShapley;
+pub use trac_in::TracIn;
 pub use valuation::Valuation;

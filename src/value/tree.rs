@@ -9,41 +9,50 @@ const BINS: usize = 64;
 pub(crate) struct Bins {
     places: Vec<u8>,
     points: usize,
+    /// The smallest and largest value of each place, a list a feature.
+    ranges: Vec<Vec<(f32, f32)>>,
 }
 
 impl Bins {
     /// From a row of `width` features a point.
     pub(crate) fn new(rows: &[f32], width: usize) -> Self {
         let points = rows.len() / width;
-        let mut places = Vec::with_capacity(rows.len());
+        let (mut places, mut ranges) = (Vec::with_capacity(rows.len()), Vec::new());
         for feature in 0..width {
             let column = || rows.iter().skip(feature).step_by(width);
-            let edges = edges(column().copied().collect());
-            places.extend(column().map(|x| edges.partition_point(|edge| edge < x) as u8));
+            let bins = bins(column().copied().collect());
+            places.extend(column().map(|x| bins.partition_point(|(_, largest)| largest < x) as u8));
+            ranges.push(bins);
         }
-        Self { places, points }
+        Self { places, points, ranges }
     }
 
     fn column(&self, feature: usize) -> &[u8] {
         &self.places[feature * self.points..(feature + 1) * self.points]
     }
 
-    fn width(&self) -> usize {
-        self.places.len() / self.points.max(1)
+    /// The last place that begins below the middle between two others.
+    fn middle(&self, feature: usize, low: u8, high: u8) -> u8 {
+        let ranges = &self.ranges[feature];
+        let (below, above) = (ranges[low as usize].1, ranges[high as usize].0);
+        let middle = 0.5 * (f64::from(below) + f64::from(above));
+        let between = &ranges[low as usize + 1..high as usize];
+        low + between.partition_point(|(smallest, _)| f64::from(*smallest) <= middle) as u8
     }
 }
 
-/// The largest value of each bin: every value its own if these are few, else equally many different ones in each.
-fn edges(mut values: Vec<f32>) -> Vec<f32> {
+/// The smallest and largest value of each bin: every value its own if these are few, else as many different ones in each, up to
+/// one.
+fn bins(mut values: Vec<f32>) -> Vec<(f32, f32)> {
     values.sort_unstable_by(f32::total_cmp);
     values.dedup();
-    match values.len() > BINS {
-        true => (1..BINS).map(|k| values[k * values.len() / BINS - 1]).collect(),
-        false => values,
-    }
+    let bins = values.len().min(BINS);
+    let start = |k: usize| k * values.len() / bins;
+    (0..bins).map(|k| (values[start(k)], values[start(k + 1) - 1])).collect()
 }
 
-/// How trees grow: each cut is the one with the least Gini impurity, of equal ones the first, until leaves are pure, all of
+/// How trees grow: each cut is the one with the least Gini impurity, of equal ones the first, halfway between the values on
+/// its two sides, until leaves are pure, all of
 /// one row or as deep as allowed.
 pub(crate) struct Growth<'a> {
     pub(crate) bins: &'a Bins,
@@ -98,7 +107,7 @@ impl Growth<'_> {
             })
             .collect();
         let mut sorted = members.clone();
-        let mut features: Vec<usize> = (0..self.bins.width()).collect();
+        let mut features: Vec<usize> = (0..self.bins.ranges.len()).collect();
         let mut nodes = Vec::new();
         // First and last member, depth, the cut whose right side it is.
         let mut open = vec![(0, members.len(), 0, None)];
@@ -174,12 +183,13 @@ impl Growth<'_> {
             right_squares -= weight * (2 * *r - weight);
             (*l, *r) = (*l + weight, *r - weight);
             (left_sum, right_sum) = (left_sum + weight, right_sum - weight);
-            let last = place(&pair[0]);
-            if last < place(&pair[1]) {
+            let (low, high) = (place(&pair[0]), place(&pair[1]));
+            if low < high {
                 // The last member is still on the right: neither sum is zero.
                 let purity =
                     left_squares as f64 / left_sum as f64 + right_squares as f64 / right_sum as f64;
                 if best.is_none_or(|best| purity > best.purity) {
+                    let last = self.bins.middle(feature, low, high);
                     *best = Some(Best { purity, feature, last });
                 }
             }
@@ -253,7 +263,7 @@ mod tests {
         among: &[usize],
     ) -> Option<(usize, u8)> {
         let mut best: Option<(f64, usize, u8)> = None;
-        for feature in 0..bins.width() {
+        for feature in 0..bins.ranges.len() {
             let column = bins.column(feature);
             for last in 0..BINS as u8 {
                 let purity = |left: bool| -> Option<f64> {
@@ -302,7 +312,10 @@ mod tests {
                 match tree.0[at] {
                     Node::Leaf(_) => assert!(pure || best.is_none()),
                     Node::Cut { feature, last, right } => {
-                        assert_eq!(best, Some((feature, last)));
+                        let (of, low) = best.unwrap();
+                        let places = members.iter().map(|i| bins.column(feature)[*i]);
+                        let high = places.filter(|place| *place > low).min().unwrap();
+                        assert!(feature == of && (low..high).contains(&last));
                         let (low, high) =
                             (members.iter()).partition(|i| bins.column(feature)[**i] <= last);
                         open.extend([(at + 1, low), (right, high)]);
@@ -321,6 +334,9 @@ mod tests {
             (0..BINS as u8)
                 .all(|k| (15..=16).contains(&bins.places.iter().filter(|p| **p == k).count()))
         );
-        assert_eq!(Bins::new(&[3.0, -1e30, 3.0, 1e30], 1).places, [1, 0, 1, 2]);
+        let bins = Bins::new(&[3.0, -1e30, 3.0, 1e30, 5.0, 2e30], 1);
+        assert_eq!(bins.places, [1, 0, 1, 3, 2, 4]);
+        // What is not in a bag goes to the nearer side.
+        assert_eq!((bins.middle(0, 1, 3), bins.middle(0, 0, 2), bins.middle(0, 3, 4)), (2, 0, 3));
     }
 }

@@ -57,6 +57,11 @@ impl<'a> Gradients<'a> {
         self.errors.len() / self.classes
     }
 
+    /// Rows and columns of a gradient.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.classes, self.width)
+    }
+
     /// `p - y` of a point.
     pub(crate) fn error(&self, i: usize) -> &[f32] {
         &self.errors[i * self.classes..(i + 1) * self.classes]
@@ -105,6 +110,19 @@ impl<'a> Gradients<'a> {
             }
         }
         sum
+    }
+
+    /// `<g_i, direction>` of every point, in `f64`, which bears inputs of any size.
+    pub(crate) fn along_exactly(&self, direction: &DMatrix<f64>) -> Vec<f64> {
+        let of = |i: usize| -> f64 {
+            let columns = direction.column_iter().zip(self.input(i));
+            let terms = columns.map(|(column, h)| {
+                let pairs = column.iter().zip(self.error(i)).map(|(d, a)| d * f64::from(*a));
+                f64::from(*h) * pairs.sum::<f64>()
+            });
+            terms.sum()
+        };
+        (0..self.points()).into_par_iter().map(of).collect()
     }
 
     /// `<g_i, direction>` of every point, to the accuracy of products in `f32`.
@@ -162,8 +180,10 @@ mod tests {
             let sum = gradients.sum([(3, 2.0), (5, -0.5)].into_iter());
             assert!((&sum - &direction).amax() < 1e-6);
             let along = gradients.along(&direction);
+            let exactly = gradients.along_exactly(&direction);
             for (i, along) in along.iter().enumerate() {
                 assert!((along - whole(i).dot(&direction)).abs() < 1e-4);
+                assert!((exactly[i] - whole(i).dot(&direction)).abs() < 1e-5);
                 assert!((gradients.square(i) - whole(i).norm_squared()).abs() < 1e-5);
                 for j in 0..points {
                     let distance = (whole(i) - whole(j)).norm_squared();

@@ -1,0 +1,217 @@
+//! How much each point's mass costs an optimal transport to the validation set.
+
+use rand::RngCore;
+use rayon::prelude::*;
+
+use crate::choose::ridge::Map;
+use crate::choose::strategies::within::class_balanced::{members, numbered};
+use crate::choose::{Evidence, Kind, Needs};
+use crate::error::{Error, Result};
+use crate::value::Valuation;
+use crate::value::judged::{Judged, part};
+
+/// Minus the derivative, in each point's mass, of the distance in optimal transport between the points and the validation
+/// points, where a pair costs how far apart its features are and how far apart its labels' classes are:
+///
+/// ```text
+/// C_iv     ||x_i - x_v||^2 + label_weight W(points labelled y_i, validation points labelled y_v)
+/// OT       min <P, C> - eps entropy(P)        over P >= 0 with row sums 1/N and column sums 1/M
+/// f_i      the dual variable of row i
+/// v_i      mean of the other f less f_i: what OT falls by if mass moves to i from all others
+/// ```
+///
+/// `W` is the transport cost between the features of two classes, by the same method. Features are standardised by all points.
+/// No learner is asked: a point is worth little where no validation point of its class lies near.
+///
+/// # Cost
+/// `O(N M)` time for each of the sweeps of two transports, at most `sweeps` each, on all cores; `O(N M)` memory.
+///
+/// # Errors
+/// [`Error::OutOfRange`] unless `smoothing` lies in [1e-4, 1e4] and `label_weight` in [0, 1e6], or without a sweep,
+/// [`Error::Shape`] if validation points have another width.
+///
+/// # Reference
+/// H. A. Just et al., *LAVA: Data Valuation without Pre-Specified Learning Algorithms*, ICLR 2023 (theorem 2); M. Cuturi,
+/// *Sinkhorn Distances: Lightspeed Computation of Optimal Transport*, NeurIPS 2013.
+///
+/// # Example
+/// ```
+/// use gleaner::choose::Evidence;
+/// use gleaner::value::{Lava, Valuation};
+/// # let mut rng = rand::rng();
+///
+/// // On a line: three points of each class, the last one with the wrong label.
+/// let validation = Evidence::new(2).with_features(&[1.0, 9.0], 1)?.with_labels(&[0, 1])?;
+/// let evidence = Evidence::new(6).with_features(&[0.0, 1.0, 2.0, 8.0, 9.0, 10.0], 1)?;
+/// let evidence = evidence.with_labels(&[0, 0, 0, 1, 1, 0])?.with_validation(&validation);
+/// let values = Lava::default().values(&evidence, &mut rng)?;
+/// let least = (0..6).min_by(|&a, &b| values[a].total_cmp(&values[b]));
+/// assert_eq!(least, Some(5));
+/// # Ok::<(), gleaner::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lava {
+    /// `eps`, in units of the mean cost; 0.05 by default.
+    pub smoothing: f64,
+    /// How much a distance of labels counts beside one of features; 1 by default.
+    pub label_weight: f64,
+    /// Sweeps of Sinkhorn's iteration, at most; it ends before if row sums are right to a relative 1e-6. 1,000 by default.
+    pub sweeps: usize,
+}
+
+impl Default for Lava {
+    fn default() -> Self {
+        Self { smoothing: 0.05, label_weight: 1.0, sweeps: 1000 }
+    }
+}
+
+impl Valuation for Lava {
+    fn name(&self) -> &str {
+        "lava"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&[Kind::Features, Kind::Labels, Kind::Validation])
+    }
+
+    /// A point alone is worth zero.
+    fn values(&self, evidence: &Evidence, _: &mut dyn RngCore) -> Result<Vec<f64>> {
+        self.check()?;
+        let judged = Judged::of(evidence, self.name())?;
+        let points = judged.labels.len();
+        if points < 2 {
+            return Ok(vec![0.0; points]);
+        }
+        let mut costs = features(&judged);
+        let labels = self.labels(&costs, &judged);
+        let ((own, _), (wanted, classes)) = (numbered(judged.labels), numbered(judged.wanted));
+        for (row, own) in costs.rows_mut().zip(own) {
+            let labels = &labels[own as usize * classes..][..classes];
+            let pairs = row.iter_mut().zip(&wanted);
+            pairs.for_each(|(cost, wanted)| *cost += self.label_weight * labels[*wanted as usize]);
+        }
+        let duals = self.transport(&costs).duals;
+        let sum: f64 = duals.iter().sum();
+        Ok(duals.iter().map(|f| (sum - f) / (points - 1) as f64 - f).collect())
+    }
+}
+
+/// A row a point, a column a validation point.
+struct Costs {
+    of: Vec<f64>,
+    columns: usize,
+}
+
+impl Costs {
+    fn rows(&self) -> impl IndexedParallelIterator<Item = &[f64]> {
+        self.of.par_chunks(self.columns)
+    }
+
+    fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f64]> {
+        self.of.chunks_mut(self.columns)
+    }
+
+    fn part(&self, rows: &[usize], columns: &[usize]) -> Self {
+        let cell = |i: usize| columns.iter().map(move |v| self.of[i * self.columns + v]);
+        Self { of: rows.iter().flat_map(|i| cell(*i)).collect(), columns: columns.len() }
+    }
+
+    fn transposed(&self) -> Self {
+        let rows = self.of.len() / self.columns;
+        let column = |v: usize| self.of.iter().skip(v).step_by(self.columns).copied();
+        Self { of: (0..self.columns).flat_map(column).collect(), columns: rows }
+    }
+}
+
+/// Squared distances of standardised features.
+fn features(judged: &Judged) -> Costs {
+    let map = Map::plain(judged.rows, judged.width);
+    let all = |rows: &[f32]| -> Vec<f64> {
+        (0..rows.len() / judged.width).flat_map(|i| map.standardised(rows, i)).collect()
+    };
+    let (points, others) = (all(judged.rows), all(judged.others));
+    let cost = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let rows = points.par_chunks(judged.width);
+    let of = rows.flat_map_iter(|a| others.chunks(judged.width).map(move |b| cost(a, b)));
+    Costs { of: of.collect(), columns: judged.wanted.len() }
+}
+
+/// What was found of a transport.
+struct Transport {
+    /// Of the rows.
+    duals: Vec<f64>,
+    /// `<P, C>`.
+    cost: f64,
+}
+
+impl Lava {
+    fn check(&self) -> Result<()> {
+        if !(1e-4..=1e4).contains(&self.smoothing) {
+            let rule = "at least 1e-4 and at most 1e4";
+            return Err(Error::range("smoothing", rule, self.smoothing));
+        }
+        if !(0.0..=1e6).contains(&self.label_weight) {
+            return Err(Error::range(
+                "label weight",
+                "at least 0 and at most 1e6",
+                self.label_weight,
+            ));
+        }
+        if self.sweeps == 0 {
+            return Err(Error::range("sweeps", "at least 1", 0.0));
+        }
+        Ok(())
+    }
+
+    /// `W` of each class of the points (a row) and each of the validation points.
+    fn labels(&self, costs: &Costs, judged: &Judged) -> Vec<f64> {
+        let others = members(judged.wanted);
+        let pairs = members(judged.labels).into_iter();
+        let pairs = pairs.flat_map(|own| others.iter().map(move |others| (own.clone(), others)));
+        pairs.map(|(own, others)| self.transport(&costs.part(&own, others)).cost).collect()
+    }
+
+    /// Between rows and columns of equal masses, in logarithms; ends with exact column sums.
+    fn transport(&self, costs: &Costs) -> Transport {
+        let (rows, columns) = (costs.of.len() / costs.columns, costs.columns);
+        let mean = costs.of.iter().sum::<f64>() / costs.of.len() as f64;
+        // Where nothing costs anything any unit will do.
+        let eps = if mean > 0.0 { self.smoothing * mean } else { 1.0 };
+        let turned = costs.transposed();
+        let (mut f, mut g) = (vec![0.0; rows], vec![0.0; columns]);
+        for _ in 0..self.sweeps {
+            let next = soft_minima(costs, &g, eps);
+            // Row i now holds exp((f_i - next_i) / eps) times its mass.
+            let worst = next.iter().zip(&f).fold(0.0f64, |worst, (a, b)| worst.max((a - b).abs()));
+            f = next;
+            g = soft_minima(&turned, &f, eps);
+            if worst <= TOLERANCE * eps {
+                break;
+            }
+        }
+        let share = 1.0 / (rows * columns) as f64;
+        let held: Vec<f64> = (costs.rows().zip(&f))
+            .map(|(row, f)| {
+                let mass = |(c, g): (&f64, &f64)| c * ((f + g - c) / eps).exp();
+                row.iter().zip(&g).map(mass).sum::<f64>() * share
+            })
+            .collect();
+        Transport { duals: f, cost: held.iter().sum() }
+    }
+}
+
+/// Relative error of the row sums.
+const TOLERANCE: f64 = 1e-6;
+
+/// `-eps log mean exp((g - c) / eps)` of each row.
+fn soft_minima(costs: &Costs, duals: &[f64], eps: f64) -> Vec<f64> {
+    let of = |row: &[f64]| {
+        let powers = || row.iter().zip(duals).map(|(c, g)| (g - c) / eps);
+        let top = powers().fold(f64::NEG_INFINITY, f64::max);
+        let mean = powers().map(|power| (power - top).exp()).sum::<f64>() / row.len() as f64;
+        -eps * (top + mean.ln())
+    };
+    let rows = costs.rows();
+    let least = part(rows.len());
+    rows.with_min_len(least).map(of).collect()
+}
