@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use gleaner::Error;
 use gleaner::data::Malformed;
-use gleaner::data::table::{self, Table, TableOptions};
+use gleaner::data::table::{self, Categories, Table, TableOptions, Values};
 use npyz::WriterBuilder;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::metadata::KeyValue;
@@ -563,6 +563,179 @@ fn columns_of_one_name_are_refused_as_features_would_not_be_found_again() {
     let path = write(&folder, "t.csv", "a,label,label\n1,x,y\n");
     let error = table::load(path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("\"label\" as columns 2 and 3"), "{error}");
+}
+
+// Text among the features.
+
+/// With the text columns found in the file, those named letter by letter.
+fn with_text(letters: &[&str]) -> TableOptions {
+    let letters = letters.iter().map(|name| name.to_string()).collect();
+    let categories = Some(Categories { letters, values: None });
+    TableOptions { categories, ..Default::default() }
+}
+
+/// What reads a test file as `table` was read.
+fn like(table: &Table) -> TableOptions {
+    TableOptions {
+        features: table.columns.clone(),
+        class_names: Some(table.class_names.clone()),
+        categories: table.categories.clone(),
+        ..Default::default()
+    }
+}
+
+const MIXED: &str = "age,work,label,code\n39,Private,no,10\n50,?,yes,x\n38,\"State, \"\"gov\"\"\",no,9\n28,,no,10\n";
+
+#[test]
+fn text_columns_become_ones_where_their_value_stands() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "train.csv", MIXED);
+    let table = table::load(&path, &with_text(&[])).unwrap();
+    let names =
+        ["age", "work=?", "work=Private", "work=State, \"gov\"", "code=9", "code=10", "code=x"];
+    assert_eq!(table.feature_names, names);
+    assert_eq!(table.columns, ["age", "work", "code"]);
+    let expected_rows = [
+        [39.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0],
+        [50.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        [38.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0],
+        [28.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    ];
+    assert_eq!(rows(&table), expected_rows);
+    assert_eq!(
+        (table.data.labels(), &table.class_names[..]),
+        (&[0, 1, 0, 0][..], &["no".into(), "yes".into()][..])
+    );
+
+    // The columns in another order, a value that is not known, and none of one that is.
+    let test = "code,label,work,age\n9,yes,Navy,1\nnew,no,,2\n";
+    let test = table::load(write(&folder, "test.csv", test), &like(&table)).unwrap();
+    assert_eq!(test.feature_names, names);
+    let expected = [[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0], [2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]];
+    assert_eq!(rows(&test), expected);
+    assert_eq!((test.data.labels(), &test.categories), (&[1, 0][..], &table.categories));
+
+    // In the order asked for, packed, or with tabs instead of commas.
+    let features = vec!["code".to_owned(), "age".to_owned()];
+    let table = table::load(&path, &TableOptions { features, ..with_text(&[]) }).unwrap();
+    assert_eq!(table.feature_names, ["code=9", "code=10", "code=x", "age"]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(MIXED.as_bytes()).unwrap();
+    let tabs = MIXED.replace(", ", "; ").replace(',', "\t").replace('"', "");
+    for (name, content) in
+        [("t.csv.gz", packed.finish().unwrap()), ("t.TSV", tabs.into()), ("t.txt", MIXED.into())]
+    {
+        let table = table::load(write(&folder, name, content), &with_text(&[])).unwrap();
+        assert_eq!(rows(&table), expected_rows, "{name}");
+    }
+}
+
+#[test]
+fn letters_have_a_block_for_each_position() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "t.csv", "id,window,label\n1,-é1,0\n2,A12,1\n3,AA1,0\n");
+    let features = vec!["window".to_owned()];
+    let options = TableOptions { features, ..with_text(&["window"]) };
+    let table = table::load(&path, &options).unwrap();
+    let names =
+        "window[0]=- window[0]=A window[1]=1 window[1]=A window[1]=é window[2]=1 window[2]=2";
+    assert_eq!(table.feature_names.join(" "), names);
+    let expected = [
+        [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
+    ];
+    assert_eq!(rows(&table), expected);
+    let letters = vec![vec!['-', 'A'], vec!['1', 'A', 'é'], vec!['1', '2']];
+    let values = table.categories.clone().unwrap().values.unwrap();
+    assert_eq!(values["window"], Values::Letters(letters));
+
+    let test = write(&folder, "test.csv", "id,window,label\n4,AB1,0\n5,A1,1\n6,A1,1\n");
+    let error = table::load(&test, &like(&table)).unwrap_err().to_string();
+    let named = ["3 letters", "2, \"A1\"", "column \"window\", line 3"];
+    assert!(named.iter().all(|named| error.contains(named)), "{error}");
+    let test = table::load(&test, &skip(like(&table))).unwrap();
+    assert_eq!(rows(&test), [[0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]]);
+    assert_eq!(test.skipped, [1, 2]);
+
+    let empty = write(&folder, "t.csv", "window,label\n,0\n,1\n");
+    let error = table::load(empty, &with_text(&["window"])).unwrap_err().to_string();
+    assert!(error.contains("letters in column \"window\""), "{error}");
+}
+
+#[test]
+fn values_of_rows_left_out_are_none_and_numbers_may_miss_none() {
+    let folder = TempDir::new().unwrap();
+    // Too few fields, an open quote, no label, a number missing.
+    let text = "a,work,label\n1,x,0\n2,y\n3,\"z,0\n4,v,\n?,w,1\n,u,1\n6,x,1\n7,r,0\n";
+    let path = write(&folder, "t.csv", text);
+    let error = table::load(&path, &with_text(&[])).unwrap_err().to_string();
+    assert!(error.contains("2 fields in line 3"), "{error}");
+    let table = table::load(&path, &skip(with_text(&[]))).unwrap();
+    assert_eq!(table.feature_names, ["a", "work=r", "work=x"]);
+    assert_eq!(rows(&table), [[1.0, 0.0, 1.0], [6.0, 0.0, 1.0], [7.0, 1.0, 0.0]]);
+    assert_eq!((table.data.labels(), &table.skipped[..]), (&[0, 1, 0][..], &[1, 2, 3, 4, 5][..]));
+
+    let path = write(&folder, "t.csv", "a,work,label\n1,x,0\n?,y,0\n");
+    let error = table::load(&path, &with_text(&[])).unwrap_err().to_string();
+    assert!(error.contains("a finite number") && error.contains("column \"a\", line 3"), "{error}");
+}
+
+#[test]
+fn values_can_be_given_also_of_numbers() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "t.csv", "zip,b,label\n01,5,0\n1,6,1\n02,7,1\n");
+    let given = |zip: &[&str]| {
+        let zip = Values::Whole(zip.iter().map(|zip| zip.to_string()).collect());
+        let values = Some([("zip".to_owned(), zip)].into());
+        let categories = Some(Categories { values, ..Default::default() });
+        TableOptions { categories, ..Default::default() }
+    };
+    let table = table::load(&path, &given(&["1", "01"])).unwrap();
+    assert_eq!(table.feature_names, ["zip=1", "zip=01", "b"]);
+    assert_eq!(rows(&table), [[0.0, 1.0, 5.0], [1.0, 0.0, 6.0], [0.0, 0.0, 7.0]]);
+    for wrong in [&["1", "1"][..], &[]] {
+        assert!(matches!(table::load(&path, &given(wrong)), Err(Error::Shape { .. })));
+    }
+    // A word in a column whose values are not given.
+    let words = write(&folder, "t.csv", "zip,b,label\n01,five,0\n");
+    let error = table::load(words, &given(&["01"])).unwrap_err().to_string();
+    assert!(error.contains("\"five\" in column \"b\", line 2"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_text_is_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "t.csv", "a,label\nx,0\ny,1\n");
+    for options in [
+        with_text(&["b"]),
+        with_text(&["label"]),
+        TableOptions { features: vec!["a=x".into()], ..with_text(&[]) },
+    ] {
+        assert!(matches!(table::load(&path, &options), Err(Error::Unknown { .. })));
+    }
+    // So many values that they tell rows apart.
+    for (many, expected) in [(1000, true), (1001, false)] {
+        let names: String = (0..many).map(|row| format!("{row},name {row},0\n")).collect();
+        let path = write(&folder, "t.csv", format!("a,name,label\n{names}"));
+        match table::load(path, &with_text(&[])) {
+            Ok(table) => assert!(expected && table.feature_names.len() == 1001),
+            Err(error) => {
+                let error = error.to_string();
+                let named = ["1000 different", "\"name 0\" in line 2", "\"name\", line 1002"];
+                assert!(!expected && named.iter().all(|named| error.contains(named)), "{error}");
+            }
+        }
+    }
+    let array = npy(&[2, 1], npyz::Order::C, &[1f32, 2.0]);
+    let path = write(&folder, "x.npy", array);
+    let unlabelled = |options| TableOptions { label: None, ..options };
+    assert!(matches!(
+        table::load(&path, &unlabelled(with_text(&["x"]))),
+        Err(Error::Unknown { .. })
+    ));
+    let table = table::load(&path, &unlabelled(with_text(&[]))).unwrap();
+    assert_eq!(rows(&table), [[1.0], [2.0]]);
 }
 
 // NumPy.
@@ -1197,4 +1370,39 @@ fn damage_is_refused_without_a_word() {
         .unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn text_of_parquet_becomes_the_same_features() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.parquet");
+    let schema = "message rows { optional binary work (STRING); required double a; \
+                  required binary window (STRING); required int64 label; }";
+    parquet_file(&path, schema, 2, WriterProperties::default(), &|group| {
+        let work = ["x", " y "].map(ByteArray::from);
+        column::<ByteArrayType>(group, &work, Some(&[1, 0, 1]), None);
+        column::<DoubleType>(group, &[0.5, 1.5, 2.5], None, None);
+        column::<ByteArrayType>(group, &["AB", "BB", "AC"].map(ByteArray::from), None, None);
+        column::<Int64Type>(group, &[0, 1, 1], None, None);
+    });
+    let table = table::load(&path, &with_text(&["window"])).unwrap();
+    let names = "work=? work=x work=y a window[0]=A window[0]=B window[1]=B window[1]=C";
+    assert_eq!(table.feature_names.join(" "), names);
+    let expected = [
+        [0.0, 1.0, 0.0, 0.5, 1.0, 0.0, 1.0, 0.0],
+        [1.0, 0.0, 0.0, 1.5, 0.0, 1.0, 1.0, 0.0],
+        [0.0, 0.0, 1.0, 2.5, 1.0, 0.0, 0.0, 1.0],
+    ];
+    assert_eq!(rows(&table), [expected, expected].concat());
+
+    let csv = "work,a,window,label\nx,0.5,AB,0\n,1.5,BB,1\ny,2.5,AC,1\n";
+    let csv = table::load(write(&folder, "t.csv", csv), &like(&table)).unwrap();
+    assert_eq!(
+        (rows(&csv), &csv.categories),
+        (expected.map(Vec::from).to_vec(), &table.categories)
+    );
+    let again = table::load(&path, &like(&csv)).unwrap();
+    assert_eq!(rows(&again), [expected, expected].concat());
+    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("column \"work\""), "{error}");
 }

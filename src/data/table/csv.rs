@@ -7,40 +7,123 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
+use crate::data::table::coder::{Coder, Kind, is_missing};
 use crate::data::table::{
     Columns, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
 pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Result<Table> {
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
-    let bytes: Box<dyn Read> = match compressed {
-        true => Box::new(MultiGzDecoder::new(std::io::BufReader::new(file))),
-        false => Box::new(file),
-    };
-    let mut lines = Rows::new(bytes, Dialect::table(options.delimiter));
-    let names = header(path, &mut lines)?;
-    let roles = Roles::new(path, &names, &index(&names), options)?;
+    let mut file = Csv::open(path, options, compressed)?;
+    let roles = Roles::new(path, &file.names, &index(&file.names), options)?;
+    let features: Vec<String> = roles.features.iter().map(|&at| file.names[at].clone()).collect();
     let mut columns = Columns::new(path, options);
-    let (mut record, mut row) = (rows::Row::default(), 0);
-    loop {
-        match lines.next(&mut record).map_err(|error| read_error(path, error))? {
+    if let Some(categories) = &options.categories {
+        categories.check_features(&features)?;
+        columns.coder = match &categories.values {
+            Some(values) => Coder::known(&features, values, categories),
+            None => {
+                let first_pass = Csv::open(path, options, compressed)?;
+                let decimal_comma = options.decimal_comma;
+                let kinds = first_pass.kinds(&roles, &categories.letters, decimal_comma)?;
+                Coder::open(kinds, categories)
+            }
+        };
+    }
+    for row in 0.. {
+        match file.next()? {
             Scanned::End => break,
             Scanned::Row => {}
             Scanned::Broken(found) => {
-                // What follows is read line by line, so that one quote too few costs one row.
-                let place = format!("line {}", record.line);
+                let place = format!("line {}", file.record.line);
                 columns.fault(row, &place, "a row with whole quotes", &found)?;
-                lines.resume_behind_first_line(&record).map_err(|error| read_error(path, error))?;
-                record.ends.clear();
             }
         }
-        let decimal_comma = options.decimal_comma;
-        Row { record: &record, row, names: &names, decimal_comma }.read(&roles, &mut columns)?;
-        row += 1;
+        let (record, names, decimal_comma) = (&file.record, &file.names[..], options.decimal_comma);
+        Row { record, row, names, decimal_comma }.read(&roles, &mut columns)?;
     }
-    let feature_names = roles.features.iter().map(|&at| names[at].clone()).collect();
-    columns.finish(roles.features.len(), feature_names)
+    let width = columns.coder.width(features.len());
+    columns.finish(width, features)
+}
+
+/// A file behind its header.
+struct Csv<'a> {
+    path: &'a Path,
+    lines: Rows<Box<dyn Read>>,
+    names: Vec<String>,
+    /// The row that was read last.
+    record: rows::Row,
+}
+
+impl<'a> Csv<'a> {
+    fn open(path: &'a Path, options: &TableOptions, compressed: bool) -> Result<Self> {
+        let file = File::open(path).map_err(|source| io_error(path, source))?;
+        let bytes: Box<dyn Read> = match compressed {
+            true => Box::new(MultiGzDecoder::new(std::io::BufReader::new(file))),
+            false => Box::new(file),
+        };
+        let mut lines = Rows::new(bytes, Dialect::table(options.delimiter));
+        let names = header(path, &mut lines)?;
+        Ok(Self { path, lines, names, record: rows::Row::default() })
+    }
+
+    /// Reads the next row; one whose quotes are broken has no fields.
+    fn next(&mut self) -> Result<Scanned> {
+        let read = |error| read_error(self.path, error);
+        let scanned = self.lines.next(&mut self.record).map_err(read)?;
+        if matches!(scanned, Scanned::Broken(_)) {
+            // What follows is read line by line, so that one quote too few costs one row.
+            self.lines.resume_behind_first_line(&self.record).map_err(read)?;
+            self.record.ends.clear();
+        }
+        Ok(scanned)
+    }
+
+    /// What the features hold, by all rows with the right number of fields.
+    fn kinds(
+        mut self,
+        roles: &Roles,
+        letters: &[String],
+        decimal_comma: bool,
+    ) -> Result<Vec<Kind>> {
+        let kind = |&at: &usize| match letters.contains(&self.names[at]) {
+            true => Kind::Letters(0),
+            false => Kind::Number,
+        };
+        let mut kinds: Vec<Kind> = roles.features.iter().map(kind).collect();
+        while !matches!(self.next()?, Scanned::End) {
+            if self.record.ends.len() != self.names.len() {
+                continue;
+            }
+            for (&at, kind) in roles.features.iter().zip(&mut kinds) {
+                let text = self.record.column(at).unwrap_or_default().trim();
+                match kind {
+                    Kind::Letters(0) => *kind = Kind::Letters(text.chars().count()),
+                    Kind::Number if !is_missing(text) && number(text, decimal_comma).is_none() => {
+                        *kind = Kind::Whole(format!("{text:?} in line {}", self.record.line));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (&at, kind) in roles.features.iter().zip(&kinds) {
+            if matches!(kind, Kind::Letters(0)) {
+                let expected = format!("letters in column {:?}", self.names[at]);
+                return Err(file_error(self.path, expected, "nothing in any row"));
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+/// The number that is written as `text`.
+fn number(text: &str, decimal_comma: bool) -> Option<f64> {
+    match decimal_comma {
+        // A point can only stand between thousands, where a number would be misread.
+        true if text.contains('.') => None,
+        true => text.replace(',', ".").parse().ok(),
+        false => text.parse().ok(),
+    }
 }
 
 /// The names of the columns.
@@ -86,7 +169,12 @@ impl Row<'_> {
             let found = format!("{} fields", self.record.ends.len());
             columns.fault(self.row, &format!("line {}", self.record.line), &expected, &found)?;
         }
-        for &at in &roles.features {
+        for (feature, &at) in roles.features.iter().enumerate() {
+            if columns.coder.is_text(feature) {
+                let text = self.text(at, columns)?;
+                columns.push_text(feature, text, self.row, || self.place(at))?;
+                continue;
+            }
             let value = self.number(at, columns, |value| (value as f32).is_finite())?;
             columns.values.push(value as f32);
         }
@@ -108,13 +196,7 @@ impl Row<'_> {
         is_finite: impl Fn(f64) -> bool,
     ) -> Result<f64> {
         let text = self.text(at, columns)?.unwrap_or("no text");
-        let number = match self.decimal_comma {
-            // A point can only stand between thousands, where a number would be misread.
-            true if text.contains('.') => None,
-            true => text.replace(',', ".").parse().ok(),
-            false => text.parse().ok(),
-        };
-        let number: f64 = number.unwrap_or(f64::NAN);
+        let number = number(text, self.decimal_comma).unwrap_or(f64::NAN);
         if !is_finite(number) {
             let found = format!("{text:?}");
             columns.fault(self.row, &self.place(at), "a finite number", &found)?;

@@ -55,7 +55,7 @@ impl Key {
     }
 
     /// Numbers by their value, then other text; what is equal so far by how it is written.
-    fn compare(&self, other: &Self) -> Ordering {
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
         let order = |key: &Self| {
             let text = key.to_string();
             let value = text.parse().ok().filter(|value: &f64| value.is_finite());

@@ -2,11 +2,11 @@
 //!
 //! | file | features | labels, groups, costs |
 //! |---|---|---|
-//! | `.csv`, `.csv.gz` (with a header) | numeric columns | columns |
+//! | `.csv`, `.tsv`, `.txt` (with a header), or these and `.gz` | columns of numbers or [text](Categories) | columns |
 //! | `.npy` | the array (rows, columns), C or Fortran order | `NAME.npy` in the same folder |
 //! | `.npz` | one array (rows, columns) | arrays of one dimension |
 //! | `.safetensors` | one tensor (rows, columns) | tensors of one dimension |
-//! | `.parquet` (cargo feature `parquet`) | numeric columns, or one column of lists | columns |
+//! | `.parquet` (cargo feature `parquet`) | columns of numbers or [text](Categories), or one of lists | columns |
 //!
 //! Everything numeric is read, floats of 16 to 64 bits, whole numbers and booleans; features become
 //! `f32`. Files are streamed: besides the `f32` matrix only a block of the file is in memory (of
@@ -14,6 +14,9 @@
 //! there are bytes to back them.
 
 mod array;
+mod categories;
+mod coder;
+mod columns;
 mod csv;
 mod key;
 mod npy;
@@ -26,12 +29,11 @@ mod safetensors;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-
 use crate::data::rows::check_delimiter;
 use crate::data::{Dataset, Malformed};
 use crate::error::{Error, Result};
-use key::Keys;
+pub use categories::{Categories, Values};
+pub(crate) use columns::{Amount, Columns, Role};
 pub(crate) use key::{Found, Key};
 
 /// Which columns (`.csv`, `.parquet`), arrays (`.npz`), tensors (`.safetensors`) or files in the
@@ -57,7 +59,10 @@ pub struct TableOptions {
     pub class_names: Option<Vec<String>>,
     /// What becomes of a row that is not what it should be.
     pub malformed: Malformed,
-    /// What stands between two columns of `.csv`; not a quote or line break. A comma unless set.
+    /// What becomes of text among the features. `None`: it is malformed.
+    pub categories: Option<Categories>,
+    /// What stands between two columns of `.csv`; not a quote or line break. A comma unless set,
+    /// which in a file named `.tsv` means a tab.
     pub delimiter: u8,
     /// Numbers in `.csv` are written `1,5` instead of `1.5` (within quotes, if the delimiter is a
     /// comma too), and without marks between thousands.
@@ -75,6 +80,7 @@ impl Default for TableOptions {
             target: None,
             class_names: None,
             malformed: Malformed::default(),
+            categories: None,
             delimiter: b',',
             decimal_comma: false,
         }
@@ -100,6 +106,7 @@ impl TableOptions {
             let found = format!("{} of {count}", names.len());
             return Err(Error::shape("TableOptions::class_names", "distinct names", found));
         }
+        self.categories.iter().try_for_each(Categories::check)?;
         check_delimiter("TableOptions::delimiter", self.delimiter)
     }
 }
@@ -118,9 +125,14 @@ pub struct Groups {
 pub struct Table {
     /// Features (rows, columns), `f32` on the CPU, and labels.
     pub data: Dataset,
-    /// What the features are called: pass it on as [`TableOptions::features`] to read the same
-    /// columns in the same order elsewhere.
+    /// The columns, arrays or tensors that the features come from: pass it on as
+    /// [`TableOptions::features`] to read the same in the same order elsewhere.
+    pub columns: Vec<String>,
+    /// What the features are called: as `columns`, but for those that [`Categories`] make.
     pub feature_names: Vec<String>,
+    /// The values of the text columns, if they were asked for: pass it on as
+    /// [`TableOptions::categories`] to make the same features of them elsewhere.
+    pub categories: Option<Categories>,
     /// The label each class has in the file.
     pub class_names: Vec<String>,
     /// Groups, if asked for.
@@ -143,8 +155,8 @@ pub struct Table {
 /// same labels: read the second one with the class names of the first, or equal numbers may mean
 /// different classes.
 ///
-/// Text in a feature column is malformed: leave such a column out by naming the others, or turn
-/// its values into numbers first.
+/// Text in a feature column becomes features with [`TableOptions::categories`] (`.csv` and `.parquet`),
+/// and is malformed without: then leave such a column out by naming the others.
 ///
 /// # Columns
 /// The index that pandas writes is no feature, unless it is named as one or has another role. In
@@ -160,7 +172,8 @@ pub struct Table {
 ///
 /// # Cost
 /// One pass over the file, 4 bytes of memory a feature; about as much again for a moment while a
-/// `.csv` or compressed file, whose number of rows nobody knows beforehand, grows in memory.
+/// `.csv` or compressed file, whose number of rows nobody knows beforehand, grows in memory. Text
+/// columns to be found in a `.csv` take a pass before that.
 ///
 /// # Errors
 /// [`Error::File`] if the file is truncated or not what its name says, for a malformed row (see
@@ -171,21 +184,27 @@ pub struct Table {
 ///
 /// # Example
 /// ```
-/// use gleaner::data::table::{self, TableOptions};
+/// use gleaner::data::table::{self, Categories, TableOptions};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("train.csv");
-/// std::fs::write(&path, "x,y,speaker,label\n0.5,2,ann,cat\n1.5,3,bob,dog\n2.5,4,ann,dog\n").unwrap();
+/// std::fs::write(&path, "x,sex,speaker,label\n0.5,f,ann,cat\n1.5,m,bob,dog\n2.5,f,ann,dog\n").unwrap();
 ///
-/// let options = TableOptions { group: Some("speaker".into()), ..Default::default() };
+/// let options = TableOptions {
+///     group: Some("speaker".into()),
+///     categories: Some(Categories::default()),
+///     ..Default::default()
+/// };
 /// let table = table::load(&path, &options)?;
-/// assert_eq!(table.data.inputs().to_vec2::<f32>()?, [[0.5, 2.0], [1.5, 3.0], [2.5, 4.0]]);
+/// assert_eq!(table.feature_names, ["x", "sex=f", "sex=m"]);
+/// assert_eq!(table.data.inputs().to_vec2::<f32>()?[0], [0.5, 1.0, 0.0]);
 /// assert_eq!(table.data.labels(), [0, 1, 1]);
 /// assert_eq!(table.class_names, ["cat", "dog"]);
 /// assert_eq!(table.groups.unwrap().ids, [0, 1, 0]);
 ///
-/// // The test file: the same columns and the same numbers for the same classes.
+/// // The test file: the same features and the same numbers for the same classes.
 /// let test = TableOptions {
-///     features: table.feature_names,
+///     features: table.columns,
+///     categories: table.categories,
 ///     class_names: Some(table.class_names),
 ///     ..options
 /// };
@@ -197,16 +216,28 @@ pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
     let path = path.as_ref();
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let ends = |end: &str| name.ends_with(end);
-    if ends(".csv") || ends(".csv.gz") {
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    if [".csv", ".txt"].iter().any(|end| plain.ends_with(end)) {
         csv::load(path, options, ends(".gz"))
-    } else if ends(".npy") {
-        npy::load(path, options)
-    } else if ends(".npz") {
-        npy::load_archive(path, options)
-    } else if ends(".safetensors") {
-        safetensors::load(path, options)
+    } else if plain.ends_with(".tsv") {
+        let delimiter = if options.delimiter == b',' { b'\t' } else { options.delimiter };
+        csv::load(path, &TableOptions { delimiter, ..options.clone() }, ends(".gz"))
+    } else if [".npy", ".npz", ".safetensors"].iter().any(|end| name.ends_with(end)) {
+        arrays(path, options, &name)
     } else {
         other(path, options, ends(".parquet"))
+    }
+}
+
+/// What holds no text among the features.
+fn arrays(path: &Path, options: &TableOptions, name: &str) -> Result<Table> {
+    options.categories.iter().try_for_each(|categories| categories.check_features(&[]))?;
+    if name.ends_with(".npy") {
+        npy::load(path, options)
+    } else if name.ends_with(".npz") {
+        npy::load_archive(path, options)
+    } else {
+        safetensors::load(path, options)
     }
 }
 
@@ -225,7 +256,8 @@ fn other(path: &Path, _: &TableOptions, is_parquet: bool) -> Result<Table> {
 }
 
 fn unknown_kind(path: &Path, found: &str) -> Error {
-    let expected = "a file named .csv, .csv.gz, .npy, .npz, .safetensors or .parquet";
+    let expected =
+        "a file named .csv, .tsv or .txt (or these and .gz), .npy, .npz, .safetensors or .parquet";
     file_error(path, expected, found)
 }
 
@@ -311,189 +343,6 @@ fn is_unnamed_index(name: &str) -> bool {
             .strip_prefix("__index_level_")
             .and_then(|rest| rest.strip_suffix("__"))
             .is_some_and(|level| level.parse::<u32>().is_ok())
-}
-
-/// A table while it is read. Readers add to `values` row by row (or as one matrix), then to the
-/// others; a missing number is NaN.
-pub(crate) struct Columns<'a> {
-    path: &'a Path,
-    malformed: Malformed,
-    pub(crate) values: Vec<f32>,
-    labels: Option<Keys>,
-    groups: Option<Keys>,
-    costs: Option<Vec<f64>>,
-    targets: Option<Vec<f64>>,
-    bad: BTreeSet<usize>,
-    first_fault: Option<String>,
-}
-
-/// Which of the two columns of numbers beside the features.
-#[derive(Clone, Copy)]
-pub(crate) enum Amount {
-    Cost,
-    Target,
-}
-
-/// Which of the two columns of names.
-#[derive(Clone, Copy)]
-pub(crate) enum Role {
-    Label,
-    Group,
-}
-
-impl<'a> Columns<'a> {
-    pub(crate) fn new(path: &'a Path, options: &TableOptions) -> Self {
-        Self {
-            path,
-            malformed: options.malformed,
-            values: Vec::new(),
-            labels: options.label.as_ref().map(|_| Keys::new(options.class_names.as_ref())),
-            groups: options.group.as_ref().map(|_| Keys::new(None)),
-            costs: options.cost.as_ref().map(|_| Vec::new()),
-            targets: options.target.as_ref().map(|_| Vec::new()),
-            bad: BTreeSet::new(),
-            first_fault: None,
-        }
-    }
-
-    /// Adds the next row's cost or target; does nothing where it was not asked for.
-    pub(crate) fn push_amount(&mut self, amount: Amount, number: f64) {
-        let numbers = match amount {
-            Amount::Cost => &mut self.costs,
-            Amount::Target => &mut self.targets,
-        };
-        numbers.iter_mut().for_each(|numbers| numbers.push(number));
-    }
-
-    /// Adds the next row's label or group; does nothing where it was not asked for.
-    pub(crate) fn push_key(&mut self, role: Role, key: Found) -> Result<()> {
-        self.push_key_at(role, key, |row| format!("row {row} (the first is 0)"))
-    }
-
-    pub(crate) fn push_key_at(
-        &mut self,
-        role: Role,
-        key: Found,
-        place: impl Fn(usize) -> String,
-    ) -> Result<()> {
-        let (keys, what) = match role {
-            Role::Label => (&mut self.labels, "a label"),
-            Role::Group => (&mut self.groups, "a group"),
-        };
-        let Some(keys) = keys else { return Ok(()) };
-        let row = keys.ids.len();
-        match keys.push(key) {
-            Ok(()) => Ok(()),
-            Err(found) => self.fault(row, &place(row), what, &found),
-        }
-    }
-
-    /// A malformed row: an error, or noted.
-    pub(crate) fn fault(
-        &mut self,
-        row: usize,
-        place: &str,
-        expected: &str,
-        found: &str,
-    ) -> Result<()> {
-        let found = format!("{found} in {place}");
-        if self.malformed == Malformed::Refuse {
-            return Err(file_error(self.path, expected, found));
-        }
-        self.first_fault.get_or_insert_with(|| format!("{found} (expected {expected})"));
-        self.bad.insert(row);
-        Ok(())
-    }
-
-    /// The table of the rows that are as they should be.
-    pub(crate) fn finish(mut self, width: usize, feature_names: Vec<String>) -> Result<Table> {
-        let rows = self.values.len() / width.max(1);
-        let lengths = [
-            ("labels", self.labels.as_ref().map(|keys| keys.ids.len())),
-            ("groups", self.groups.as_ref().map(|keys| keys.ids.len())),
-            ("costs", self.costs.as_ref().map(Vec::len)),
-            ("targets", self.targets.as_ref().map(Vec::len)),
-        ];
-        for (what, length) in lengths {
-            if let Some(length) = length.filter(|&length| length != rows) {
-                let found = format!("{length} for {rows} rows of features");
-                return Err(file_error(self.path, format!("as many {what} as rows"), found));
-            }
-        }
-        self.note_what_is_not_finite(width)?;
-        let kept = rows - self.bad.len();
-        if kept == 0 || width == 0 {
-            let because =
-                self.first_fault.map_or(String::new(), |fault| format!("; first {fault}"));
-            let found = format!("{rows} rows, none of them usable{because}");
-            return Err(file_error(self.path, "at least one row of features", found));
-        }
-        let Self { mut values, mut labels, mut groups, mut costs, mut targets, bad, .. } = self;
-        if !bad.is_empty() {
-            drop_rows(&mut values, width, &bad);
-            for keys in [&mut labels, &mut groups].into_iter().flatten() {
-                drop_rows(&mut keys.ids, 1, &bad);
-            }
-            for amounts in [&mut costs, &mut targets].into_iter().flatten() {
-                drop_rows(amounts, 1, &bad);
-            }
-        }
-        let classes = labels.map_or_else(|| one_class(kept), Keys::finish);
-        // Checked above: every number is finite, every label among the names.
-        let inputs = Tensor::from_vec(values, (kept, width), &Device::Cpu)?;
-        let data = Dataset::read(inputs, classes.ids, classes.names.len());
-        let (class_names, groups) = (classes.names, groups.map(Keys::finish));
-        Ok(Table {
-            data,
-            feature_names,
-            class_names,
-            groups,
-            costs,
-            targets,
-            skipped: bad.into_iter().collect(),
-        })
-    }
-
-    fn note_what_is_not_finite(&mut self, width: usize) -> Result<()> {
-        let mut faults = Vec::new();
-        for (row, values) in self.values.chunks(width.max(1)).enumerate() {
-            if let Some(column) = values.iter().position(|value| !value.is_finite()) {
-                faults.push((
-                    row,
-                    format!("column {column} of the features"),
-                    values[column].into(),
-                ));
-            }
-        }
-        for (what, amounts) in [("the costs", &self.costs), ("the targets", &self.targets)] {
-            let amounts = amounts.iter().flatten().enumerate();
-            let not_finite = amounts.filter(|(_, amount)| !amount.is_finite());
-            faults.extend(not_finite.map(|(row, &amount)| (row, what.to_owned(), amount)));
-        }
-        for (row, column, found) in faults {
-            if !self.bad.contains(&row) {
-                let place = format!("row {row} (the first is 0), {column}");
-                let found: f64 = found;
-                self.fault(row, &place, "finite numbers", &found.to_string())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn one_class(rows: usize) -> Groups {
-    Groups { ids: vec![0; rows], names: vec!["all".to_owned()] }
-}
-
-/// Closes up over the rows in `bad`.
-fn drop_rows<T: Copy>(values: &mut Vec<T>, width: usize, bad: &BTreeSet<usize>) {
-    let rows = values.len() / width;
-    let mut to = 0;
-    for row in (0..rows).filter(|row| !bad.contains(row)) {
-        values.copy_within(row * width..(row + 1) * width, to * width);
-        to += 1;
-    }
-    values.truncate(to * width);
 }
 
 pub(crate) fn file_error(

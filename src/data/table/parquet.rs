@@ -12,6 +12,8 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
+use crate::data::rows;
+use crate::data::table::coder::{Coder, Kind};
 use crate::data::table::quiet::quietly;
 use crate::data::table::{
     Columns, Found, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
@@ -40,14 +42,26 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
     let file = Rows::open(path)?;
     let names = file.names();
     let roles = Roles::new(path, &names, &file.index(&names), options)?;
-    for &at in roles.features.iter().chain(roles.amounts.iter().map(|(_, at)| at)) {
-        file.check_number(at)?;
+    let features: Vec<String> = roles.features.iter().map(|&at| names[at].clone()).collect();
+    let mut columns = Columns::new(path, options);
+    if let Some(categories) = &options.categories {
+        categories.check_features(&features)?;
+        columns.coder = match &categories.values {
+            Some(values) => Coder::known(&features, values, categories),
+            None => Coder::open(file.kinds(&roles.features, &categories.letters)?, categories),
+        };
     }
+    for (feature, &at) in roles.features.iter().enumerate() {
+        match columns.coder.is_text(feature) {
+            true => file.check_single(at)?,
+            false => file.check_number(at)?,
+        }
+    }
+    roles.amounts.iter().try_for_each(|&(_, at)| file.check_number(at))?;
     let list = roles.features.iter().find(|&&at| file.column(at).max_rep_level() > 0).copied();
     if list.is_some() {
         roles.feature_array(path, &names)?;
     }
-    let mut columns = Columns::new(path, options);
     let mut lists = Lists::default();
     for group in 0..file.groups() {
         let group = file.group(group)?;
@@ -67,37 +81,67 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
             })?;
         }
     }
-    let width = if list.is_some() { lists.width } else { roles.features.len() };
-    columns.finish(width, roles.features.iter().map(|&at| names[at].clone()).collect())
+    let width = if list.is_some() { lists.width } else { columns.coder.width(features.len()) };
+    columns.finish(width, features)
 }
 
-/// Adds the rows of a group whose features are numbers in columns of their own.
+/// Adds the rows of a group whose features have columns of their own.
 fn read_flat(
     file: &Rows,
     group: &dyn RowGroupReader,
     features: &[usize],
     columns: &mut Columns,
 ) -> Result<()> {
-    let (width, before) = (features.len(), columns.values.len());
-    for (place, &at) in features.iter().enumerate() {
+    let (width, before) = (columns.coder.width(features.len()), columns.values.len());
+    let mut from = 0;
+    for (feature, &at) in features.iter().enumerate() {
         let mut column = Vec::new();
-        file.cells(group, at, &mut |_, cell| {
-            column.push(cell.real() as f32);
-            Ok(())
-        })?;
-        if place == 0 {
-            // As many rows as were really there, not as many as the file says.
-            columns.values.reserve_exact(column.len() * width);
-            columns.values.resize(before + column.len() * width, f32::NAN);
+        match columns.coder.is_text(feature) {
+            true => read_text(file, group, (feature, at), before / width, columns, &mut column)?,
+            false => file.cells(group, at, &mut |_, cell| {
+                column.push(cell.real() as f32);
+                Ok(())
+            })?,
         }
-        if columns.values.len() != before + column.len() * width {
-            let found = format!("{} in column {:?}", column.len(), file.name(at));
+        let codes = columns.coder.codes(feature);
+        let rows = column.len() / codes;
+        if feature == 0 {
+            // As many rows as were really there, not as many as the file says.
+            columns.values.reserve_exact(rows * width);
+            columns.values.resize(before + rows * width, f32::NAN);
+        }
+        if columns.values.len() != before + rows * width {
+            let found = format!("{rows} in column {:?}", file.name(at));
             return Err(file_error(file.path, "as many values in every column", found));
         }
-        let rows = columns.values[before..].chunks_mut(width);
-        rows.zip(column).for_each(|(row, value)| row[place] = value);
+        for (row, codes) in columns.values[before..].chunks_mut(width).zip(column.chunks(codes)) {
+            row[from..from + codes.len()].copy_from_slice(codes);
+        }
+        from += codes;
     }
     Ok(())
+}
+
+/// Appends the codes of a feature that is text, from the group's first row on.
+fn read_text(
+    file: &Rows,
+    group: &dyn RowGroupReader,
+    (feature, at): (usize, usize),
+    mut row: usize,
+    columns: &mut Columns,
+    codes: &mut Vec<f32>,
+) -> Result<()> {
+    file.cells(group, at, &mut |_, cell| {
+        let place = || format!("row {row} (the first is 0), column {:?}", file.name(at));
+        let text = cell.text();
+        if let Err(found) = &text {
+            columns.fault(row, &place(), "text", found)?;
+        }
+        let done = columns.coder.push(feature, text.ok().as_deref(), codes);
+        columns.settle(done, row, place)?;
+        row += 1;
+        Ok(())
+    })
 }
 
 /// Features that are lists of equal length.
@@ -194,6 +238,18 @@ impl Cell<'_> {
             Self::Bytes(bytes) => Key::bytes(bytes),
         }
     }
+
+    /// As text, without blanks around; nothing where there is nothing.
+    fn text(self) -> std::result::Result<String, String> {
+        match self {
+            Self::Missing => Ok(String::new()),
+            Self::Bytes(bytes) => match rows::utf8(bytes) {
+                Ok(text) => Ok(text.trim().to_owned()),
+                Err(complaint) => Err(complaint.found),
+            },
+            _ => self.key().map(|key| key.to_string()),
+        }
+    }
 }
 
 /// What is done with a value of a column; first, whether a row begins with it. Not a generic one: each
@@ -283,6 +339,40 @@ impl<'a> Rows<'a> {
         let expected = format!("numbers or lists of numbers in column {:?}", self.name(at));
         let logical = column.logical_type_ref().map_or(String::new(), |kind| format!(" {kind:?}"));
         Err(file_error(self.path, expected, format!("{}{logical}", column.physical_type())))
+    }
+
+    /// What the feature columns hold, by their types; how many letters, by the first text there is.
+    fn kinds(&self, features: &[usize], letters: &[String]) -> Result<Vec<Kind>> {
+        let kind = |&at: &usize| {
+            let column = self.column(at);
+            let text = column.physical_type() == Type::BYTE_ARRAY
+                && matches!(column.logical_type_ref(), None | Some(LogicalType::String));
+            match (letters.contains(&self.name(at)), text && column.max_rep_level() == 0) {
+                (true, _) => self.letters(at).map(Kind::Letters),
+                (false, true) => Ok(Kind::Whole("its type".to_owned())),
+                (false, false) => Ok(Kind::Number),
+            }
+        };
+        features.iter().map(kind).collect()
+    }
+
+    /// How many letters the first text of a column has.
+    fn letters(&self, at: usize) -> Result<usize> {
+        let mut letters = 0;
+        self.check_single(at)?;
+        for group in 0..self.groups() {
+            self.cells(&*self.group(group)?, at, &mut |_, cell| {
+                if let (0, Ok(text)) = (letters, cell.text()) {
+                    letters = text.chars().count();
+                }
+                Ok(())
+            })?;
+            if letters > 0 {
+                return Ok(letters);
+            }
+        }
+        let expected = format!("letters in column {:?}", self.name(at));
+        Err(file_error(self.path, expected, "nothing in any row"))
     }
 
     /// That a column of a group is compressed by a method that is built in.
