@@ -17,7 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("choose", &["seeds", "program", "data"]),
     ("value", &["seeds", "choose"]),
     ("learn", &["whole_file", "hash", "seeds", "layer", "data"]),
-    ("joint", &["seeds", "program", "layer", "learn", "data", "choose"]),
+    ("joint", &["seeds", "program", "layer", "learn", "data", "choose", "value"]),
     (
         "experiment",
         &["whole_file", "seeds", "program", "layer", "learn", "data", "choose", "joint", "report"],

@@ -31,6 +31,7 @@ pub struct Evidence<'a> {
     margins: Option<&'a [f32]>,
     remembered: Option<(&'a [f32], usize)>,
     column_costs: Option<&'a [f64]>,
+    masses: Option<&'a [f64]>,
     groups: Option<&'a [u32]>,
     costs: Option<&'a [f64]>,
     validation: Option<&'a Evidence<'a>>,
@@ -53,6 +54,7 @@ impl<'a> Evidence<'a> {
             margins: None,
             remembered: None,
             column_costs: None,
+            masses: None,
             groups: None,
             costs: None,
             validation: None,
@@ -161,8 +163,9 @@ impl<'a> Evidence<'a> {
         Ok(Self { remembered: Some((rows, width)), ..self })
     }
 
-    /// With a price a point, in units of a typical squared distance between features: what a trained
-    /// selection model, or anybody else, holds against it.
+    /// With a price a point: what a trained selection model, or anybody else, holds against it. For
+    /// [`Convex`](crate::choose::Convex) in units of a typical squared distance between features, for
+    /// [`FacilityLocation`](crate::choose::FacilityLocation) of a point of mean mass that is met by itself.
     ///
     /// # Errors
     /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
@@ -173,6 +176,20 @@ impl<'a> Evidence<'a> {
             return Err(Error::range("column costs", "at least zero", found));
         }
         Ok(Self { column_costs: Some(prices), ..self })
+    }
+
+    /// With a mass a point, how much it counts that it is represented:
+    /// [`FacilityLocation`](crate::choose::FacilityLocation) heeds it. Without, all count alike.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
+    /// [`Error::OutOfRange`] for a negative mass.
+    pub fn with_masses(self, masses: &'a [f64]) -> Result<Self> {
+        check_table("masses", masses, self.points, 1)?;
+        match masses.iter().copied().find(|mass| *mass < 0.0) {
+            Some(found) => Err(Error::range("masses", "at least zero", found)),
+            None => Ok(Self { masses: Some(masses), ..self }),
+        }
     }
 
     /// With the group of each point, for what comes and goes together: a speaker, a patient, a scene.
@@ -267,6 +284,11 @@ impl<'a> Evidence<'a> {
         self.column_costs
     }
 
+    /// A mass a point, if there is one.
+    pub fn masses(&self) -> Option<&'a [f64]> {
+        self.masses
+    }
+
     /// The group of each point.
     pub fn groups(&self, strategy: &str) -> Result<&'a [u32]> {
         self.groups.ok_or_else(|| missing(strategy, Kind::Groups))
@@ -297,6 +319,7 @@ impl<'a> Evidence<'a> {
             margins: self.margins.map(|margins| gather_epochs(margins, self.points, of)),
             remembered: self.remembered,
             column_costs: self.column_costs.map(|prices| gather(prices, 1, of)),
+            masses: self.masses.map(|masses| gather(masses, 1, of)),
             groups: self.groups.map(|groups| gather(groups, 1, of)),
             costs: self.costs.map(|costs| gather(costs, 1, of)),
             validation: self.validation,
@@ -325,6 +348,7 @@ pub(crate) struct Gathered<'a> {
     history: Option<Vec<bool>>,
     margins: Option<Vec<f32>>,
     column_costs: Option<Vec<f64>>,
+    masses: Option<Vec<f64>>,
     groups: Option<Vec<u32>>,
     costs: Option<Vec<f64>>,
     // The last two are about other points: whole.
@@ -349,6 +373,7 @@ impl Gathered<'_> {
             margins: self.margins.as_deref(),
             remembered: self.remembered,
             column_costs: self.column_costs.as_deref(),
+            masses: self.masses.as_deref(),
             groups: self.groups.as_deref(),
             costs: self.costs.as_deref(),
             validation: self.validation,

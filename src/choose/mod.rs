@@ -50,6 +50,8 @@ pub(crate) mod strategies;
 
 pub use choice::Choice;
 pub use cross_fit::{CrossFit, OutOfFold};
+pub(crate) use cross_fit::{softmax, temperature};
+pub(crate) use evidence::check_table;
 pub use evidence::{Evidence, check_needs};
 pub use needs::{Kind, Needs};
 pub use neighbours::Similarity;

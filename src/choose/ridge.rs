@@ -5,6 +5,8 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::choose::neighbours::rows::squared_distance_exact;
+use crate::data::Standardiser;
+use crate::error::Result;
 
 /// Pairs whose median distance is the kernel's width.
 const PAIRS: usize = 1000;
@@ -16,56 +18,44 @@ pub(crate) fn one_hot(labels: &[u32], points: &[usize], classes: usize) -> DMatr
 
 /// Features to `phi`: standardised, then waves of them, and a one.
 pub(crate) struct Map {
-    width: usize,
-    mean: Vec<f64>,
-    /// One over the deviation; zero where there is none.
-    scale: Vec<f64>,
+    standard: Standardiser,
     /// Frequencies, a column each, and phases.
     waves: Option<(DMatrix<f64>, DVector<f64>)>,
 }
 
 impl Map {
-    /// Without waves.
-    pub(crate) fn plain(features: &[f32], width: usize) -> Self {
-        let points = features.len() / width;
-        let column = |j: usize| features.iter().skip(j).step_by(width).map(|x| f64::from(*x));
-        let mean: Vec<f64> = (0..width).map(|j| column(j).sum::<f64>() / points as f64).collect();
-        let deviation = |j: usize| {
-            let squares: f64 = column(j).map(|x| (x - mean[j]).powi(2)).sum();
-            (squares / points as f64).sqrt()
-        };
-        // What rounding leaves of a constant is no feature.
-        let rounding = |j: usize| 4.0 * f64::from(f32::EPSILON) * mean[j].abs();
-        let inverse = |j: usize| match deviation(j) {
-            d if d > rounding(j) => 1.0 / d,
-            _ => 0.0,
-        };
-        let scale: Vec<f64> = (0..width).map(inverse).collect();
-        Self { width, mean, scale, waves: None }
+    /// Without waves. Errors as [`Standardiser::fit`].
+    pub(crate) fn plain(features: &[f32], width: usize) -> Result<Self> {
+        Ok(Self { standard: Standardiser::fit(features, width)?, waves: None })
     }
 
-    pub(crate) fn new(features: &[f32], width: usize, fourier: usize, rng: &mut impl Rng) -> Self {
-        let plain = Self::plain(features, width);
+    pub(crate) fn new(
+        features: &[f32],
+        width: usize,
+        fourier: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Self> {
+        let plain = Self::plain(features, width)?;
         if fourier == 0 {
-            return plain;
+            return Ok(plain);
         }
         let spread = plain.median_distance(features, rng);
         let waves =
             DMatrix::from_fn(width, fourier, |_, _| rng.sample::<f64, _>(StandardNormal) / spread);
         let phases = DVector::from_fn(fourier, |_, _| rng.random_range(0.0..std::f64::consts::TAU));
-        Self { waves: Some((waves, phases)), ..plain }
+        Ok(Self { waves: Some((waves, phases)), ..plain })
     }
 
-    pub(crate) fn standardised(&self, features: &[f32], i: usize) -> impl Iterator<Item = f64> {
-        let row = &features[i * self.width..(i + 1) * self.width];
-        let known = self.mean.iter().zip(&self.scale);
-        row.iter().zip(known).map(|(x, (mean, scale))| (f64::from(*x) - mean) * scale)
+    /// What features are before they become waves.
+    pub(crate) fn standard(&self) -> &Standardiser {
+        &self.standard
     }
 
     /// Of some pairs of different points; one where they all coincide.
     fn median_distance(&self, features: &[f32], rng: &mut impl Rng) -> f64 {
-        let points = features.len() / self.width;
-        let row = |i: usize| self.standardised(features, i).map(|x| x as f32).collect::<Vec<f32>>();
+        let width = self.standard.width();
+        let points = features.len() / width;
+        let row = |i: usize| self.standard.apply(&features[i * width..(i + 1) * width]);
         let mut squares: Vec<f64> = (0..PAIRS)
             .map(|_| (rng.random_range(0..points), rng.random_range(0..points)))
             .map(|(a, b)| squared_distance_exact(&row(a), &row(b)))
@@ -80,8 +70,12 @@ impl Map {
 
     /// `phi` of some points, a row each.
     pub(crate) fn rows(&self, features: &[f32], points: &[usize]) -> DMatrix<f64> {
-        let standardised = points.iter().flat_map(|i| self.standardised(features, *i));
-        let plain = DMatrix::from_iterator(self.width, points.len(), standardised).transpose();
+        let width = self.standard.width();
+        let standardised = points.iter().flat_map(|i| {
+            let row = &features[i * width..(i + 1) * width];
+            self.standard.row(row)
+        });
+        let plain = DMatrix::from_iterator(width, points.len(), standardised).transpose();
         let plain = match &self.waves {
             None => plain,
             Some((waves, phases)) => {
@@ -133,19 +127,23 @@ impl Sums {
         self.factor(ridge).solve(&self.targets)
     }
 
-    /// Of `Phi'Phi + ridge I`, the ridge in units of the mean of the diagonal; larger ridges where rounding leaves the sum
-    /// without a factor.
+    /// Of `Phi'Phi + ridge I`, the ridge in units of the mean of the diagonal.
     pub(crate) fn factor(&self, ridge: f64) -> Cholesky<f64, Dyn> {
         let unit = self.gram.trace() / self.gram.nrows() as f64;
-        let mut ridge = ridge * unit.max(f64::MIN_POSITIVE);
-        loop {
-            let mut gram = self.gram.clone();
-            (0..gram.nrows()).for_each(|k| gram[(k, k)] += ridge);
-            match Cholesky::new(gram) {
-                Some(factor) => return factor,
-                // The diagonal dominates in the end.
-                None => ridge *= 10.0,
-            }
+        factor(&self.gram, ridge * unit.max(f64::MIN_POSITIVE))
+    }
+}
+
+/// Of `gram + ridge I` for a positive ridge; larger ridges where rounding leaves the sum without a factor.
+pub(crate) fn factor(gram: &DMatrix<f64>, ridge: f64) -> Cholesky<f64, Dyn> {
+    let mut ridge = ridge;
+    loop {
+        let mut gram = gram.clone();
+        (0..gram.nrows()).for_each(|k| gram[(k, k)] += ridge);
+        match Cholesky::new(gram) {
+            Some(factor) => return factor,
+            // The diagonal dominates in the end.
+            None => ridge *= 10.0,
         }
     }
 }

@@ -33,6 +33,7 @@ pub(crate) mod shares;
 mod source;
 pub mod speakers;
 mod split;
+mod standard;
 pub mod synthetic;
 #[cfg(feature = "tables")]
 pub mod table;
@@ -47,6 +48,7 @@ pub use image::folder::{ImageFolder, ImageFolderOptions};
 pub use image::parquet::{ImageParquetOptions, load_image_parquet};
 pub use source::{Source, Subset};
 pub use split::{flip_labels, shuffled_batches, stratified_split};
+pub use standard::Standardiser;
 
 /// What becomes of a row, or a picture, that is not what it should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,17 +2,21 @@
 //! selection cost included.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use candle_core::Device;
 
-use super::engine::{Candidate, Experiment, Joint, Observed};
+use super::engine::{Candidate, Experiment, Joint, Observed, gone};
 use super::jobs::side_by_side;
-use super::{Chooser, Configuration, Model, Observations, Outcome, Progress, Run, Stages, Task};
+use super::portfolio::{Certificate, PortfolioOptions, certify};
+use super::{
+    Chooser, Configuration, Model, Observations, Outcome, Progress, Run, Seconds, Stages, Task,
+};
 use crate::choose::{Evidence, KCenter, Kind, LargestLoss, Needs, Random, SmallestLoss, Strategy};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiment::metrics::{average_precision, recall_at, roc_auc};
-use crate::joint::Heads;
+use crate::joint::{Gleaner, Heads};
 use crate::seeds::{Part, Seeds};
 
 /// A way to decide what a target is trained on.
@@ -24,6 +28,12 @@ pub enum Selector {
     Suspicion(Box<dyn Strategy>),
     /// A strategy on the inputs themselves as features, and nothing else.
     OnInputs(Box<dyn Strategy>),
+    /// A strategy on the inputs, the labels, and probabilities and losses [out of fold](Observations::out_of_fold).
+    OutOfFold(Box<dyn Strategy>),
+    /// The learned selection on the inputs.
+    Gleaner(Gleaner),
+    /// The [certified](Certificate) best of the two kinds above that stand before it; the first of them must be random.
+    Certified(PortfolioOptions),
     /// The selection model trained together with a fresh learner.
     Joint(Heads),
     /// The selection program with an untrained selection model.
@@ -63,6 +73,9 @@ impl Selector {
                 format!("{}{}", strategy.name(), if on_features { " (features)" } else { "" })
             }
             Self::OnInputs(strategy) => format!("{} (inputs)", strategy.name()),
+            Self::OutOfFold(strategy) => strategy.name().into(),
+            Self::Gleaner(gleaner) => gleaner.name().into(),
+            Self::Certified(_) => "auto".into(),
             Self::Joint(Heads::Unary) => "gleaner (unary)".into(),
             Self::Joint(Heads::Embedding) => "gleaner, embedding".into(),
             Self::Joint(Heads::Both) => "gleaner, both heads".into(),
@@ -117,6 +130,8 @@ pub struct Comparison {
     pub outcomes: Vec<Outcome>,
     /// One a selector that ranks suspicion; empty if no label is known to be wrong.
     pub detections: Vec<Detection>,
+    /// One a fraction for every [`Selector::Certified`].
+    pub certificates: Vec<Certificate>,
 }
 
 impl ComparisonOptions {
@@ -232,7 +247,15 @@ pub fn compare(
         stages,
         outcomes: Vec::new(),
     };
-    let mut work = Work { experiment, model, joint: &options.joint, detections: Vec::new() };
+    let mut work = Work {
+        experiment,
+        model,
+        joint: &options.joint,
+        out_of_fold: None,
+        certifiable: Vec::new(),
+        detections: Vec::new(),
+        certificates: Vec::new(),
+    };
     let seen = match options.selectors.iter().any(Selector::looks_at_a_learner) {
         true => Some(work.experiment.observe(Chooser::Proxy, model)?),
         false => None,
@@ -240,14 +263,20 @@ pub fn compare(
     for selector in &options.selectors {
         work.run(selector, seen.as_ref())?;
     }
-    Ok(Comparison { outcomes: work.experiment.outcomes, detections: work.detections })
+    let (outcomes, certificates) = (work.experiment.outcomes, work.certificates);
+    Ok(Comparison { outcomes, detections: work.detections, certificates })
 }
 
 struct Work<'a, 's> {
     experiment: Experiment<'a, 's>,
     model: &'a Model<'a>,
     joint: &'a Joint,
+    /// Once somebody asked for it.
+    out_of_fold: Option<Observed>,
+    /// Names and choosers of what a certificate may compare.
+    certifiable: Vec<(String, Chooser)>,
     detections: Vec<Detection>,
+    certificates: Vec<Certificate>,
 }
 
 impl Work<'_, '_> {
@@ -265,6 +294,9 @@ impl Work<'_, '_> {
                 let inputs = Observations::inputs(experiment.task.pool)?;
                 experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
             }
+            Selector::OutOfFold(strategy) => self.out_of_fold(&name, strategy),
+            Selector::Gleaner(gleaner) => self.gleaner(&name, gleaner),
+            Selector::Certified(options) => self.certified(&name, options),
             Selector::Joint(heads) => {
                 let mut joint = self.joint.clone();
                 joint.trainer.model.heads = *heads;
@@ -308,6 +340,74 @@ impl Work<'_, '_> {
             self.experiment.strategy(candidate, strategy, evidence)?;
             strategy.ranking(evidence)
         })
+    }
+
+    /// A strategy on what is known of the inputs; one that needs nothing is not charged for it.
+    fn out_of_fold(&mut self, name: &str, strategy: &dyn Strategy) -> Result<()> {
+        let blind = strategy.needs() == Needs::NOTHING;
+        let chooser = if blind { Chooser::Nobody } else { Chooser::Inputs };
+        self.certifiable.push((name.to_string(), chooser));
+        if blind {
+            let nothing = Evidence::new(self.experiment.task.pool.points());
+            return self
+                .experiment
+                .strategy(Candidate::blind(name), strategy, &nothing)
+                .map(|_| ());
+        }
+        let seen = match self.out_of_fold.take() {
+            Some(seen) => seen,
+            None => self.experiment.observe_inputs()?,
+        };
+        let candidate = Candidate { name, chooser, before: seen.seconds };
+        let done = seen.with_evidence(|evidence| {
+            self.experiment.strategy(candidate, strategy, evidence).map(|_| ())
+        });
+        self.out_of_fold = Some(seen);
+        done
+    }
+
+    /// One look, then a choice at every share.
+    fn gleaner(&mut self, name: &str, gleaner: &Gleaner) -> Result<()> {
+        let chooser = Chooser::Inputs;
+        self.certifiable.push((name.to_string(), chooser));
+        let experiment = &mut self.experiment;
+        let (started, seeds) = (Instant::now(), Seeds::new(experiment.seed));
+        let pool = Observations::labelled_inputs(experiment.task.pool)?;
+        let validation =
+            experiment.task.validation.map(Observations::labelled_inputs).transpose()?;
+        let evidence = pool.evidence()?;
+        let validation = validation.as_ref().map(Observations::evidence).transpose()?;
+        let gleaned = match &validation {
+            Some(validation) => gleaner.look(&evidence.with_validation(validation), seeds)?,
+            None => gleaner.look(&evidence, seeds)?,
+        };
+        let looked = experiment.once(&format!("{name} looked"), started.elapsed().as_secs_f64())?;
+        let before = Seconds { selection: looked, ..Default::default() };
+        let candidate = Candidate { name, chooser, before };
+        experiment.at_all_fractions(candidate, |count| gleaned.choose(count)).map(|_| ())
+    }
+
+    /// The outcome of the choice that is kept, at the price of all that was tried.
+    fn certified(&mut self, name: &str, options: &PortfolioOptions) -> Result<()> {
+        let experiment = &mut self.experiment;
+        for &fraction in experiment.fractions {
+            let mut choices = Vec::new();
+            let mut selection = 0.0;
+            for (name, chooser) in &self.certifiable {
+                let candidate = Candidate { chooser: *chooser, ..Candidate::blind(name) };
+                let kept = experiment.choice(candidate, fraction, |_| Err(gone()))?;
+                choices.push((name.clone(), kept.0));
+                selection += kept.1.selection;
+            }
+            let (certificate, seconds) = certify(experiment, options, fraction, &choices)?;
+            let of = |o: &&Outcome| o.strategy == certificate.kept && o.fraction == fraction;
+            let Some(kept) = experiment.outcomes.iter().find(of) else { return Err(gone()) };
+            let seconds = Seconds { training: seconds, selection, ..kept.seconds };
+            let outcome = Outcome { strategy: name.to_string(), seconds, ..kept.clone() };
+            experiment.outcomes.push(outcome);
+            self.certificates.push(certificate);
+        }
+        Ok(())
     }
 
     fn detect(&mut self, selector: String, suspicion: &[f64]) -> Result<()> {

@@ -8,7 +8,7 @@ use super::stages::{
     CHUNK, Stages, Trained, kept_choice, kept_numbers, state_of, state_of_numbers,
 };
 use super::{Chooser, Model, Observations, Outcome, Progress, Seconds, Task};
-use crate::choose::{Choice, Evidence, Strategy};
+use crate::choose::{Choice, CrossFit, Evidence, Strategy};
 use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::joint::{Amount, ChooseOptions, CostFeatures, Trainer, TrainerOptions};
@@ -268,6 +268,16 @@ impl Experiment<'_, '_> {
         Ok(Observed { pool, validation, seconds })
     }
 
+    /// What is known of the inputs without training anything.
+    pub(crate) fn observe_inputs(&mut self) -> Result<Observed> {
+        let (started, seeds) = (Instant::now(), Seeds::new(self.seed));
+        let pool = Observations::out_of_fold(self.task.pool, &CrossFit::default(), seeds)?;
+        let validation = self.task.validation.map(Observations::labelled_inputs).transpose()?;
+        let selection = self.once("inputs observed", started.elapsed().as_secs_f64())?;
+        let seconds = Seconds { selection, ..Default::default() };
+        Ok(Observed { pool, validation, seconds })
+    }
+
     /// The target on everything, sharing the training that lets it choose for itself, whose weights are kept
     /// for that.
     pub(crate) fn test_everything(&mut self) -> Result<()> {
@@ -383,6 +393,6 @@ impl Experiment<'_, '_> {
 }
 
 /// A stage vanished from the run's folder while it was at work.
-fn gone() -> Error {
-    Error::shape("kept choices of the learned selection", "all of them", "some")
+pub(crate) fn gone() -> Error {
+    Error::shape("kept choices", "all of them", "some")
 }

@@ -28,6 +28,7 @@ mod engine;
 mod jobs;
 pub mod metrics;
 mod observations;
+mod portfolio;
 mod run;
 mod stages;
 #[cfg(feature = "report")]
@@ -44,6 +45,7 @@ pub use core_set::{CoreSet, CoreSetOptions, RankAgreement, core_set};
 pub use engine::Joint;
 pub use jobs::{one_thread_a_job, side_by_side};
 pub use observations::Observations;
+pub use portfolio::{Certificate, PortfolioOptions, Tried};
 pub use run::{Configuration, Run};
 pub use stages::{Progress, Stages};
 pub use task::{Chooser, Model, Outcome, Seconds, Task};

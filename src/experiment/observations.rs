@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::stages::CHUNK;
-use crate::choose::Evidence;
+use crate::choose::{CrossFit, Evidence};
 use crate::data::Source;
 use crate::data::dataset::check_labels;
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::layer::bridge::to_vec;
 use crate::learn::History;
 use crate::learn::learner::targets_at;
 use crate::learn::{Learner, Loss};
+use crate::seeds::Seeds;
 
 /// A learner's features, probabilities and losses for every point of a pool, and what was noted about
 /// the points while it was trained.
@@ -120,6 +121,29 @@ impl Observations {
         Ok(seen)
     }
 
+    /// The inputs themselves as features, the labels, and probabilities and losses [out of fold](CrossFit): what is
+    /// known of a table without training anything.
+    ///
+    /// # Errors
+    /// As [`inputs`](Self::inputs) and [`CrossFit::classes`].
+    pub fn out_of_fold(data: &dyn Source, settings: &CrossFit, seeds: Seeds) -> Result<Self> {
+        let mut seen = Self::labelled_inputs(data)?;
+        let (rows, labels, classes) = (&seen.features, data.labels(), data.classes());
+        let found = settings.classes(rows, seen.width, labels, classes, seeds)?;
+        let own = found.probabilities.chunks(classes).zip(labels).map(|(p, y)| p[*y as usize]);
+        seen.losses = own.map(|p| -f64::from(p.max(f32::MIN_POSITIVE)).ln()).collect();
+        (seen.classes, seen.probabilities) = (classes, found.probabilities);
+        Ok(seen)
+    }
+
+    /// The inputs themselves as features, and the labels.
+    ///
+    /// # Errors
+    /// As [`inputs`](Self::inputs).
+    pub fn labelled_inputs(data: &dyn Source) -> Result<Self> {
+        Ok(Self { labels: data.labels().to_vec(), ..Self::inputs(data)? })
+    }
+
     /// Features, a row a point, and their width.
     pub fn features(&self) -> (&[f32], usize) {
         (&self.features, self.width)
@@ -135,7 +159,10 @@ impl Observations {
             evidence = evidence.with_probabilities(&self.probabilities, self.classes)?;
         }
         if !self.labels.is_empty() {
-            evidence = evidence.with_labels(&self.labels)?.with_losses(&self.losses)?;
+            evidence = evidence.with_labels(&self.labels)?;
+        }
+        if !self.losses.is_empty() {
+            evidence = evidence.with_losses(&self.losses)?;
         }
         if !self.errors.is_empty() {
             evidence = evidence.with_errors(&self.errors, self.outputs)?;

@@ -65,6 +65,8 @@ impl Seconds {
 pub enum Chooser {
     /// Nobody: a baseline.
     Nobody,
+    /// Nobody that was trained: the inputs themselves.
+    Inputs,
     /// The proxy.
     Proxy,
     /// The target itself.
@@ -76,6 +78,7 @@ impl Display for Chooser {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Nobody => "none",
+            Self::Inputs => "inputs",
             Self::Proxy => "proxy",
             Self::Target => "full",
         })
@@ -110,7 +113,7 @@ impl Outcome {
     pub fn label(&self) -> String {
         match self.chooser {
             Chooser::Target => format!("{}, target chooses", self.strategy),
-            Chooser::Proxy | Chooser::Nobody => self.strategy.clone(),
+            Chooser::Proxy | Chooser::Inputs | Chooser::Nobody => self.strategy.clone(),
         }
     }
 }

@@ -25,14 +25,19 @@
 
 mod checkpoint;
 mod choose;
+mod gleaner;
+mod head;
 mod hypergradient;
+mod judge;
 mod memory;
 mod model;
 mod options;
 mod trainer;
 
 pub use choose::{Amount, Balance, ChooseOptions};
+pub use gleaner::{Gleaned, Gleaner};
 pub use hypergradient::{Hypergradient, hypergradient, weighted_gradient};
+pub use judge::{Judge, Lesson, Targets, Verdict};
 pub use memory::{Eviction, ExemplarMemory};
 pub use model::{Heads, ModelOptions, SelectionModel};
 pub use options::*;

@@ -238,7 +238,7 @@ pub fn features_in_batches(
     Ok(Tensor::cat(&all, 0)?)
 }
 
-fn for_each_batch(
+pub(crate) fn for_each_batch(
     learner: &dyn Learner,
     data: &dyn Source,
     batch_size: usize,

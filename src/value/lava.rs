@@ -3,9 +3,9 @@
 use rand::RngCore;
 use rayon::prelude::*;
 
-use crate::choose::ridge::Map;
 use crate::choose::strategies::within::class_balanced::{members, numbered};
 use crate::choose::{Evidence, Kind, Needs};
+use crate::data::Standardiser;
 use crate::error::{Error, Result};
 use crate::value::Valuation;
 use crate::value::judged::{Judged, part};
@@ -82,7 +82,7 @@ impl Valuation for Lava {
         if points < 2 {
             return Ok(vec![0.0; points]);
         }
-        let mut costs = features(&judged);
+        let mut costs = features(&judged)?;
         let labels = self.labels(&costs, &judged);
         let ((own, _), (wanted, classes)) = (numbered(judged.labels), numbered(judged.wanted));
         for (row, own) in costs.rows_mut().zip(own) {
@@ -124,16 +124,16 @@ impl Costs {
 }
 
 /// Squared distances of standardised features.
-fn features(judged: &Judged) -> Costs {
-    let map = Map::plain(judged.rows, judged.width);
+fn features(judged: &Judged) -> Result<Costs> {
+    let standard = Standardiser::fit(judged.rows, judged.width)?;
     let all = |rows: &[f32]| -> Vec<f64> {
-        (0..rows.len() / judged.width).flat_map(|i| map.standardised(rows, i)).collect()
+        rows.chunks(judged.width).flat_map(|row| standard.row(row)).collect()
     };
     let (points, others) = (all(judged.rows), all(judged.others));
     let cost = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
     let rows = points.par_chunks(judged.width);
     let of = rows.flat_map_iter(|a| others.chunks(judged.width).map(move |b| cost(a, b)));
-    Costs { of: of.collect(), columns: judged.wanted.len() }
+    Ok(Costs { of: of.collect(), columns: judged.wanted.len() })
 }
 
 /// What was found of a transport.

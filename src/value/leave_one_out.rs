@@ -85,7 +85,7 @@ impl Valuation for LeaveOneOut {
         let (numbers, classes) = numbered(&[judged.labels, judged.wanted].concat());
         let (labels, wanted) = numbers.split_at(judged.labels.len());
         let mut waves = Seeds::new(rng.next_u64()).named("fourier");
-        let map = Map::new(judged.rows, judged.width, self.fourier, &mut waves);
+        let map = Map::new(judged.rows, judged.width, self.fourier, &mut waves)?;
         let taught = Blocks::new(&map, judged.rows, labels, classes);
         let seen = Blocks::new(&map, judged.others, wanted, classes);
         Ok(values(&taught, &seen, self.ridge))

@@ -37,7 +37,7 @@ pub use data_oob::{CutFeatures, DataOob};
 pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
-pub use label_quality::trusted::Trusted;
+pub use label_quality::trusted::{Suspects, Trusted};
 pub use lava::Lava;
 pub use leave_one_out::LeaveOneOut;
 pub use shapley::KnnShapley;

@@ -21,6 +21,11 @@ pub enum Similarity {
         /// The distance at which similarity has dropped to `exp(-1/2)`, about 0.61; positive.
         bandwidth: f64,
     },
+    /// `max(0, 1 - ||a - b|| / reach)`: what facility location covers is then a sum of distances.
+    Linear {
+        /// The distance from which on rows are strangers; positive.
+        reach: f64,
+    },
 }
 
 /// For each point itself, at similarity one, and its neighbours: the pairs in which at least one is among
@@ -47,14 +52,18 @@ impl Neighbours {
                 let screen = Screen::inner_products(&unit, width);
                 screen.nearest(k, |i, j| inner(row(i), row(j)))
             }
-            Similarity::Rbf { bandwidth } if bandwidth > 0.0 && bandwidth.is_finite() => {
+            Similarity::Rbf { bandwidth: unit } | Similarity::Linear { reach: unit }
+                if unit > 0.0 && unit.is_finite() =>
+            {
                 let row = |i: usize| &features[i * width..(i + 1) * width];
                 let screen = Screen::distances(features, width);
                 screen.nearest(k, |i, j| -squared_distance_exact(row(i), row(j)))
             }
             Similarity::Rbf { bandwidth: found } => {
-                let (what, rule) = ("bandwidth", "positive and finite");
-                return Err(Error::range(what, rule, found));
+                return Err(Error::range("bandwidth", "positive and finite", found));
+            }
+            Similarity::Linear { reach: found } => {
+                return Err(Error::range("reach", "positive and finite", found));
             }
         };
         Ok(Self { rows: symmetric(&lists, 1.0, |closeness| similarity.of(closeness)) })
@@ -87,6 +96,7 @@ impl Similarity {
             Self::Cosine => closeness.clamp(0.0, 1.0) as f32,
             // Divided twice: the square of a tiny bandwidth is zero, and equal rows would be 0 / 0.
             Self::Rbf { bandwidth } => (closeness / bandwidth / bandwidth / 2.0).exp() as f32,
+            Self::Linear { reach } => (1.0 - (-closeness).sqrt() / reach).max(0.0) as f32,
         }
     }
 
@@ -94,12 +104,12 @@ impl Similarity {
     pub(crate) fn to_nearest(self, rows: &[f32], others: &[f32], width: usize) -> Vec<f32> {
         let prepared = |rows: &[f32]| match self {
             Self::Cosine => unit_rows(rows, width),
-            Self::Rbf { .. } => rows.to_vec(),
+            Self::Rbf { .. } | Self::Linear { .. } => rows.to_vec(),
         };
         let (rows, others) = (prepared(rows), prepared(others));
         let closeness = |a: &[f32], b: &[f32]| match self {
             Self::Cosine => inner(a, b),
-            Self::Rbf { .. } => -squared_distance_exact(a, b),
+            Self::Rbf { .. } | Self::Linear { .. } => -squared_distance_exact(a, b),
         };
         let closest = |row: &[f32]| {
             others.chunks(width).map(|o| closeness(row, o)).fold(f64::NEG_INFINITY, f64::max)

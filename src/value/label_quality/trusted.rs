@@ -2,15 +2,70 @@
 
 use rand::RngCore;
 
-use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
+use crate::choose::{Aum, Choice, Evidence, Kind, Needs, Score, Strategy, check_count};
 use crate::error::Result;
-use crate::value::ConfidentLearning;
+use crate::value::{ConfidentLearning, NeighbourAgreement, Valuation};
 
-/// Leaves out the points whose labels [`ConfidentLearning`] holds to be wrong, and applies a strategy to the rest. Where
-/// `count` needs more than there are left, the least suspect of the others come last.
+/// Whose labels are not believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Suspects {
+    /// Those that [`ConfidentLearning`] holds to be wrong; the evidence's probabilities must be out of fold
+    /// ([`CrossFit`](crate::choose::CrossFit)).
+    #[default]
+    Confident,
+    /// Those that fewer than half of so many nearest others share (D. Wilson, *Asymptotic Properties of Nearest Neighbor
+    /// Rules Using Edited Data*, 1972).
+    Neighbours(usize),
+    /// Those over whose logit another one stood, on the mean of all epochs: a negative area under the margin
+    /// (G. Pleiss et al., *Identifying Mislabeled Data using the Area Under the Margin Ranking*, NeurIPS 2020, without its
+    /// threshold samples).
+    Margins,
+}
+
+impl Suspects {
+    /// How much speaks against each label, and whether it is believed.
+    fn found(
+        self,
+        name: &str,
+        evidence: &Evidence,
+        rng: &mut dyn RngCore,
+    ) -> Result<(Vec<f64>, Vec<bool>)> {
+        let (against, limit) = match self {
+            Self::Confident => {
+                let found = ConfidentLearning::asked_by(name, evidence)?;
+                return Ok((found.suspicion, found.wrong));
+            }
+            Self::Neighbours(neighbours) => {
+                let agreement = NeighbourAgreement { neighbours }.values(evidence, rng)?;
+                (agreement.into_iter().map(|a| 1.0 - a).collect::<Vec<_>>(), 0.5)
+            }
+            Self::Margins => (Aum.scores(evidence)?, 0.0),
+        };
+        let wrong = against.iter().map(|x| *x > limit).collect();
+        Ok((against, wrong))
+    }
+
+    fn needs(self) -> Needs {
+        match self {
+            Self::Confident => Needs::of(&[Kind::Probabilities, Kind::Labels]),
+            Self::Neighbours(_) => Needs::of(&[Kind::Features, Kind::Labels]),
+            Self::Margins => Aum.needs(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Confident => "trusted",
+            Self::Neighbours(_) => "neighbour-trusted",
+            Self::Margins => "margin-trusted",
+        }
+    }
+}
+
+/// Leaves out the [`Suspects`] and applies a strategy to the rest. Where `count` needs more than there are left, the least
+/// suspect of the others come last.
 ///
-/// The evidence's probabilities must be out of fold ([`CrossFit`](crate::choose::CrossFit)); the strategy within sees the
-/// same ones. Copies the evidence of the points that are left.
+/// The strategy within sees the evidence of the points that are left, copied.
 ///
 /// # Example
 /// ```
@@ -29,14 +84,20 @@ use crate::value::ConfidentLearning;
 #[derive(Clone, Debug)]
 pub struct Trusted<S> {
     inner: S,
+    suspects: Suspects,
     name: String,
 }
 
 impl<S: Strategy> Trusted<S> {
-    /// The strategy for what is left.
+    /// The strategy for what [`ConfidentLearning`] leaves.
     pub fn new(inner: S) -> Self {
-        let name = format!("trusted {}", inner.name());
-        Self { inner, name }
+        Self::beyond(Suspects::Confident, inner)
+    }
+
+    /// The strategy for what these suspects leave.
+    pub fn beyond(suspects: Suspects, inner: S) -> Self {
+        let name = format!("{} {}", suspects.name(), inner.name());
+        Self { inner, suspects, name }
     }
 }
 
@@ -46,14 +107,14 @@ impl<S: Strategy> Strategy for Trusted<S> {
     }
 
     fn needs(&self) -> Needs {
-        self.inner.needs().and(Needs::of(&[Kind::Probabilities, Kind::Labels]))
+        self.inner.needs().and(self.suspects.needs())
     }
 
     fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        let found = ConfidentLearning::asked_by(&self.name, evidence)?;
+        let (against, wrong) = self.suspects.found(&self.name, evidence, rng)?;
         let (suspect, trusted): (Vec<usize>, Vec<usize>) =
-            (0..evidence.points()).partition(|i| found.wrong[*i]);
+            (0..evidence.points()).partition(|i| wrong[*i]);
         let mut chosen = Choice::default();
         if !trusted.is_empty() {
             let part = evidence.part(&trusted);
@@ -61,7 +122,7 @@ impl<S: Strategy> Strategy for Trusted<S> {
             chosen = self.inner.select(&part.evidence(), wanted, rng)?.among(&trusted);
         }
         let mut last = suspect;
-        last.sort_by(|a, b| found.suspicion[*a].total_cmp(&found.suspicion[*b]).then(a.cmp(b)));
+        last.sort_by(|a, b| against[*a].total_cmp(&against[*b]).then(a.cmp(b)));
         last.truncate(count.saturating_sub(trusted.len()));
         Ok(match last.is_empty() {
             true => chosen,

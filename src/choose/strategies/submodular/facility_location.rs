@@ -10,10 +10,11 @@ use crate::error::Result;
 /// Maximises how well the chosen set `S` represents all points,
 ///
 /// ```text
-/// f(S) = sum_i max_{j in S} s_ij
+/// f(S) = sum_i m_i max_{j in S} s_ij  -  mean(m) sum_{j in S} c_j
 /// ```
 ///
-/// with `s_ij` the similarity of the features. Similarities are kept between nearest neighbours only; a
+/// with `s_ij` the similarity of the features, `m` the masses ([`Evidence::with_masses`]; one without) and `c` the
+/// column costs ([`Evidence::with_column_costs`]; none without). Similarities are kept between nearest neighbours only; a
 /// chosen point outside a point's neighbourhood counts as similarity zero for it, as if it did not
 /// represent it at all. With `neighbours >= N - 1` the kernel is complete. Remembered points count as chosen
 /// already, for every point.
@@ -45,6 +46,9 @@ use crate::error::Result;
 pub struct FacilityLocation {
     /// The nearest others of each point that enter the kernel; 32 by default.
     pub neighbours: usize,
+    /// At least so many times `N / count` of them, the points that a chosen one stands for: few chosen points
+    /// need neighbourhoods that reach far. None by default.
+    pub times_share: usize,
     /// Cosine by default.
     pub similarity: Similarity,
     /// Lazy by default.
@@ -55,7 +59,8 @@ pub struct FacilityLocation {
 
 impl Default for FacilityLocation {
     fn default() -> Self {
-        Self { neighbours: 32, similarity: Similarity::Cosine, greedy: Greedy::Lazy, budget: None }
+        let (similarity, greedy) = (Similarity::Cosine, Greedy::Lazy);
+        Self { neighbours: 32, times_share: 0, similarity, greedy, budget: None }
     }
 }
 
@@ -76,8 +81,10 @@ impl Strategy for FacilityLocation {
             Some(budget) => Some(Budget::new(budget, evidence.costs(self.name())?)?),
             None => None,
         };
-        let kernel = Neighbours::new(rows, width, self.neighbours, self.similarity)?;
-        let mut objective = Representation::new(&kernel);
+        let far = (self.times_share * evidence.points()).div_ceil(count);
+        let neighbours = self.neighbours.max(far.min(evidence.points()));
+        let kernel = Neighbours::new(rows, width, neighbours, self.similarity)?;
+        let mut objective = Representation::new(&kernel).with(evidence);
         if !evidence.remembered().is_empty() {
             objective.best = self.similarity.to_nearest(rows, evidence.remembered(), width);
         }
@@ -93,17 +100,33 @@ pub(crate) struct Representation<'a> {
     kernel: &'a Neighbours,
     /// Similarity of each point to the chosen one most like it.
     best: Vec<f32>,
+    masses: Option<&'a [f64]>,
+    prices: Option<&'a [f64]>,
+    /// Of the masses, in which prices are counted.
+    mean: f64,
 }
 
 impl<'a> Representation<'a> {
     pub(crate) fn new(kernel: &'a Neighbours) -> Self {
-        Self { kernel, best: vec![0.0; kernel.points()] }
+        let best = vec![0.0; kernel.points()];
+        Self { kernel, best, masses: None, prices: None, mean: 1.0 }
+    }
+
+    /// With the masses and prices of the evidence, where there are any.
+    fn with(self, evidence: &Evidence<'a>) -> Self {
+        let (masses, prices) = (evidence.masses(), evidence.column_costs());
+        let mean = masses.map_or(1.0, |all| all.iter().sum::<f64>() / all.len() as f64);
+        Self { masses, prices, mean, ..self }
     }
 }
 
 impl Objective for Representation<'_> {
     fn gain(&self, point: usize) -> f64 {
-        self.kernel.of(point).map(|(i, s)| f64::from((s - self.best[i]).max(0.0))).sum()
+        let mass = |i: usize| self.masses.map_or(1.0, |masses| masses[i]);
+        let covered =
+            self.kernel.of(point).map(|(i, s)| mass(i) * f64::from((s - self.best[i]).max(0.0)));
+        let price = self.prices.map_or(0.0, |prices| prices[point]);
+        covered.sum::<f64>() - self.mean * price
     }
 
     fn add(&mut self, point: usize) {
