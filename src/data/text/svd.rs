@@ -91,6 +91,7 @@ impl Directions {
         let omega: Vec<f64> =
             (0..a.columns * searched).map(|_| rng.sample(StandardNormal)).collect();
         let mut y = a.times(&omega, searched);
+        drop(omega); // as large as the directions
         let transposed = a.transposed();
         for _ in 0..POWER_ITERATIONS {
             let q = orthonormal(y, searched);
