@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use gleaner::Error;
 use gleaner::data::Malformed;
 use gleaner::data::text::encode::{Characters, HashedWords, TextEncoder};
+use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::data::{Dataset, Source, Subset, shuffled_batches};
 use gleaner::learn::optimiser::{Optimiser, OptimiserOptions};
@@ -15,6 +16,7 @@ use gleaner::learn::{
     FastText, FastTextOptions, Learner, TextLearner, Vdcnn, VdcnnDepth, VdcnnOptions,
     accuracy_in_batches, cross_entropy,
 };
+use nalgebra::DMatrix;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
@@ -751,4 +753,164 @@ fn vdcnn_learns_words_from_characters_and_repeats_bit_by_bit() {
     let (first, again) = (run(0), run(0));
     assert!(first.0 > 0.9, "{}", first.0);
     assert!(first == again);
+}
+
+// Weighted words and their directions.
+
+fn fit(texts: &[impl AsRef<str> + Sync], width: usize) -> TfIdf {
+    let options = TfIdfOptions { width, ..Default::default() };
+    TfIdf::fit(texts, &options, &mut ChaCha8Rng::seed_from_u64(5)).unwrap()
+}
+
+/// Features of `texts`, one row each.
+fn features(words: &TfIdf, texts: &[impl AsRef<str> + Sync]) -> DMatrix<f64> {
+    let features = words.features(texts);
+    DMatrix::from_row_slice(texts.len(), words.width(), &features).map(f64::from)
+}
+
+/// Sentences of 40 words, a few of them frequent.
+fn sentences(n: usize, seed: u64) -> Vec<String> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut word = |_| format!("w{}x", rng.random_range(0u32..9) * rng.random_range(0u32..9));
+    (0..n).map(|_| (0..40).map(&mut word).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn weights_of_three_texts_are_those_computed_by_hand() {
+    let texts = ["Red car, red CAR, red!", "the car", "a tea"];
+    let words = fit(&texts, 3);
+    assert_eq!(words.width(), 3);
+    // Of three texts one has "red", "the" or "tea", two have "car"; "a" is no word.
+    let (rare, common) = (1.0 + (4.0f64 / 2.0).ln(), 1.0 + (4.0f64 / 3.0).ln());
+    let first = [(1.0 + 3f64.ln()) * rare, (1.0 + 2f64.ln()) * common];
+    let (first_length, second_length) = (first[0].hypot(first[1]), rare.hypot(common));
+    let inner = first[1] / first_length * common / second_length;
+    let expected =
+        DMatrix::from_row_slice(3, 3, &[1.0, inner, 0.0, inner, 1.0, 0.0, 0.0, 0.0, 1.0]);
+    let x = features(&words, &texts);
+    assert!((&x * x.transpose() - expected).amax() < 1e-6); // features are `f32`
+
+    // Words that were never met are left out before the length is one, single letters always.
+    let again = features(&words, &["CAR a zebra the", "zebra", "", "\u{1F600} x y"]);
+    assert!((again.row(0) - x.row(1)).amax() < 1e-6);
+    assert_eq!(again.rows(1, 3).amax(), 0.0);
+}
+
+#[test]
+fn pairs_of_words_count_if_asked_for() {
+    let texts = ["red car", "car red", "blue tea"];
+    let similar = |ngrams| {
+        let options = TfIdfOptions { ngrams, ..Default::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let x = features(&TfIdf::fit(&texts, &options, &mut rng).unwrap(), &texts);
+        x.row(0).dot(&x.row(1))
+    };
+    assert!((similar(1) - 1.0f64).abs() < 1e-6);
+    // "red car" and "car red" are in one text each, "red" and "car" in two.
+    let (rare, common) = (1.0 + (4.0f64 / 2.0).ln(), 1.0 + (4.0f64 / 3.0).ln());
+    let expected = 2.0 * common * common / (2.0 * common * common + rare * rare);
+    assert!((similar(2) - expected).abs() < 1e-6);
+}
+
+#[test]
+fn inner_products_are_those_of_the_best_approximation() {
+    // At full width they are those of the weights; what a smaller one leaves is held against nalgebra's.
+    let (texts, width) = (sentences(30, 1), 6);
+    let full = features(&fit(&texts, 100), &texts);
+    let svd = full.svd(true, true);
+    let (u, s) = (svd.u.unwrap(), svd.singular_values);
+    let best = DMatrix::from_fn(30, width, |i, k| u[(i, k)] * s[k]);
+    let few = features(&fit(&texts, width), &texts);
+    assert_eq!(few.ncols(), width);
+    let (few, best) = (&few * few.transpose(), &best * best.transpose());
+    // 16 of 26 directions are searched, which leaves some of the 7th for the 6th.
+    assert!((&few - &best).norm() < 1e-2 * best.norm(), "{}", (&few - &best).norm() / best.norm());
+    // All of them: rounding of features to `f32` is all that is left.
+    let texts = &texts[..12];
+    let full = features(&fit(texts, 100), texts);
+    let svd = full.svd(true, true);
+    let (u, s) = (svd.u.unwrap(), svd.singular_values);
+    let best = DMatrix::from_fn(12, 4, |i, k| u[(i, k)] * s[k]);
+    let few = features(&fit(texts, 4), texts);
+    assert!((&few * few.transpose() - &best * best.transpose()).amax() < 1e-5);
+}
+
+#[test]
+fn the_rank_bounds_the_width() {
+    let cases: [(&[&str], usize); 4] = [
+        (&["one text alone"], 1),
+        (&["same text", "Same, text!", "text same"], 1),
+        (&["", "some words", "", "other things", "x"], 2),
+        (&["only", "only only", "only only only"], 1),
+    ];
+    for (texts, rank) in cases {
+        let words = fit(texts, 256);
+        assert_eq!(words.width(), rank, "{texts:?}");
+        for (row, text) in features(&words, texts).row_iter().zip(texts) {
+            let length = if text.len() > 1 { 1.0 } else { 0.0 };
+            assert!((row.norm() - length).abs() < 1e-6, "{text:?} of {texts:?}");
+        }
+    }
+}
+
+#[test]
+fn words_of_any_script_are_found_and_hostile_texts_are_no_harm() {
+    let long = "word ".repeat(100_000);
+    let odd = [
+        "ÉCOLE straße ΣΊΣΥΦΟΣ",
+        "école STRASSE",
+        "İstanbul",
+        "日本語 の テキスト",
+        "\u{0}\u{FFFF}\u{202E}\u{FEFF}",
+        "é\u{301}\u{301} a\u{300}b",
+        "٣٤ ½½",
+        &long,
+    ];
+    let words = fit(&odd, 50);
+    let x = features(&words, &odd);
+    assert!(x.iter().all(|feature| feature.is_finite()));
+    let lengths: Vec<bool> = x.row_iter().map(|row| row.norm() > 0.5).collect();
+    assert_eq!(lengths, [true, true, true, true, false, false, true, true]);
+    assert!(x.row(0).dot(&x.row(1)) > 0.1); // "école"
+}
+
+#[test]
+fn features_are_the_same_for_any_number_of_threads() {
+    let texts = sentences(300, 2);
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let features = pool.install(|| fit(&texts, 20).features(&texts));
+        features.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let once = bits(1);
+    assert!(once.iter().any(|&bits| bits != 0));
+    assert!([1, 2, 5].into_iter().all(|threads| bits(threads) == once));
+}
+
+#[test]
+fn options_and_texts_without_words_are_refused() {
+    let fit = |texts: &[&str], options: TfIdfOptions| {
+        TfIdf::fit(texts, &options, &mut ChaCha8Rng::seed_from_u64(0)).map(|_| ())
+    };
+    for texts in [&[][..], &[""], &["a b c", "!"]] {
+        let error = fit(texts, TfIdfOptions::default());
+        assert!(matches!(error, Err(Error::Shape { .. })), "{texts:?}");
+    }
+    for options in [
+        TfIdfOptions { ngrams: 0, ..Default::default() },
+        TfIdfOptions { bits: 0, ..Default::default() },
+        TfIdfOptions { bits: 25, ..Default::default() },
+        TfIdfOptions { width: 0, ..Default::default() },
+    ] {
+        assert!(
+            matches!(fit(&["two words"], options), Err(Error::OutOfRange { .. })),
+            "{options:?}"
+        );
+    }
+    // One bucket for everything.
+    let options = TfIdfOptions { bits: 1, width: usize::MAX, ..Default::default() };
+    let words =
+        TfIdf::fit(&["all the words", "in two"], &options, &mut ChaCha8Rng::seed_from_u64(0));
+    assert!(words.unwrap().width() <= 2);
+    assert_eq!(self::fit(&["a word"], 3).features(&[""; 0]), [0f32; 0]);
 }

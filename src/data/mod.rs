@@ -6,10 +6,10 @@
 //! | Gaussian clusters of very unequal size | [`synthetic::clusters`] | `dimensions` | any | any | drawn here |
 //! | CIFAR-10 | [`cifar::load`] | 3 × 32 × 32 | 10 | 50,000 + 10,000 | binary version, on disk |
 //! | CIFAR-100 | [`cifar::load`] | 3 × 32 × 32 | 100 or 20 | 50,000 + 10,000 | binary version, on disk |
-//! | any texts, such as Amazon reviews | `text::TextCsv` (feature `text`) | ids, see [`text::encode`] | any | any | CSV file, plain or gzip |
+//! | any texts, such as Amazon reviews | `text::TextCsv` (feature `text`) | ids, see [`text::encode`], or [`text::tfidf`] | any | any | CSV file, plain or gzip |
 //! | Folders of pictures, as ImageNet comes | `ImageFolder` (`images`) | 3 × `size` × `size` | any | any | files, decoded on demand |
 //! | Pictures in parquet, as on the hub | `load_image_parquet` (`images`, `parquet`) | 3 × height × width | any | any | one file |
-//! | Ready-made features | `table::load` (`tables`, `parquet`) | any length | any | any | csv, npy, npz, safetensors, parquet |
+//! | Ready-made features | `table::load` (`tables`, `parquet`) | any length | any | any | csv, tsv, npy, npz, safetensors, parquet |
 //!
 //! Names in brackets are cargo features. Nothing is downloaded, unless `download::HubFile::fetch`
 //! (`download`) is asked to. Anything else becomes a [`Dataset`] through [`Dataset::new`], or

@@ -111,13 +111,21 @@ impl TextEncoder for HashedWords {
                 if ids.len() - from == self.longest {
                     return;
                 }
-                hash = fnv(hash, word.as_bytes());
-                hash = fnv(hash, &[WORD_END]);
-                let bucket = (hash ^ (hash >> 32)) % u64::from(self.buckets.max(1));
-                ids.push(1 + bucket as u32); // below 2^32: a remainder of a u32, plus 1 …
+                hash = with_word(hash, word);
+                ids.push(1 + bucket(hash, self.buckets.max(1))); // the largest is `buckets`
             }
         }
     }
+}
+
+/// The hash of an n-gram that goes on with `word`.
+pub(super) fn with_word(hash: u64, word: &str) -> u64 {
+    fnv(fnv(hash, word.as_bytes()), &[WORD_END])
+}
+
+/// Where a hash lies among `buckets`, at least 1.
+pub(super) fn bucket(hash: u64, buckets: u32) -> u32 {
+    ((hash ^ (hash >> 32)) % u64::from(buckets)) as u32 // below `buckets`
 }
 
 /// The first `most` words of `text`.

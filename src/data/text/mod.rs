@@ -3,6 +3,8 @@
 pub mod encode;
 #[cfg(feature = "text")]
 mod file;
+mod svd;
+pub mod tfidf;
 
 #[cfg(feature = "text")]
 pub use file::*;
