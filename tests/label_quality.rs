@@ -31,7 +31,7 @@ fn each_fold_is_judged_by_the_others_alone() {
     let (n, width, classes) = (40, 3, 3);
     let features: Vec<f32> = (0..n * width).map(|_| rng.random_range(-1.0..1.0)).collect();
     let labels: Vec<u32> = (0..n).map(|_| rng.random_range(0..3)).collect();
-    let settings = CrossFit { folds: 4, fourier: 0 };
+    let settings = CrossFit { folds: 4, fourier: 0, neighbours: 0 };
     let found = settings.classes(&features, width, &labels, classes, Seeds::new(5)).unwrap();
     for fold in 0..4 {
         assert!(found.folds.iter().filter(|f| **f == fold).count() == 10, "{:?}", found.folds);
@@ -106,7 +106,7 @@ fn equal_seeds_give_equal_bits_for_any_number_of_threads() {
 #[test]
 fn odd_data_is_judged_or_refused() {
     let fit = |features: &[f32], labels: &[u32], classes: usize, folds: usize| {
-        let settings = CrossFit { folds, fourier: 16 };
+        let settings = CrossFit { folds, fourier: 16, ..Default::default() };
         settings.classes(features, 1, labels, classes, Seeds::new(0))
     };
     let refused = [

@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 fn all() -> Vec<Box<dyn Selects>> {
     let similarity = Similarity::Rbf { bandwidth: 0.8 };
     let greedy = Greedy::Stochastic { epsilon: 0.2 };
-    let sampled = FacilityLocation { neighbours: 9, similarity, greedy, budget: None };
+    let sampled = FacilityLocation { neighbours: 9, similarity, greedy, ..Default::default() };
     vec![
         Box::new(Random),
         Box::new(KCenter),

@@ -47,7 +47,7 @@ pub use image::folder::{ImageFolder, ImageFolderOptions};
 #[cfg(all(feature = "images", feature = "parquet"))]
 pub use image::parquet::{ImageParquetOptions, load_image_parquet};
 pub use source::{Source, Subset};
-pub use split::{flip_labels, shuffled_batches, stratified_split};
+pub use split::{flip_labels, flip_labels_to_next, shuffled_batches, stratified_split};
 pub use standard::Standardiser;
 
 /// What becomes of a row, or a picture, that is not what it should be.

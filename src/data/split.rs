@@ -91,6 +91,40 @@ pub fn flip_labels(
     fraction: f64,
     rng: &mut dyn RngCore,
 ) -> Result<(Vec<u32>, Vec<bool>)> {
+    // Labels are u32, so more than 2^32 classes cannot be named and the cap loses nothing.
+    let others = u32::try_from(classes.saturating_sub(1)).unwrap_or(u32::MAX);
+    // One of the other classes: those from the true label on move up by one.
+    flip(labels, classes, fraction, rng, |label, rng| {
+        let other = rng.random_range(0..others);
+        other + u32::from(other >= label)
+    })
+}
+
+/// The same where every wrong label is the next class, and the first after the last: the mistakes of a class are all
+/// alike, which is harder to find out than mistakes at random.
+///
+/// # Errors
+/// As [`flip_labels`].
+pub fn flip_labels_to_next(
+    labels: &[u32],
+    classes: usize,
+    fraction: f64,
+    rng: &mut dyn RngCore,
+) -> Result<(Vec<u32>, Vec<bool>)> {
+    let next = |label: u32, _: &mut dyn RngCore| match label as usize + 1 {
+        next if next < classes => label + 1,
+        _ => 0,
+    };
+    flip(labels, classes, fraction, rng, next)
+}
+
+fn flip(
+    labels: &[u32],
+    classes: usize,
+    fraction: f64,
+    mut rng: &mut dyn RngCore,
+    wrong: impl Fn(u32, &mut dyn RngCore) -> u32,
+) -> Result<(Vec<u32>, Vec<bool>)> {
     if !(0.0..=1.0).contains(&fraction) {
         let (what, rule) = ("fraction of labels to flip", "in [0, 1]");
         return Err(Error::range(what, rule, fraction));
@@ -102,12 +136,8 @@ pub fn flip_labels(
     }
     let (mut noisy, mut flipped) = (labels.to_vec(), vec![false; labels.len()]);
     let count = (fraction * labels.len() as f64).round() as usize;
-    for point in rand::seq::index::sample(rng, labels.len(), count) {
-        // One of the other classes: those from the true label on move up by one. Labels are u32,
-        // so more than 2^32 classes cannot be named and the cap loses nothing.
-        let others = u32::try_from(classes - 1).unwrap_or(u32::MAX);
-        let other = rng.random_range(0..others);
-        noisy[point] = other + u32::from(other >= labels[point]);
+    for point in rand::seq::index::sample(&mut rng, labels.len(), count) {
+        noisy[point] = wrong(labels[point], rng);
         flipped[point] = true;
     }
     Ok((noisy, flipped))

@@ -28,8 +28,9 @@ pub enum Selector {
     Suspicion(Box<dyn Strategy>),
     /// A strategy on the inputs themselves as features, and nothing else.
     OnInputs(Box<dyn Strategy>),
-    /// A strategy on the inputs, the labels, and probabilities and losses [out of fold](Observations::out_of_fold).
-    OutOfFold(Box<dyn Strategy>),
+    /// A strategy on the inputs, the labels, and probabilities and losses [out of fold](Observations::out_of_fold), under a
+    /// name of its own.
+    OutOfFold(String, Box<dyn Strategy>),
     /// The learned selection on the inputs.
     Gleaner(Gleaner),
     /// The [certified](Certificate) best of the two kinds above that stand before it; the first of them must be random.
@@ -73,7 +74,7 @@ impl Selector {
                 format!("{}{}", strategy.name(), if on_features { " (features)" } else { "" })
             }
             Self::OnInputs(strategy) => format!("{} (inputs)", strategy.name()),
-            Self::OutOfFold(strategy) => strategy.name().into(),
+            Self::OutOfFold(name, _) => name.clone(),
             Self::Gleaner(gleaner) => gleaner.name().into(),
             Self::Certified(_) => "auto".into(),
             Self::Joint(Heads::Unary) => "gleaner (unary)".into(),
@@ -294,7 +295,7 @@ impl Work<'_, '_> {
                 let inputs = Observations::inputs(experiment.task.pool)?;
                 experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
             }
-            Selector::OutOfFold(strategy) => self.out_of_fold(&name, strategy),
+            Selector::OutOfFold(_, strategy) => self.out_of_fold(&name, strategy),
             Selector::Gleaner(gleaner) => self.gleaner(&name, gleaner),
             Selector::Certified(options) => self.certified(&name, options),
             Selector::Joint(heads) => {
@@ -342,17 +343,16 @@ impl Work<'_, '_> {
         })
     }
 
-    /// A strategy on what is known of the inputs; one that needs nothing is not charged for it.
+    /// A strategy on what is known of the inputs; one that looks at no probability is not charged for it.
     fn out_of_fold(&mut self, name: &str, strategy: &dyn Strategy) -> Result<()> {
-        let blind = strategy.needs() == Needs::NOTHING;
-        let chooser = if blind { Chooser::Nobody } else { Chooser::Inputs };
+        let chooser = Chooser::Inputs;
         self.certifiable.push((name.to_string(), chooser));
-        if blind {
-            let nothing = Evidence::new(self.experiment.task.pool.points());
-            return self
-                .experiment
-                .strategy(Candidate::blind(name), strategy, &nothing)
-                .map(|_| ());
+        let needs = strategy.needs();
+        let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
+        if !judged.iter().any(|kind| needs.contains(*kind)) {
+            let inputs = Observations::labelled_inputs(self.experiment.task.pool)?;
+            let candidate = Candidate { chooser, ..Candidate::blind(name) };
+            return self.experiment.strategy(candidate, strategy, &inputs.evidence()?).map(|_| ());
         }
         let seen = match self.out_of_fold.take() {
             Some(seen) => seen,

@@ -143,6 +143,34 @@ pub fn mean_and_std(values: &[f64]) -> (f64, f64) {
     (mean, std)
 }
 
+/// Mean, and half the width of its 95 % confidence interval by Student's t:
+///
+/// ```text
+/// half = t_{n - 1} std / sqrt(n)
+/// ```
+///
+/// One value has an infinite interval; no values give NaN for the mean.
+///
+/// ```
+/// let (mean, half) = gleaner::experiment::metrics::mean_interval(&[1.0, 2.0, 3.0]);
+/// assert!(mean == 2.0 && (half - 4.303 / 3f64.sqrt()).abs() < 1e-9);
+/// ```
+pub fn mean_interval(values: &[f64]) -> (f64, f64) {
+    /// The 97.5 % points for 1, 2, … degrees of freedom.
+    const T: [f64; 30] = [
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+        2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+        2.052, 2.048, 2.045, 2.042,
+    ];
+    let (mean, std) = mean_and_std(values);
+    match values.len() {
+        0 => (mean, f64::NAN),
+        1 => (mean, f64::INFINITY),
+        // Beyond the table a little wide.
+        n => (mean, T[(n - 2).min(T.len() - 1)] * std / (n as f64).sqrt()),
+    }
+}
+
 /// Spearman's rank correlation: do `a` and `b` order the points alike? In [-1, 1].
 ///
 /// ```text

@@ -6,6 +6,7 @@
 mod comparison;
 mod core_set;
 mod grid;
+mod paired;
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ use crate::report::{
 pub use comparison::report_comparison;
 pub use core_set::report_core_sets;
 pub use grid::{Grid, Measured, Number};
+pub use paired::{PairedLevel, report_paired};
 
 /// All seeds of active learning: `summary.csv`, `error.svg` and `time.svg`, by labels bought.
 ///

@@ -1,0 +1,104 @@
+//! The sets of `real_data` and `valuation`: tables and texts as features, standardised, with a test part.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use candle_core::{Device, Tensor};
+use gleaner::data::table::{Categories, TableOptions, load};
+use gleaner::data::text::encode::HashedWords;
+use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
+use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
+use gleaner::data::{Standardiser, stratified_split};
+use gleaner::{Dataset, Seeds, Source};
+
+/// All of them.
+pub const SETS: [&str; 7] =
+    ["optdigits", "spambase", "adult", "protein_ss", "newsgroups20", "sms_spam", "amazon_mds"];
+
+/// A set with its test part, features as they were read.
+pub struct Set {
+    pub name: String,
+    pub train: Dataset,
+    pub test: Dataset,
+}
+
+impl Set {
+    /// The set of that name below a folder.
+    pub fn named(name: &str, folder: &Path) -> Result<Self> {
+        let table = |file: &str| folder.join("tabular").join(file);
+        let whole = TableOptions { categories: Some(Categories::default()), ..Default::default() };
+        match name {
+            "optdigits" | "adult" => {
+                let [train, test] =
+                    ["train", "test"].map(|part| table(&format!("{name}_{part}.csv")));
+                Self::tables(name, &train, &test, whole)
+            }
+            "protein_ss" => {
+                let letters = vec!["window".to_string()];
+                let categories =
+                    Some(Categories { letters: letters.clone(), ..Default::default() });
+                let options = TableOptions { features: letters, categories, ..whole };
+                let [train, test] =
+                    ["train", "test"].map(|part| table(&format!("{name}_{part}.csv")));
+                Self::tables(name, &train, &test, options)
+            }
+            "spambase" => {
+                // Unsplit: the same thousand rows are the test part of every seed.
+                let all = load(table("spambase.csv"), &whole)?.data;
+                let rng = &mut Seeds::new(0).named("spambase");
+                let (test, train) = stratified_split(all.labels(), 1_000, rng)?;
+                Ok(Self { name: name.into(), train: all.subset(&train)?, test: all.subset(&test)? })
+            }
+            "newsgroups20" => Self::texts(name, folder, 20),
+            "sms_spam" | "amazon_mds" => Self::texts(name, folder, 2),
+            other => bail!("no set {other:?}; there are {}", SETS.join(", ")),
+        }
+    }
+
+    /// Two tables of one form.
+    pub fn tables(name: &str, train: &Path, test: &Path, options: TableOptions) -> Result<Self> {
+        let first = load(train, &options)?;
+        let like_first = TableOptions {
+            features: first.columns,
+            categories: first.categories,
+            class_names: Some(first.class_names),
+            ..options
+        };
+        let test = load(test, &like_first)?.data;
+        Ok(Self { name: name.into(), train: first.data, test })
+    }
+
+    /// Class, title and text; the words' weights are learned of the training texts.
+    fn texts(name: &str, folder: &Path, classes: usize) -> Result<Self> {
+        let read = |part: &str| -> Result<(Vec<String>, Vec<u32>)> {
+            let path: PathBuf = folder.join("text").join(format!("{name}_{part}.csv"));
+            let options =
+                TextOptions { layout: TextLayout::numbered(classes, 2), ..Default::default() };
+            let file = TextCsv::open(&path, &options, HashedWords::default())
+                .with_context(|| format!("texts of {name}"))?;
+            let everyone: Vec<usize> = (0..file.points()).collect();
+            Ok((file.texts_at(&everyone)?, file.labels().to_vec()))
+        };
+        let (train, test) = (read("train")?, read("test")?);
+        let rng = &mut Seeds::new(0).named("words");
+        let words = TfIdf::fit(&train.0, &TfIdfOptions::default(), rng)?;
+        let dataset = |(texts, labels): (Vec<String>, Vec<u32>)| -> Result<Dataset> {
+            let shape = (texts.len(), words.width());
+            let inputs = Tensor::from_vec(words.features(&texts), shape, &Device::Cpu)?;
+            Ok(Dataset::new(inputs, labels, classes)?)
+        };
+        Ok(Self { name: name.into(), train: dataset(train)?, test: dataset(test)? })
+    }
+}
+
+/// Features of mean zero and deviation one over the first of the parts.
+pub fn standardised(parts: [&Dataset; 3]) -> gleaner::Result<[Dataset; 3]> {
+    let rows = |data: &Dataset| data.inputs().flatten_all()?.to_vec1::<f32>();
+    let standard = Standardiser::fit(&rows(parts[0])?, parts[0].inputs().dim(1)?)?;
+    let apply = |data: &Dataset| -> gleaner::Result<Dataset> {
+        let moved = standard.apply(&rows(data)?);
+        let inputs = Tensor::from_vec(moved, data.inputs().shape(), &Device::Cpu)?;
+        Dataset::new(inputs, data.labels().to_vec(), data.classes())
+    };
+    Ok([apply(parts[0])?, apply(parts[1])?, apply(parts[2])?])
+}
