@@ -38,7 +38,7 @@ pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
 pub use label_quality::trusted::Trusted;
-pub use lava::Lava;
+pub use lava::{Lava, ValidationMasses};
 pub use leave_one_out::LeaveOneOut;
 pub use shapley::KnnShapley;
 pub use trac_in::TracIn;
