@@ -21,13 +21,16 @@ fn vote(set: u32, features: &[f32], labels: &[u32], k: usize, query: (f32, u32))
     right as f64 / k as f64
 }
 
+/// Of a set, by its size.
+type Weight<'a> = &'a dyn Fn(usize) -> f64;
+
 /// The definition: sum of what a point adds to each set of the others, times the set's weight by its size.
 fn semivalue(
     features: &[f32],
     labels: &[u32],
     k: usize,
     query: (f32, u32),
-    weight: &dyn Fn(usize) -> f64,
+    weight: Weight,
 ) -> Vec<f64> {
     let value = |set: u32| vote(set, features, labels, k, query);
     (0..labels.len())
@@ -64,7 +67,7 @@ proptest! {
         let shapley = |s: usize| beta_weight(1.0, 1.0, others, s);
         let small = |s: usize| beta_weight(4.0, 0.5, others, s);
         let alike = |_: usize| 0.5f64.powi(others as i32);
-        let cases: [(&dyn Valuation, &dyn Fn(usize) -> f64); 3] = [
+        let cases: [(&dyn Valuation, Weight); 3] = [
             (&KnnShapley { neighbours: k }, &shapley),
             (&KnnBetaShapley { neighbours: k, alpha: 4.0, beta: 0.5 }, &small),
             (&KnnBanzhaf { neighbours: k }, &alike),
@@ -178,9 +181,9 @@ fn leaving_one_out_is_teaching_without_it() {
         (&phi_v * t - &y_v).norm_squared() / 5.0
     };
     let all: Vec<usize> = (0..20).collect();
-    for i in 0..20 {
+    for (i, found) in found.iter().enumerate() {
         let kept: Vec<usize> = all.iter().copied().filter(|j| *j != i).collect();
-        assert_relative_eq!(found[i], loss(&kept) - loss(&all), epsilon = 1e-8);
+        assert_relative_eq!(*found, loss(&kept) - loss(&all), epsilon = 1e-8);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::value::semivalue::{semivalues, steps};
 /// ```
 ///
 /// Exact, not sampled. Sets hold half of the points: what lies far beyond the `2 k`-th nearest of every validation point has a
-/// value of nearly zero, so `neighbours` should be larger than for the Shapley value.
+/// value of nearly zero, so more of them vote than for the Shapley value.
 ///
 /// # Cost
 /// `O(M (N width + N log N) + N k)` time for `M` validation points on all cores, memory for 64 numbers a point.
@@ -44,13 +44,13 @@ use crate::value::semivalue::{semivalues, steps};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnnBanzhaf {
-    /// Neighbours that vote; 5 by default.
+    /// Neighbours that vote; 30 by default.
     pub neighbours: usize,
 }
 
 impl Default for KnnBanzhaf {
     fn default() -> Self {
-        Self { neighbours: 5 }
+        Self { neighbours: 30 }
     }
 }
 

@@ -26,8 +26,9 @@ use crate::value::semivalue::{semivalues, steps};
 /// points have another width.
 ///
 /// # Reference
-/// Y. Kwon, J. Zou, *Beta Shapley: a Unified and Noise-reduced Data Valuation Framework for Machine Learning*, AISTATS 2022;
-/// `Beta(16, 1)` finds wrong labels best there. Any learner is sampled there; this vote needs no samples.
+/// Y. Kwon, J. Zou, *Beta Shapley: a Unified and Noise-reduced Data Valuation Framework for Machine Learning*, AISTATS 2022.
+/// Any learner is sampled there; this vote needs no samples. `Beta(16, 1)`, which serves there, looks at sets of a seventeenth
+/// of the points or less, most of them too small for a vote of several.
 ///
 /// # Example
 /// ```
@@ -48,7 +49,7 @@ use crate::value::semivalue::{semivalues, steps};
 pub struct KnnBetaShapley {
     /// Neighbours that vote; 5 by default.
     pub neighbours: usize,
-    /// Weight of small sets; 16 by default.
+    /// Weight of small sets; 4 by default.
     pub alpha: f64,
     /// Weight of large sets; 1 by default.
     pub beta: f64,
@@ -56,7 +57,7 @@ pub struct KnnBetaShapley {
 
 impl Default for KnnBetaShapley {
     fn default() -> Self {
-        Self { neighbours: 5, alpha: 16.0, beta: 1.0 }
+        Self { neighbours: 5, alpha: 4.0, beta: 1.0 }
     }
 }
 

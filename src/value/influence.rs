@@ -53,13 +53,13 @@ use crate::value::trac_in::with_validation;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Influence {
-    /// In units of the mean square of what enters the layer, the bias's one included; 0.01 by default.
+    /// In units of the mean square of what enters the layer, the bias's one included; 0.1 by default.
     pub damping: f64,
 }
 
 impl Default for Influence {
     fn default() -> Self {
-        Self { damping: 1e-2 }
+        Self { damping: 0.1 }
     }
 }
 
