@@ -145,7 +145,8 @@ fn trees_vote_on_what_is_out_of_their_bag() {
     assert_eq!(value(&[1.0], &[7], DataOob::default()), [1.0]);
 }
 
-/// Against a ridge taught without the point, written down plainly. 1e-8: factors of matrices with a condition below 1e6.
+/// Against a ridge taught without the point, written down plainly. 1e-8: factors of matrices with a condition below
+/// 1e6.
 #[test]
 fn leaving_one_out_is_teaching_without_it() {
     let (width, classes) = (3, 3);
@@ -187,7 +188,8 @@ fn leaving_one_out_is_teaching_without_it() {
     }
 }
 
-/// Softmax regression of weighted points, `sum w_i loss_i / N + lambda / 2 ||theta||^2`, by Newton's method: classes x inputs.
+/// Softmax regression of weighted points, `sum w_i loss_i / N + lambda / 2 ||theta||^2`, by Newton's method: classes x
+/// inputs.
 fn softmax_regression(
     rows: &DMatrix<f64>,
     labels: &[u32],
@@ -222,8 +224,8 @@ fn softmax(z: &DVector<f64>) -> DVector<f64> {
     powers / sum
 }
 
-/// Influence against central differences in a point's weight, TracIn against all products of gradients. 1e-5 of the largest:
-/// probabilities come in `f32`, and the difference's own error is the square of 1e-3.
+/// Influence against central differences in a point's weight, TracIn against all products of gradients. 1e-5 of the
+/// largest: probabilities come in `f32`, and the difference's own error is the square of 1e-3.
 #[test]
 fn influence_is_the_derivative_in_a_points_weight() {
     let (width, classes, damping) = (2, 3, 0.05);
@@ -282,7 +284,8 @@ fn influence_is_the_derivative_in_a_points_weight() {
     }
 }
 
-/// Entropic transport as it is written, without logarithms: the rows' duals, the transport's cost and the whole objective.
+/// Entropic transport as it is written, without logarithms: the rows' duals, the transport's cost and the whole
+/// objective.
 fn sinkhorn(
     costs: &DMatrix<f64>,
     rows: &DVector<f64>,
@@ -301,8 +304,8 @@ fn sinkhorn(
     (u.map(|u| eps * u.ln()), cost, cost - eps * entropy)
 }
 
-/// Against the plain iteration to its end: 1e-4 of a cost near one, for row sums are right to a relative 1e-5. The value is minus
-/// the slope of the objective, by central differences.
+/// Against the plain iteration to its end: 1e-4 of a cost near one, for row sums are right to a relative 1e-5. The
+/// value is minus the slope of the objective, by central differences.
 #[test]
 fn lava_is_the_slope_of_the_transport() {
     let (width, n, m) = (2, 8, 5);
@@ -352,7 +355,7 @@ fn lava_is_the_slope_of_the_transport() {
     }
 }
 
-/// All that judge by a validation set or by themselves, small enough for tests.
+/// All of them, with as few trees as tests can wait for.
 fn all() -> Vec<Box<dyn Valuation + Send + Sync>> {
     vec![
         Box::new(KnnShapley::default()),
@@ -363,6 +366,7 @@ fn all() -> Vec<Box<dyn Valuation + Send + Sync>> {
         Box::new(Influence::default()),
         Box::new(TracIn),
         Box::new(Lava::default()),
+        Box::new(Lava { masses: ValidationMasses::Equal, ..Default::default() }),
         Box::new(DataOob { trees: 30, ..Default::default() }),
         Box::new(DataOob { trees: 30, features: CutFeatures::All, depth: 0 }),
         Box::new(NeighbourAgreement::default()),

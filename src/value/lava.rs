@@ -8,10 +8,11 @@ use crate::choose::strategies::within::class_balanced::{members, numbered};
 use crate::choose::{Evidence, Kind, Needs};
 use crate::error::{Error, Result};
 use crate::value::Valuation;
-use crate::value::judged::{Judged, part};
+use crate::value::judged::Judged;
+use crate::value::parts::part;
 
-/// Minus the derivative, in each point's mass, of the distance in optimal transport between the points and the validation
-/// points, where a pair costs how far apart its features are and how far apart its labels' classes are:
+/// Minus the derivative, in each point's mass, of the distance in optimal transport between the points and the
+/// validation points, where a pair costs how far apart its features are and how far apart its labels' classes are:
 ///
 /// ```text
 /// C_iv     ||x_i - x_v|| + label_weight W(points labelled y_i, validation points labelled y_v)
@@ -20,9 +21,10 @@ use crate::value::judged::{Judged, part};
 /// v_i      mean of the other f less f_i: what OT falls by if mass moves to i from all others
 /// ```
 ///
-/// `W` is the transport cost between the features of two classes, by the same method, and `b` what [`ValidationMasses`] says.
-/// Features are standardised by all points. No learner is asked: a point is worth little where no validation point of its class
-/// lies near. Values are about distributions; of wrong labels they find fewer than those that ask a learner.
+/// `W` is the transport cost between the features of two classes, by the same method, and `b` what [`ValidationMasses`]
+/// says. Features are standardised by all points. No learner is asked: a point is worth little where no validation
+/// point of its class lies near. Values are about distributions; of wrong labels they find fewer than those that ask a
+/// learner.
 ///
 /// # Cost
 /// `O(N M)` time for each of the sweeps of two transports, at most `sweeps` each, on all cores; `O(N M)` memory.
@@ -32,12 +34,12 @@ use crate::value::judged::{Judged, part};
 /// [`Error::Shape`] if validation points have another width.
 ///
 /// # Reference
-/// H. A. Just et al., *LAVA: Data Valuation without Pre-Specified Learning Algorithms*, ICLR 2023 (theorem 2); M. Cuturi,
-/// *Sinkhorn Distances: Lightspeed Computation of Optimal Transport*, NeurIPS 2013.
+/// H. A. Just et al., *LAVA: Data Valuation without Pre-Specified Learning Algorithms*, ICLR 2023 (theorem 2); M.
+/// Cuturi, *Sinkhorn Distances: Lightspeed Computation of Optimal Transport*, NeurIPS 2013.
 ///
 /// # Differences from the paper
-/// Validation points have equal masses there, and a class that is rarer among them than among the points costs all of its points
-/// alike: what was drawn by chance hides what is wrong within a class.
+/// Validation points have equal masses there, and a class that is rarer among them than among the points costs all of
+/// its points alike: what was drawn by chance hides what is wrong within a class.
 ///
 /// # Example
 /// ```
@@ -62,8 +64,8 @@ pub struct Lava {
     pub label_weight: f64,
     /// Masses of the validation points.
     pub masses: ValidationMasses,
-    /// Sweeps of Sinkhorn's iteration, at most, 1,000 by default; it ends before if row sums are right to a relative 1e-5. What
-    /// it ends with are the dual variables for row sums as they then are.
+    /// Sweeps of Sinkhorn's iteration, at most, 1,000 by default; it ends before if row sums are right to a relative
+    /// 1e-5. What it ends with are the dual variables for row sums as they then are.
     pub sweeps: usize,
 }
 
@@ -72,8 +74,8 @@ pub struct Lava {
 pub enum ValidationMasses {
     /// All alike.
     Equal,
-    /// Classes as much as among the points, those of one class alike; classes that no point has nothing. All alike if points and
-    /// validation points share no class.
+    /// Classes as much as among the points, those of one class alike; classes that no point has nothing. All alike if
+    /// points and validation points share no class.
     #[default]
     LikePoints,
 }

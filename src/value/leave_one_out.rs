@@ -10,10 +10,11 @@ use crate::choose::{Evidence, Kind, Needs};
 use crate::error::{Error, Result};
 use crate::seeds::Seeds;
 use crate::value::Valuation;
-use crate::value::judged::{Judged, part};
+use crate::value::judged::Judged;
+use crate::value::parts::part;
 
-/// By how much the mean squared error on the validation set grows when a point is left out of a ridge regression on one-hot
-/// labels: exactly, without teaching it again.
+/// By how much the mean squared error on the validation set grows when a point is left out of a ridge regression on
+/// one-hot labels: exactly, without teaching it again.
 ///
 /// ```text
 /// T          (Phi'Phi + lambda I)^-1 Phi'Y        lambda = ridge * mean of the diagonal of Phi'Phi, of all points
@@ -23,19 +24,21 @@ use crate::value::judged::{Judged, part};
 /// ```
 ///
 /// `phi` are the features, standardised by all points, `fourier` random waves of them as in
-/// [`CrossFit`](crate::choose::CrossFit) if wanted, and a one. One point of many changes little: values are small, and good for
-/// their order.
+/// [`CrossFit`](crate::choose::CrossFit) if wanted, and a one. One point of many changes little: values are small, and
+/// good for their order.
 ///
 /// # Cost
-/// `O((N + M) d (d + C) + d^3)` time for `d` features in all, mostly on all cores, in at most 64 parts and `N / d`; memory for as many
-/// times `d (d + C)` numbers.
+/// `O((N + M) d (d + C) + d^3)` time for `d` features in all, mostly on all cores, in at most 64 parts and `N / d`;
+/// memory for as many times `d (d + C)` numbers.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] unless the ridge lies in [1e-9, 1e9], [`Error::Shape`] if validation points have another width.
+/// [`Error::OutOfRange`] unless the ridge lies in [1e-9, 1e9], [`Error::Shape`] if validation points have another
+/// width.
 ///
 /// # Reference
-/// R. D. Cook, *Detection of Influential Observation in Linear Regression*, Technometrics 19, 1977; the value that others are
-/// compared with since P. W. Koh, P. Liang, *Understanding Black-box Predictions via Influence Functions*, ICML 2017.
+/// R. D. Cook, *Detection of Influential Observation in Linear Regression*, Technometrics 19, 1977; the value that
+/// others are compared with since P. W. Koh, P. Liang, *Understanding Black-box Predictions via Influence Functions*,
+/// ICML 2017.
 ///
 /// # Example
 /// ```
@@ -54,7 +57,8 @@ use crate::value::judged::{Judged, part};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LeaveOneOut {
-    /// In units of the mean of the diagonal; 1 by default: a point then tells less of itself and more of what it shares with others.
+    /// In units of the mean of the diagonal; 1 by default. A smaller one measures what this learner loses; a larger one
+    /// finds more wrong labels, for it hears less of what only one point says.
     pub ridge: f64,
     /// Random features; none by default: the standardised features serve themselves.
     pub fourier: usize,

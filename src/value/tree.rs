@@ -41,8 +41,8 @@ impl Bins {
     }
 }
 
-/// The smallest and largest value of each bin: every value its own if these are few, else as many different ones in each, up to
-/// one.
+/// The smallest and largest value of each bin: every value its own if these are few, else as many different ones in
+/// each, up to one.
 fn bins(mut values: Vec<f32>) -> Vec<(f32, f32)> {
     values.sort_unstable_by(f32::total_cmp);
     values.dedup();
@@ -51,9 +51,8 @@ fn bins(mut values: Vec<f32>) -> Vec<(f32, f32)> {
     (0..bins).map(|k| (values[start(k)], values[start(k + 1) - 1])).collect()
 }
 
-/// How trees grow: each cut is the one with the least Gini impurity, of equal ones the first, halfway between the values on
-/// its two sides, until leaves are pure, all of
-/// one row or as deep as allowed.
+/// How trees grow: each cut is the one with the least Gini impurity, of equal ones the first, halfway between the
+/// values on its two sides, until leaves are pure, all of one row or as deep as allowed.
 pub(crate) struct Growth<'a> {
     pub(crate) bins: &'a Bins,
     /// Below the number of classes.
@@ -165,7 +164,8 @@ impl Growth<'_> {
         best
     }
 
-    /// All cuts of a feature, from left to right: sums of squared counts change by a member at a time, in whole numbers.
+    /// All cuts of a feature, from left to right: sums of squared counts change by a member at a time, in whole
+    /// numbers.
     fn sweep(&self, feature: usize, sorted: &[Member], counts: &[u64], best: &mut Option<Best>) {
         let column = self.bins.column(feature);
         let place = |member: &Member| column[member.point as usize];
