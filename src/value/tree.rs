@@ -79,7 +79,7 @@ enum Node {
 }
 
 /// A point of a bag.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Member {
     point: u32,
     class: u32,
