@@ -4,7 +4,7 @@ use approx::assert_relative_eq;
 use gleaner::choose::{Evidence, Kind};
 use gleaner::value::{
     CutFeatures, DataOob, Influence, KnnBanzhaf, KnnBetaShapley, KnnShapley, Lava, LeaveOneOut,
-    NeighbourAgreement, SelfConfidence, TracIn, Valuation,
+    NeighbourAgreement, SelfConfidence, TracIn, ValidationMasses, Valuation,
 };
 use gleaner::{Error, Seeds};
 use nalgebra::{DMatrix, DVector};
@@ -21,13 +21,16 @@ fn vote(set: u32, features: &[f32], labels: &[u32], k: usize, query: (f32, u32))
     right as f64 / k as f64
 }
 
+/// Of a set, by its size.
+type Weight<'a> = &'a dyn Fn(usize) -> f64;
+
 /// The definition: sum of what a point adds to each set of the others, times the set's weight by its size.
 fn semivalue(
     features: &[f32],
     labels: &[u32],
     k: usize,
     query: (f32, u32),
-    weight: &dyn Fn(usize) -> f64,
+    weight: Weight,
 ) -> Vec<f64> {
     let value = |set: u32| vote(set, features, labels, k, query);
     (0..labels.len())
@@ -64,7 +67,7 @@ proptest! {
         let shapley = |s: usize| beta_weight(1.0, 1.0, others, s);
         let small = |s: usize| beta_weight(4.0, 0.5, others, s);
         let alike = |_: usize| 0.5f64.powi(others as i32);
-        let cases: [(&dyn Valuation, &dyn Fn(usize) -> f64); 3] = [
+        let cases: [(&dyn Valuation, Weight); 3] = [
             (&KnnShapley { neighbours: k }, &shapley),
             (&KnnBetaShapley { neighbours: k, alpha: 4.0, beta: 0.5 }, &small),
             (&KnnBanzhaf { neighbours: k }, &alike),
@@ -142,7 +145,8 @@ fn trees_vote_on_what_is_out_of_their_bag() {
     assert_eq!(value(&[1.0], &[7], DataOob::default()), [1.0]);
 }
 
-/// Against a ridge taught without the point, written down plainly. 1e-8: factors of matrices with a condition below 1e6.
+/// Against a ridge taught without the point, written down plainly. 1e-8: factors of matrices with a condition below
+/// 1e6.
 #[test]
 fn leaving_one_out_is_teaching_without_it() {
     let (width, classes) = (3, 3);
@@ -178,13 +182,14 @@ fn leaving_one_out_is_teaching_without_it() {
         (&phi_v * t - &y_v).norm_squared() / 5.0
     };
     let all: Vec<usize> = (0..20).collect();
-    for i in 0..20 {
+    for (i, found) in found.iter().enumerate() {
         let kept: Vec<usize> = all.iter().copied().filter(|j| *j != i).collect();
-        assert_relative_eq!(found[i], loss(&kept) - loss(&all), epsilon = 1e-8);
+        assert_relative_eq!(*found, loss(&kept) - loss(&all), epsilon = 1e-8);
     }
 }
 
-/// Softmax regression of weighted points, `sum w_i loss_i / N + lambda / 2 ||theta||^2`, by Newton's method: classes x inputs.
+/// Softmax regression of weighted points, `sum w_i loss_i / N + lambda / 2 ||theta||^2`, by Newton's method: classes x
+/// inputs.
 fn softmax_regression(
     rows: &DMatrix<f64>,
     labels: &[u32],
@@ -219,8 +224,8 @@ fn softmax(z: &DVector<f64>) -> DVector<f64> {
     powers / sum
 }
 
-/// Influence against central differences in a point's weight, TracIn against all products of gradients. 1e-5 of the largest:
-/// probabilities come in `f32`, and the difference's own error is the square of 1e-3.
+/// Influence against central differences in a point's weight, TracIn against all products of gradients. 1e-5 of the
+/// largest: probabilities come in `f32`, and the difference's own error is the square of 1e-3.
 #[test]
 fn influence_is_the_derivative_in_a_points_weight() {
     let (width, classes, damping) = (2, 3, 0.05);
@@ -279,71 +284,78 @@ fn influence_is_the_derivative_in_a_points_weight() {
     }
 }
 
-/// Entropic transport as it is written, without logarithms: the rows' duals, the transport's cost and the whole objective.
-fn sinkhorn(costs: &DMatrix<f64>, rows: &DVector<f64>, smoothing: f64) -> (DVector<f64>, f64, f64) {
-    let share = 1.0 / costs.ncols() as f64;
-    let eps = smoothing;
+/// Entropic transport as it is written, without logarithms: the rows' duals, the transport's cost and the whole
+/// objective.
+fn sinkhorn(
+    costs: &DMatrix<f64>,
+    rows: &DVector<f64>,
+    columns: &DVector<f64>,
+    eps: f64,
+) -> (DVector<f64>, f64, f64) {
     let kernel = costs.map(|c| (-c / eps).exp());
-    let (mut u, mut v) = (DVector::repeat(costs.nrows(), 1.0), DVector::repeat(costs.ncols(), 1.0));
+    let (mut u, mut v) = (rows.clone(), columns.clone());
     for _ in 0..20_000 {
-        u = (&kernel * v.map(|v| v * share)).map(|s| 1.0 / s);
-        v = (kernel.transpose() * u.component_mul(rows)).map(|s| 1.0 / s);
+        u = rows.component_div(&(&kernel * &v));
+        v = columns.component_div(&(kernel.transpose() * &u));
     }
-    let plan = DMatrix::from_fn(costs.nrows(), costs.ncols(), |i, j| {
-        rows[i] * u[i] * kernel[(i, j)] * v[j] * share
-    });
+    let plan = DMatrix::from_diagonal(&u) * kernel * DMatrix::from_diagonal(&v);
     let cost = plan.dot(costs);
     let entropy = -plan.map(|p| p * p.ln()).sum();
     (u.map(|u| eps * u.ln()), cost, cost - eps * entropy)
 }
 
-/// Against the plain iteration to its end: 1e-4 of a cost near one, for row sums are right to a relative 1e-6 and a smoothing
-/// of a fifth contracts slowly. The value is minus the slope of the objective, by central differences.
+/// Against the plain iteration to its end: 1e-4 of a cost near one, for row sums are right to a relative 1e-5. The
+/// value is minus the slope of the objective, by central differences.
 #[test]
 fn lava_is_the_slope_of_the_transport() {
     let (width, n, m) = (2, 8, 5);
     let labels = [0, 1, 2, 0, 1, 2, 0, 1];
-    let wanted = [0, 5, 0, 5, 0];
+    let wanted = [0, 1, 0, 2, 1];
     let (features, others) = (clouds(&labels, width, 5), clouds(&wanted, width, 6));
     let seen = Evidence::new(m).with_features(&others, width).unwrap();
     let seen = seen.with_labels(&wanted).unwrap();
     let evidence = Evidence::new(n).with_features(&features, width).unwrap();
     let evidence = evidence.with_labels(&labels).unwrap().with_validation(&seen);
-    let method = Lava { smoothing: 0.2, label_weight: 0.7, ..Default::default() };
-    let found = method.values(&evidence, &mut Seeds::new(0).stream(0)).unwrap();
 
     let raw = DMatrix::from_fn(n, width, |i, j| f64::from(features[i * width + j]));
     let deviation: Vec<f64> = raw.column_iter().map(|c| c.variance().sqrt()).collect();
-    let squares = DMatrix::from_fn(n, m, |i, v| {
+    let far = DMatrix::from_fn(n, m, |i, v| {
         let gap = |j: usize| f64::from(features[i * width + j]) - f64::from(others[v * width + j]);
-        (0..width).map(|j| (gap(j) / deviation[j]).powi(2)).sum::<f64>()
+        (0..width).map(|j| (gap(j) / deviation[j]).powi(2)).sum::<f64>().sqrt()
     });
     let equal = |n: usize| DVector::repeat(n, 1.0 / n as f64);
     let between = |a: u32, b: u32| {
         let of = |all: &[u32], label: u32| -> Vec<usize> {
             (0..all.len()).filter(|i| all[*i] == label).collect()
         };
-        let part = squares.select_rows(&of(&labels, a)).select_columns(&of(&wanted, b));
-        sinkhorn(&part, &equal(part.nrows()), 0.2 * part.mean()).1
+        let part = far.select_rows(&of(&labels, a)).select_columns(&of(&wanted, b));
+        sinkhorn(&part, &equal(part.nrows()), &equal(part.ncols()), 0.2 * part.mean()).1
     };
-    let costs =
-        DMatrix::from_fn(n, m, |i, v| squares[(i, v)] + 0.7 * between(labels[i], wanted[v]));
+    let costs = DMatrix::from_fn(n, m, |i, v| far[(i, v)] + 0.7 * between(labels[i], wanted[v]));
     let eps = 0.2 * costs.mean();
-    let (duals, ..) = sinkhorn(&costs, &equal(n), eps);
-    for i in 0..n {
-        let calibrated = duals[i] - (duals.sum() - duals[i]) / (n - 1) as f64;
-        assert_relative_eq!(found[i], -calibrated, epsilon = 1e-4);
-        let objective = |step: f64| {
-            let mut masses = equal(n).add_scalar(-step / (n - 1) as f64);
-            masses[i] = 1.0 / n as f64 + step;
-            sinkhorn(&costs, &masses, eps).2
-        };
-        let slope = (objective(1e-4) - objective(-1e-4)) / 2e-4;
-        assert_relative_eq!(found[i], -slope, epsilon = 1e-4);
+    // Three, three and two of eight, over two, two and one.
+    let like_points = DVector::from_column_slice(&[3.0, 3.0, 3.0, 4.0, 3.0]) / 16.0;
+    for (masses, columns) in
+        [(ValidationMasses::Equal, equal(m)), (ValidationMasses::LikePoints, like_points)]
+    {
+        let method = Lava { smoothing: 0.2, label_weight: 0.7, masses, ..Default::default() };
+        let found = method.values(&evidence, &mut Seeds::new(0).stream(0)).unwrap();
+        let (duals, ..) = sinkhorn(&costs, &equal(n), &columns, eps);
+        for i in 0..n {
+            let calibrated = duals[i] - (duals.sum() - duals[i]) / (n - 1) as f64;
+            assert_relative_eq!(found[i], -calibrated, epsilon = 1e-4);
+            let objective = |step: f64| {
+                let mut rows = equal(n).add_scalar(-step / (n - 1) as f64);
+                rows[i] = 1.0 / n as f64 + step;
+                sinkhorn(&costs, &rows, &columns, eps).2
+            };
+            let slope = (objective(1e-4) - objective(-1e-4)) / 2e-4;
+            assert_relative_eq!(found[i], -slope, epsilon = 1e-4);
+        }
     }
 }
 
-/// All that judge by a validation set or by themselves, small enough for tests.
+/// All of them, with as few trees as tests can wait for.
 fn all() -> Vec<Box<dyn Valuation + Send + Sync>> {
     vec![
         Box::new(KnnShapley::default()),
@@ -354,6 +366,7 @@ fn all() -> Vec<Box<dyn Valuation + Send + Sync>> {
         Box::new(Influence::default()),
         Box::new(TracIn),
         Box::new(Lava::default()),
+        Box::new(Lava { masses: ValidationMasses::Equal, ..Default::default() }),
         Box::new(DataOob { trees: 30, ..Default::default() }),
         Box::new(DataOob { trees: 30, features: CutFeatures::All, depth: 0 }),
         Box::new(NeighbourAgreement::default()),

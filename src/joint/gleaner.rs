@@ -67,11 +67,13 @@ pub struct Gleaner {
     pub steps: usize,
     /// What a point costs that is worth nothing, in units of a point of mean mass; 1.3 by default.
     pub price: f64,
+    /// Whether a point is represented by those in the same direction from the mean, not by those that are near.
+    pub cosine: bool,
 }
 
 impl Default for Gleaner {
     fn default() -> Self {
-        Self { cross_fit: CrossFit::default(), fourier: 256, batch: 400, steps: 150, price: 1.3 }
+        Self { cross_fit: CrossFit::default(), fourier: 256, batch: 400, steps: 150, price: 1.3, cosine: false }
     }
 }
 
@@ -214,7 +216,10 @@ impl Gleaned {
             .with_labels(&self.labels)?
             .with_masses(&worth)?
             .with_column_costs(&prices)?;
-        let similarity = Similarity::Linear { reach: self.reach };
+        let similarity = match self.settings.cosine {
+            true => Similarity::Cosine,
+            false => Similarity::Linear { reach: self.reach },
+        };
         let within = FacilityLocation { similarity, times_share: 4, ..Default::default() };
         let strategy = Trusted::new(ClassBalanced::new(within, Shares::Proportional));
         strategy.select(&evidence, count, &mut self.seeds.named("choice"))

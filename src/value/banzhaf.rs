@@ -7,26 +7,26 @@ use crate::error::Result;
 use crate::value::Valuation;
 use crate::value::semivalue::{semivalues, steps};
 
-/// What each point adds to the vote of [`KnnShapley`](crate::value::KnnShapley) on the validation set, mean over all sets of
-/// the others: the Banzhaf value, of all such values the one whose ranking bears most noise of the vote.
+/// What each point adds to the vote of [`KnnShapley`](crate::value::KnnShapley) on the validation set, mean over all
+/// sets of the others: the Banzhaf value, of all such values the one whose ranking bears most noise of the vote.
 ///
 /// ```text
 /// s_i          2^(1 - N) sum_{S without i} (v(S + i) - v(S))
 /// ```
 ///
-/// Exact, not sampled. Sets hold half of the points: what lies far beyond the `2 k`-th nearest of every validation point has a
-/// value of nearly zero, so `neighbours` should be larger than for the Shapley value.
+/// Exact, not sampled. Sets hold half of the points: what lies far beyond the `2 k`-th nearest of every validation
+/// point has a value of nearly zero, so more of them vote than for the Shapley value.
 ///
 /// # Cost
 /// `O(M (N width + N log N) + N k)` time for `M` validation points on all cores, memory for 64 numbers a point.
 ///
 /// # Errors
-/// [`Error::OutOfRange`](crate::Error::OutOfRange) without a neighbour, [`Error::Shape`](crate::Error::Shape) if validation
-/// points have another width.
+/// [`Error::OutOfRange`](crate::Error::OutOfRange) without a neighbour, [`Error::Shape`](crate::Error::Shape) if
+/// validation points have another width.
 ///
 /// # Reference
-/// J. T. Wang, R. Jia, *Data Banzhaf: A Robust Data Valuation Framework for Machine Learning*, AISTATS 2023. Any learner is
-/// sampled there; this vote needs no samples.
+/// J. T. Wang, R. Jia, *Data Banzhaf: A Robust Data Valuation Framework for Machine Learning*, AISTATS 2023. Any
+/// learner is sampled there; this vote needs no samples.
 ///
 /// # Example
 /// ```
@@ -44,13 +44,13 @@ use crate::value::semivalue::{semivalues, steps};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnnBanzhaf {
-    /// Neighbours that vote; 5 by default.
+    /// Neighbours that vote; 30 by default.
     pub neighbours: usize,
 }
 
 impl Default for KnnBanzhaf {
     fn default() -> Self {
-        Self { neighbours: 5 }
+        Self { neighbours: 30 }
     }
 }
 

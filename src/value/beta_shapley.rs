@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::value::Valuation;
 use crate::value::semivalue::{semivalues, steps};
 
-/// What each point adds to the vote of [`KnnShapley`](crate::value::KnnShapley) on the validation set, where sets of some
-/// sizes count more than others: each point is in the set with a probability `t` that is itself drawn, once for all points,
-/// from a beta distribution.
+/// What each point adds to the vote of [`KnnShapley`](crate::value::KnnShapley) on the validation set, where sets of
+/// some sizes count more than others: each point is in the set with a probability `t` that is itself drawn, once for
+/// all points, from a beta distribution.
 ///
 /// ```text
 /// s_i          E_t sum_{S without i} t^|S| (1 - t)^(N - 1 - |S|) (v(S + i) - v(S))        t ~ Beta(beta, alpha)
@@ -22,12 +22,13 @@ use crate::value::semivalue::{semivalues, steps};
 /// `O(M (N width + N log N) + N k)` time for `M` validation points on all cores, memory for 64 numbers a point.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] without a neighbour or unless `alpha` and `beta` lie in [1e-6, 1e6], [`Error::Shape`] if validation
-/// points have another width.
+/// [`Error::OutOfRange`] without a neighbour or unless `alpha` and `beta` lie in [1e-6, 1e6], [`Error::Shape`] if
+/// validation points have another width.
 ///
 /// # Reference
-/// Y. Kwon, J. Zou, *Beta Shapley: a Unified and Noise-reduced Data Valuation Framework for Machine Learning*, AISTATS 2022;
-/// `Beta(16, 1)` finds wrong labels best there. Any learner is sampled there; this vote needs no samples.
+/// Y. Kwon, J. Zou, *Beta Shapley: a Unified and Noise-reduced Data Valuation Framework for Machine Learning*, AISTATS
+/// 2022. Any learner is sampled there; this vote needs no samples. `Beta(16, 1)`, which serves there, looks at sets of
+/// a seventeenth of the points or less, most of them too small for a vote of several.
 ///
 /// # Example
 /// ```
@@ -35,8 +36,8 @@ use crate::value::semivalue::{semivalues, steps};
 /// use gleaner::value::{KnnBetaShapley, Valuation};
 /// # let mut rng = rand::rng();
 ///
-/// // The first of two points is right and nearest: it adds to every set. The second adds to the empty one alone, which has
-/// // the probability E (1 - t) = alpha / (alpha + beta).
+/// // Two points, both right, and one votes: each adds to the empty set alone, which is drawn with the probability
+/// // E (1 - t) = alpha / (alpha + beta).
 /// let validation = Evidence::new(1).with_features(&[0.0], 1)?.with_labels(&[7])?;
 /// let evidence = Evidence::new(2).with_features(&[0.0, 1.0], 1)?.with_labels(&[7, 7])?;
 /// let evidence = evidence.with_validation(&validation);
@@ -48,7 +49,7 @@ use crate::value::semivalue::{semivalues, steps};
 pub struct KnnBetaShapley {
     /// Neighbours that vote; 5 by default.
     pub neighbours: usize,
-    /// Weight of small sets; 16 by default.
+    /// Weight of small sets; 4 by default.
     pub alpha: f64,
     /// Weight of large sets; 1 by default.
     pub beta: f64,
@@ -56,7 +57,7 @@ pub struct KnnBetaShapley {
 
 impl Default for KnnBetaShapley {
     fn default() -> Self {
-        Self { neighbours: 5, alpha: 16.0, beta: 1.0 }
+        Self { neighbours: 5, alpha: 4.0, beta: 1.0 }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a softmax regression on the features loses with a point, to second order.
+//! What a softmax regression on the features loses with a point, to first order.
 
 use nalgebra::DMatrix;
 use rand::RngCore;
@@ -8,29 +8,30 @@ use crate::choose::strategies::gradients::last_layer::Gradients;
 use crate::choose::{Evidence, Kind, Needs};
 use crate::error::{Error, Result};
 use crate::value::Valuation;
-use crate::value::judged::part;
+use crate::value::parts::part;
 use crate::value::trac_in::with_validation;
 
-/// By how much the mean validation loss grows when a point is left out and the last layer, a softmax regression, finds its
-/// new optimum: the influence function, to first order in the weight of the point.
+/// By how much the mean validation loss grows when a point is left out and the last layer, a softmax regression, finds
+/// its new optimum: the influence function, to first order in the weight of the point.
 ///
 /// ```text
 /// v_i = 1/N g_val' (H + delta I)^-1 g_i
 /// H   = 1/N sum_j (diag(p_j) - p_j p_j') x [h_j; 1] [h_j; 1]'
 /// ```
 ///
-/// with `g` the cross-entropy's gradients in weights and bias (of validation points the mean), `x` the Kronecker product and
-/// `delta` the damping. The features must be what enters the layer, those of the validation points too, and the probabilities
-/// the layer's own at its optimum, where `delta / 2 ||theta||^2` was added to the mean loss; at other places the value is that of
-/// a Newton step. `H` is also the Gauss-Newton matrix. Of features of unlike scales the small ones are damped away: standardise.
+/// with `g` the cross-entropy's gradients in weights and bias (of validation points the mean), `x` the Kronecker
+/// product and `delta` the damping. The features must be what enters the layer, those of the validation points too, and
+/// the probabilities the layer's own at its optimum, where `delta / 2 ||theta||^2` was added to the mean loss; at other
+/// places the value is that of a Newton step. `H` is also the Gauss-Newton matrix. Of features of unlike scales the
+/// small ones are damped away: standardise.
 ///
 /// # Cost
-/// `O(N width C)` time for each of the steps of conjugate gradients, at most 10,000, on all cores; they grow with the square root
-/// of `width / damping`. Memory for `2 N (width + C)` numbers and 64 gradients.
+/// `O(N width C)` time for each of the steps of conjugate gradients, at most 10,000, on all cores; they grow with the
+/// square root of `width / damping`. Memory for `2 N (width + C)` numbers and 64 gradients.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] unless the damping lies in [1e-6, 1e6], [`Error::Shape`] if validation points have another width or
-/// other classes, [`Error::NotConverged`] if a relative residual of 1e-10 is out of reach.
+/// [`Error::OutOfRange`] unless the damping lies in [1e-6, 1e6], [`Error::Shape`] if validation points have another
+/// width or other classes, [`Error::NotConverged`] if a relative residual of 1e-10 is out of reach.
 ///
 /// # Reference
 /// P. W. Koh, P. Liang, *Understanding Black-box Predictions via Influence Functions*, ICML 2017.
@@ -53,13 +54,14 @@ use crate::value::trac_in::with_validation;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Influence {
-    /// In units of the mean square of what enters the layer, the bias's one included; 0.01 by default.
+    /// In units of the mean square of what enters the layer, the bias's one included; 0.1 by default. The larger, the
+    /// more the order is that of [`TracIn`](crate::value::TracIn).
     pub damping: f64,
 }
 
 impl Default for Influence {
     fn default() -> Self {
-        Self { damping: 1e-2 }
+        Self { damping: 0.1 }
     }
 }
 

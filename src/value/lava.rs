@@ -8,20 +8,23 @@ use crate::choose::{Evidence, Kind, Needs};
 use crate::data::Standardiser;
 use crate::error::{Error, Result};
 use crate::value::Valuation;
-use crate::value::judged::{Judged, part};
+use crate::value::judged::Judged;
+use crate::value::parts::part;
 
-/// Minus the derivative, in each point's mass, of the distance in optimal transport between the points and the validation
-/// points, where a pair costs how far apart its features are and how far apart its labels' classes are:
+/// Minus the derivative, in each point's mass, of the distance in optimal transport between the points and the
+/// validation points, where a pair costs how far apart its features are and how far apart its labels' classes are:
 ///
 /// ```text
-/// C_iv     ||x_i - x_v||^2 + label_weight W(points labelled y_i, validation points labelled y_v)
-/// OT       min <P, C> - eps entropy(P)        over P >= 0 with row sums 1/N and column sums 1/M
+/// C_iv     ||x_i - x_v|| + label_weight W(points labelled y_i, validation points labelled y_v)
+/// OT       min <P, C> - eps entropy(P)        over P >= 0 with row sums 1/N and column sums b
 /// f_i      the dual variable of row i
 /// v_i      mean of the other f less f_i: what OT falls by if mass moves to i from all others
 /// ```
 ///
-/// `W` is the transport cost between the features of two classes, by the same method. Features are standardised by all points.
-/// No learner is asked: a point is worth little where no validation point of its class lies near.
+/// `W` is the transport cost between the features of two classes, by the same method, and `b` what [`ValidationMasses`]
+/// says. Features are standardised by all points. No learner is asked: a point is worth little where no validation
+/// point of its class lies near. Values are about distributions; of wrong labels they find fewer than those that ask a
+/// learner.
 ///
 /// # Cost
 /// `O(N M)` time for each of the sweeps of two transports, at most `sweeps` each, on all cores; `O(N M)` memory.
@@ -31,8 +34,12 @@ use crate::value::judged::{Judged, part};
 /// [`Error::Shape`] if validation points have another width.
 ///
 /// # Reference
-/// H. A. Just et al., *LAVA: Data Valuation without Pre-Specified Learning Algorithms*, ICLR 2023 (theorem 2); M. Cuturi,
-/// *Sinkhorn Distances: Lightspeed Computation of Optimal Transport*, NeurIPS 2013.
+/// H. A. Just et al., *LAVA: Data Valuation without Pre-Specified Learning Algorithms*, ICLR 2023 (theorem 2); M.
+/// Cuturi, *Sinkhorn Distances: Lightspeed Computation of Optimal Transport*, NeurIPS 2013.
+///
+/// # Differences from the paper
+/// Validation points have equal masses there, and a class that is rarer among them than among the points costs all of
+/// its points alike: what was drawn by chance hides what is wrong within a class.
 ///
 /// # Example
 /// ```
@@ -51,17 +58,36 @@ use crate::value::judged::{Judged, part};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lava {
-    /// `eps`, in units of the mean cost; 0.05 by default.
+    /// `eps`, in units of the mean cost; 0.02 by default.
     pub smoothing: f64,
     /// How much a distance of labels counts beside one of features; 1 by default.
     pub label_weight: f64,
-    /// Sweeps of Sinkhorn's iteration, at most; it ends before if row sums are right to a relative 1e-6. 1,000 by default.
+    /// Masses of the validation points.
+    pub masses: ValidationMasses,
+    /// Sweeps of Sinkhorn's iteration, at most, 1,000 by default; it ends before if row sums are right to a relative
+    /// 1e-5. What it ends with are the dual variables for row sums as they then are.
     pub sweeps: usize,
+}
+
+/// How much each validation point weighs in a transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValidationMasses {
+    /// All alike.
+    Equal,
+    /// Classes as much as among the points, those of one class alike; classes that no point has nothing. All alike if
+    /// points and validation points share no class.
+    #[default]
+    LikePoints,
 }
 
 impl Default for Lava {
     fn default() -> Self {
-        Self { smoothing: 0.05, label_weight: 1.0, sweeps: 1000 }
+        Self {
+            smoothing: 0.02,
+            label_weight: 1.0,
+            masses: ValidationMasses::default(),
+            sweeps: 1000,
+        }
     }
 }
 
@@ -90,7 +116,7 @@ impl Valuation for Lava {
             let pairs = row.iter_mut().zip(&wanted);
             pairs.for_each(|(cost, wanted)| *cost += self.label_weight * labels[*wanted as usize]);
         }
-        let duals = self.transport(&costs).duals;
+        let duals = self.transport(&costs, &self.masses.of(&judged)).duals;
         let sum: f64 = duals.iter().sum();
         Ok(duals.iter().map(|f| (sum - f) / (points - 1) as f64 - f).collect())
     }
@@ -123,14 +149,15 @@ impl Costs {
     }
 }
 
-/// Squared distances of standardised features.
+/// Distances of standardised features.
 fn features(judged: &Judged) -> Result<Costs> {
     let standard = Standardiser::fit(judged.rows, judged.width)?;
     let all = |rows: &[f32]| -> Vec<f64> {
         rows.chunks(judged.width).flat_map(|row| standard.row(row)).collect()
     };
     let (points, others) = (all(judged.rows), all(judged.others));
-    let cost = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let cost =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
     let rows = points.par_chunks(judged.width);
     let of = rows.flat_map_iter(|a| others.chunks(judged.width).map(move |b| cost(a, b)));
     Ok(Costs { of: of.collect(), columns: judged.wanted.len() })
@@ -168,48 +195,75 @@ impl Lava {
         let others = members(judged.wanted);
         let pairs = members(judged.labels).into_iter();
         let pairs = pairs.flat_map(|own| others.iter().map(move |others| (own.clone(), others)));
-        pairs.map(|(own, others)| self.transport(&costs.part(&own, others)).cost).collect()
+        let cost = |(own, others): (Vec<usize>, &Vec<usize>)| {
+            self.transport(&costs.part(&own, others), &equal(others.len())).cost
+        };
+        pairs.map(cost).collect()
     }
 
-    /// Between rows and columns of equal masses, in logarithms; ends with exact column sums.
-    fn transport(&self, costs: &Costs) -> Transport {
-        let (rows, columns) = (costs.of.len() / costs.columns, costs.columns);
+    /// From rows of equal masses to columns of those given, in logarithms; ends with exact column sums.
+    fn transport(&self, costs: &Costs, masses: &[f64]) -> Transport {
+        let rows = equal(costs.of.len() / costs.columns);
         let mean = costs.of.iter().sum::<f64>() / costs.of.len() as f64;
         // Where nothing costs anything any unit will do.
         let eps = if mean > 0.0 { self.smoothing * mean } else { 1.0 };
         let turned = costs.transposed();
-        let (mut f, mut g) = (vec![0.0; rows], vec![0.0; columns]);
+        let (mut f, mut g) = (vec![0.0; rows.len()], vec![0.0; masses.len()]);
         for _ in 0..self.sweeps {
-            let next = soft_minima(costs, &g, eps);
-            // Row i now holds exp((f_i - next_i) / eps) times its mass.
+            let next = soft_minima(costs, &powers(&g, masses, eps), eps);
+            // Row i held exp((f_i - next_i) / eps) times its mass.
             let worst = next.iter().zip(&f).fold(0.0f64, |worst, (a, b)| worst.max((a - b).abs()));
             f = next;
-            g = soft_minima(&turned, &f, eps);
+            g = soft_minima(&turned, &powers(&f, &rows, eps), eps);
             if worst <= TOLERANCE * eps {
                 break;
             }
         }
-        let share = 1.0 / (rows * columns) as f64;
-        let held: Vec<f64> = (costs.rows().zip(&f))
-            .map(|(row, f)| {
-                let mass = |(c, g): (&f64, &f64)| c * ((f + g - c) / eps).exp();
-                row.iter().zip(&g).map(mass).sum::<f64>() * share
-            })
-            .collect();
-        Transport { duals: f, cost: held.iter().sum() }
+        let (row_powers, powers) = (powers(&f, &rows, eps), powers(&g, masses, eps));
+        let paid = |(row, of): (&[f64], &f64)| {
+            let each = row.iter().zip(&powers).map(|(c, power)| c * (of + power - c / eps).exp());
+            each.sum::<f64>()
+        };
+        let paid: Vec<f64> = costs.rows().zip(&row_powers).map(paid).collect();
+        Transport { duals: f, cost: paid.iter().sum() }
     }
 }
 
-/// Relative error of the row sums.
-const TOLERANCE: f64 = 1e-6;
+impl ValidationMasses {
+    fn of(self, judged: &Judged) -> Vec<f64> {
+        let mut masses = vec![0.0; judged.wanted.len()];
+        for points in members(judged.wanted) {
+            let label = judged.wanted[points[0]]; // a class with members
+            let there = judged.labels.iter().filter(|other| **other == label).count();
+            points.iter().for_each(|v| masses[*v] = there as f64 / points.len() as f64);
+        }
+        let total: f64 = masses.iter().sum();
+        match self == Self::Equal || total == 0.0 {
+            true => equal(masses.len()),
+            false => masses.into_iter().map(|mass| mass / total).collect(),
+        }
+    }
+}
 
-/// `-eps log mean exp((g - c) / eps)` of each row.
-fn soft_minima(costs: &Costs, duals: &[f64], eps: f64) -> Vec<f64> {
+fn equal(points: usize) -> Vec<f64> {
+    vec![1.0 / points as f64; points]
+}
+
+/// Relative error of the row sums.
+const TOLERANCE: f64 = 1e-5;
+
+/// Logarithms of what the sums below weigh by; minus infinity for no mass.
+fn powers(duals: &[f64], masses: &[f64], eps: f64) -> Vec<f64> {
+    duals.iter().zip(masses).map(|(dual, mass)| dual / eps + mass.ln()).collect()
+}
+
+/// `-eps log sum exp(power - c / eps)` of each row.
+fn soft_minima(costs: &Costs, powers: &[f64], eps: f64) -> Vec<f64> {
     let of = |row: &[f64]| {
-        let powers = || row.iter().zip(duals).map(|(c, g)| (g - c) / eps);
-        let top = powers().fold(f64::NEG_INFINITY, f64::max);
-        let mean = powers().map(|power| (power - top).exp()).sum::<f64>() / row.len() as f64;
-        -eps * (top + mean.ln())
+        let each = || row.iter().zip(powers).map(|(c, power)| power - c / eps);
+        // Some mass is positive.
+        let top = each().fold(f64::NEG_INFINITY, f64::max);
+        -eps * (top + each().map(|power| (power - top).exp()).sum::<f64>().ln())
     };
     let rows = costs.rows();
     let least = part(rows.len());

@@ -10,10 +10,11 @@ use crate::choose::{Evidence, Kind, Needs};
 use crate::error::{Error, Result};
 use crate::seeds::Seeds;
 use crate::value::Valuation;
-use crate::value::judged::{Judged, part};
+use crate::value::judged::Judged;
+use crate::value::parts::part;
 
-/// By how much the mean squared error on the validation set grows when a point is left out of a ridge regression on one-hot
-/// labels: exactly, without teaching it again.
+/// By how much the mean squared error on the validation set grows when a point is left out of a ridge regression on
+/// one-hot labels: exactly, without teaching it again.
 ///
 /// ```text
 /// T          (Phi'Phi + lambda I)^-1 Phi'Y        lambda = ridge * mean of the diagonal of Phi'Phi, of all points
@@ -23,18 +24,21 @@ use crate::value::judged::{Judged, part};
 /// ```
 ///
 /// `phi` are the features, standardised by all points, `fourier` random waves of them as in
-/// [`CrossFit`](crate::choose::CrossFit) if wanted, and a one. One point of many changes little: values are small, and good for
-/// their order.
+/// [`CrossFit`](crate::choose::CrossFit) if wanted, and a one. One point of many changes little: values are small, and
+/// good for their order.
 ///
 /// # Cost
-/// `O((N + M) d (d + C) + d^3)` time for `d` features in all, mostly on all cores; memory for 64 times `d (d + C)` numbers.
+/// `O((N + M) d (d + C) + d^3)` time for `d` features in all, mostly on all cores, in at most 64 parts and `N / d`;
+/// memory for as many times `d (d + C)` numbers.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] unless the ridge lies in [1e-9, 1e9], [`Error::Shape`] if validation points have another width.
+/// [`Error::OutOfRange`] unless the ridge lies in [1e-9, 1e9], [`Error::Shape`] if validation points have another
+/// width.
 ///
 /// # Reference
-/// R. D. Cook, *Detection of Influential Observation in Linear Regression*, Technometrics 19, 1977; the value that others are
-/// compared with since P. W. Koh, P. Liang, *Understanding Black-box Predictions via Influence Functions*, ICML 2017.
+/// R. D. Cook, *Detection of Influential Observation in Linear Regression*, Technometrics 19, 1977; the value that
+/// others are compared with since P. W. Koh, P. Liang, *Understanding Black-box Predictions via Influence Functions*,
+/// ICML 2017.
 ///
 /// # Example
 /// ```
@@ -53,7 +57,8 @@ use crate::value::judged::{Judged, part};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LeaveOneOut {
-    /// In units of the mean of the diagonal; 0.01 by default.
+    /// In units of the mean of the diagonal; 1 by default. A smaller one measures what this learner loses; a larger one
+    /// finds more wrong labels, for it hears less of what only one point says.
     pub ridge: f64,
     /// Random features; none by default: the standardised features serve themselves.
     pub fourier: usize,
@@ -61,7 +66,7 @@ pub struct LeaveOneOut {
 
 impl Default for LeaveOneOut {
     fn default() -> Self {
-        Self { ridge: 1e-2, fourier: 0 }
+        Self { ridge: 1.0, fourier: 0 }
     }
 }
 
@@ -86,8 +91,10 @@ impl Valuation for LeaveOneOut {
         let (labels, wanted) = numbers.split_at(judged.labels.len());
         let mut waves = Seeds::new(rng.next_u64()).named("fourier");
         let map = Map::new(judged.rows, judged.width, self.fourier, &mut waves)?;
-        let taught = Blocks::new(&map, judged.rows, labels, classes);
-        let seen = Blocks::new(&map, judged.others, wanted, classes);
+        // Sums of fewer points would be larger than these.
+        let least = 1 + if self.fourier == 0 { judged.width } else { self.fourier };
+        let taught = Blocks::new(&map, judged.rows, labels, (classes, least));
+        let seen = Blocks::new(&map, judged.others, wanted, (classes, least));
         Ok(values(&taught, &seen, self.ridge))
     }
 }
@@ -102,9 +109,14 @@ struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    fn new(map: &'a Map, features: &'a [f32], labels: &'a [u32], classes: usize) -> Self {
+    fn new(
+        map: &'a Map,
+        features: &'a [f32],
+        labels: &'a [u32],
+        (classes, least): (usize, usize),
+    ) -> Self {
         let points: Vec<usize> = (0..labels.len()).collect();
-        let of = points.chunks(part(points.len())).map(<[usize]>::to_vec).collect();
+        let of = points.chunks(part(points.len()).max(least)).map(<[usize]>::to_vec).collect();
         Self { map, features, labels, classes, of }
     }
 

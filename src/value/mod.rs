@@ -9,7 +9,7 @@
 //! | [`KnnBetaShapley`] | the same, where small or large sets count more | the same |
 //! | [`KnnBanzhaf`] | the same, where all sets count alike | the same |
 //! | [`LeaveOneOut`] | what a ridge regression loses without each point | the same |
-//! | [`Influence`] | the same of a softmax regression, to second order | features, labels, probabilities, a validation set |
+//! | [`Influence`] | the same of a softmax regression, to first order | features, labels, probabilities, a validation set |
 //! | [`TracIn`] | how far a step on each point lowers the validation loss | the same, or errors for labels and probabilities |
 //! | [`Lava`] | how much each point costs an optimal transport to the validation set | features, labels, a validation set |
 //! | [`DataOob`] | how often trees that have not seen a point agree with its label | features, labels |
@@ -25,6 +25,7 @@ pub(crate) mod judged;
 pub(crate) mod label_quality;
 pub(crate) mod lava;
 pub(crate) mod leave_one_out;
+pub(crate) mod parts;
 pub(crate) mod semivalue;
 pub(crate) mod shapley;
 pub(crate) mod trac_in;
@@ -38,7 +39,7 @@ pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
 pub use label_quality::trusted::{Suspects, Trusted};
-pub use lava::Lava;
+pub use lava::{Lava, ValidationMasses};
 pub use leave_one_out::LeaveOneOut;
 pub use shapley::KnnShapley;
 pub use trac_in::TracIn;

@@ -1,8 +1,8 @@
 //! What a point adds to sets of the others in a nearest-neighbour vote, exactly, however sizes of sets count.
 //!
-//! With `(j)` the `j`-th nearest point to a validation point, exchanging `(j)` for `(j + 1)` in a set changes the vote only
-//! if fewer than `k` of its members are nearer than both. So for weights of sets that come from drawing each point with one
-//! probability, or with a random one,
+//! With `(j)` the `j`-th nearest point to a validation point, exchanging `(j)` for `(j + 1)` in a set changes the vote
+//! only if fewer than `k` of its members are nearer than both. So for weights of sets that come from drawing each point
+//! with one probability, or with a random one,
 //!
 //! ```text
 //! s_(N)        1[y_(N) = y] r_N / k
@@ -13,7 +13,8 @@
 use crate::choose::Evidence;
 use crate::choose::neighbours::rows::squared_distance_exact;
 use crate::error::{Error, Result};
-use crate::value::judged::{Judged, sums};
+use crate::value::judged::Judged;
+use crate::value::parts::sums;
 
 /// What each point adds, mean over the validation points; `steps` says `r_j / k` for a number of points and a `k`.
 pub(crate) fn semivalues(

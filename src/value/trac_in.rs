@@ -14,10 +14,10 @@ use crate::value::Valuation;
 /// v_i = 1/M sum_v <g_i, g_v> = 1/M sum_v <p_i - y_i, p_v - y_v> (<h_i, h_v> + 1)
 /// ```
 ///
-/// for a step of length one. The features must be what enters the layer, those of the validation points too; probabilities are
-/// those of the learner at one checkpoint. Sum the values of several checkpoints, each times its step, for a whole training.
-/// Where a learner agrees with all labels, right or wrong, its errors and so all values are nearly zero: take an earlier
-/// checkpoint.
+/// for a step of length one. The features must be what enters the layer, those of the validation points too;
+/// probabilities are those of the learner at one checkpoint. Sum the values of several checkpoints, each times its
+/// step, for a whole training. Where a learner agrees with all labels, right or wrong, its errors and so all values are
+/// nearly zero: take an earlier checkpoint.
 ///
 /// # Cost
 /// `O((N + M) width C)` time for `M` validation points and `C` classes, `O(N (width + C))` memory.
@@ -26,8 +26,8 @@ use crate::value::Valuation;
 /// [`Error::Shape`] if validation points have another width or other classes.
 ///
 /// # Reference
-/// G. Pruthi, F. Liu, M. Sundararajan, S. Kale, *Estimating Training Data Influence by Tracing Gradient Descent*, NeurIPS 2020
-/// (TracInCP with one checkpoint and the last layer).
+/// G. Pruthi, F. Liu, M. Sundararajan, S. Kale, *Estimating Training Data Influence by Tracing Gradient Descent*,
+/// NeurIPS 2020 (TracInCP with one checkpoint and the last layer).
 ///
 /// # Example
 /// ```

@@ -41,8 +41,8 @@ impl Bins {
     }
 }
 
-/// The smallest and largest value of each bin: every value its own if these are few, else as many different ones in each, up to
-/// one.
+/// The smallest and largest value of each bin: every value its own if these are few, else as many different ones in
+/// each, up to one.
 fn bins(mut values: Vec<f32>) -> Vec<(f32, f32)> {
     values.sort_unstable_by(f32::total_cmp);
     values.dedup();
@@ -51,9 +51,8 @@ fn bins(mut values: Vec<f32>) -> Vec<(f32, f32)> {
     (0..bins).map(|k| (values[start(k)], values[start(k + 1) - 1])).collect()
 }
 
-/// How trees grow: each cut is the one with the least Gini impurity, of equal ones the first, halfway between the values on
-/// its two sides, until leaves are pure, all of
-/// one row or as deep as allowed.
+/// How trees grow: each cut is the one with the least Gini impurity, of equal ones the first, halfway between the
+/// values on its two sides, until leaves are pure, all of one row or as deep as allowed.
 pub(crate) struct Growth<'a> {
     pub(crate) bins: &'a Bins,
     /// Below the number of classes.
@@ -80,11 +79,11 @@ enum Node {
 }
 
 /// A point of a bag.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Member {
     point: u32,
     class: u32,
-    weight: u64,
+    weight: u32,
 }
 
 /// The best cut so far.
@@ -100,11 +99,7 @@ impl Growth<'_> {
     pub(crate) fn tree(&self, weights: &[u32], rng: &mut impl Rng) -> Tree {
         let counted = (0..).zip(self.labels).zip(weights).filter(|(_, weight)| **weight > 0);
         let mut members: Vec<Member> = counted
-            .map(|((point, class), weight)| Member {
-                point,
-                class: *class,
-                weight: (*weight).into(),
-            })
+            .map(|((point, class), weight)| Member { point, class: *class, weight: *weight })
             .collect();
         let mut sorted = members.clone();
         let mut features: Vec<usize> = (0..self.bins.ranges.len()).collect();
@@ -138,7 +133,7 @@ impl Growth<'_> {
 
     fn counts(&self, members: &[Member]) -> Vec<u64> {
         let mut counts = vec![0; self.classes];
-        members.iter().for_each(|member| counts[member.class as usize] += member.weight);
+        members.iter().for_each(|member| counts[member.class as usize] += u64::from(member.weight));
         counts
     }
 
@@ -169,7 +164,8 @@ impl Growth<'_> {
         best
     }
 
-    /// All cuts of a feature, from left to right: sums of squared counts change by a member at a time, in whole numbers.
+    /// All cuts of a feature, from left to right: sums of squared counts change by a member at a time, in whole
+    /// numbers.
     fn sweep(&self, feature: usize, sorted: &[Member], counts: &[u64], best: &mut Option<Best>) {
         let column = self.bins.column(feature);
         let place = |member: &Member| column[member.point as usize];
@@ -177,7 +173,7 @@ impl Growth<'_> {
         let (mut left_sum, mut right_sum) = (0, counts.iter().sum::<u64>());
         let (mut left_squares, mut right_squares) = (0, counts.iter().map(|n| n * n).sum::<u64>());
         for pair in sorted.windows(2) {
-            let Member { class, weight, .. } = pair[0];
+            let (class, weight) = (pair[0].class, u64::from(pair[0].weight));
             let (l, r) = (&mut left[class as usize], &mut right[class as usize]);
             left_squares += weight * (2 * *l + weight);
             right_squares -= weight * (2 * *r - weight);
@@ -197,25 +193,31 @@ impl Growth<'_> {
     }
 }
 
-/// By place, counting; whether there are different ones.
+/// By place; whether there are different ones. The order of those at one place is free: sums of them are exact.
 fn sort(members: &[Member], column: &[u8], sorted: &mut [Member]) -> bool {
-    let mut starts = [0u32; BINS + 1];
-    for member in members {
-        starts[column[member.point as usize] as usize + 1] += 1;
-    }
-    if starts.iter().any(|count| *count as usize == members.len()) {
+    /// Members that are sorted faster than their places are counted.
+    const FEW: usize = 20;
+    let place = |member: &Member| column[member.point as usize] as usize;
+    if members.iter().all(|member| place(member) == place(&members[0])) {
         return false;
     }
+    if members.len() <= FEW {
+        sorted.copy_from_slice(members);
+        sorted.sort_unstable_by_key(place);
+        return true;
+    }
+    let mut starts = [0u32; BINS + 1];
+    members.iter().for_each(|member| starts[place(member) + 1] += 1);
     (0..BINS).for_each(|place| starts[place + 1] += starts[place]);
     for member in members {
-        let start = &mut starts[column[member.point as usize] as usize];
+        let start = &mut starts[place(member)];
         sorted[*start as usize] = *member;
         *start += 1;
     }
     true
 }
 
-/// Those that go left first; how many there are. Sums over members are exact, their order is free.
+/// Those that go left first; how many there are.
 fn partition(members: &mut [Member], left: impl Fn(&Member) -> bool) -> usize {
     let mut next = 0;
     for k in 0..members.len() {
