@@ -5,13 +5,10 @@
 
 mod shared;
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
 use gleaner::choose::{ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
-use gleaner::data::table::{Categories, TableOptions};
 use gleaner::data::{flip_labels, flip_labels_to_next, stratified_split};
 use gleaner::experiment::tables::{PairedLevel, report_paired};
 use gleaner::experiment::{
@@ -22,26 +19,13 @@ use gleaner::joint::Gleaner;
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::value::{Suspects, Trusted};
 use gleaner::{Learner, Seeds};
-use shared::real_data::{SETS, Set, standardised};
+use shared::real_data::{Set, SetFlags, standardised};
 
 /// Compares ways of choosing training data by the accuracy of networks trained on it.
 #[derive(Parser)]
 struct Flags {
-    /// The folder of the sets, with `tabular` and `text` in it.
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Which of them.
-    #[arg(long = "set", value_delimiter = ',', default_values = SETS)]
-    sets: Vec<String>,
-    /// A table to choose from.
-    #[arg(long, requires = "test")]
-    train: Option<PathBuf>,
-    /// Its test part.
-    #[arg(long)]
-    test: Option<PathBuf>,
-    /// The column of the labels of both.
-    #[arg(long, default_value = "label")]
-    label: String,
+    #[command(flatten)]
+    sets: SetFlags,
     /// Points to choose from at most.
     #[arg(long, default_value_t = 4_000)]
     points: usize,
@@ -113,7 +97,7 @@ fn main() -> Result<()> {
     };
     let points = if common.quick { flags.points.min(1_000) } else { flags.points };
     let mut levels = Vec::new();
-    for set in flags.sets()? {
+    for set in flags.sets.sets()? {
         let many = set.train.classes() > 2;
         let noises = NOISES.into_iter().filter(|noise| many || noise.0 != "next-class");
         let jobs: Vec<((&str, f64), u64)> =
@@ -165,18 +149,4 @@ fn main() -> Result<()> {
     }
     println!("written: {}/summary.csv and a picture a set", out.display());
     Ok(())
-}
-
-impl Flags {
-    fn sets(&self) -> Result<Vec<Set>> {
-        if let (Some(train), Some(test)) = (&self.train, &self.test) {
-            let categories = Some(Categories::default());
-            let options =
-                TableOptions { label: Some(self.label.clone()), categories, ..Default::default() };
-            let name = train.file_stem().context("a file name")?.to_string_lossy();
-            return Ok(vec![Set::tables(&name, train, test, options)?]);
-        }
-        let folder = self.data.as_ref().context("--data DIR, or --train FILE and --test FILE")?;
-        self.sets.iter().map(|name| Set::named(name, folder)).collect()
-    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
+use clap::Args;
 use gleaner::data::table::{Categories, TableOptions, load};
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
@@ -14,6 +15,41 @@ use gleaner::{Dataset, Seeds, Source};
 /// All of them.
 pub const SETS: [&str; 7] =
     ["optdigits", "spambase", "adult", "protein_ss", "newsgroups20", "sms_spam", "amazon_mds"];
+
+/// Which sets.
+#[derive(Args)]
+pub struct SetFlags {
+    /// The folder of the sets, with `tabular` and `text` in it.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Which of them.
+    #[arg(long = "set", value_delimiter = ',', default_values = SETS)]
+    names: Vec<String>,
+    /// A table to choose from, instead.
+    #[arg(long, requires = "test")]
+    train: Option<PathBuf>,
+    /// Its test part.
+    #[arg(long)]
+    test: Option<PathBuf>,
+    /// The column of the labels of both.
+    #[arg(long, default_value = "label")]
+    label: String,
+}
+
+impl SetFlags {
+    /// One after the other.
+    pub fn sets(&self) -> Result<Vec<Set>> {
+        if let (Some(train), Some(test)) = (&self.train, &self.test) {
+            let categories = Some(Categories::default());
+            let options =
+                TableOptions { label: Some(self.label.clone()), categories, ..Default::default() };
+            let name = train.file_stem().context("a file name")?.to_string_lossy();
+            return Ok(vec![Set::tables(&name, train, test, options)?]);
+        }
+        let folder = self.data.as_ref().context("--data DIR, or --train FILE and --test FILE")?;
+        self.names.iter().map(|name| Set::named(name, folder)).collect()
+    }
+}
 
 /// A set with its test part, features as they were read.
 pub struct Set {

@@ -34,7 +34,8 @@ use crate::value::{ConfidentLearning, Trusted};
 /// every number of points: few want the typical ones, many the difficult ones.
 ///
 /// The evidence's features and labels are those of the points; its validation's are trusted. Without validation a fifth of
-/// the points whose labels hold, at most 1,000, take its place, and none of them is drawn while the head learns.
+/// the points of each class, at most 1,000 in all, take its place, such as have labels that hold, and none of them is drawn
+/// while the head learns. Where that leaves nobody, all points are worth the same.
 ///
 /// # Cost
 /// That of [`CrossFit`], of the neighbours within each class twice, and `O(steps batch^2 fourier)`: 20,000 points with
@@ -73,7 +74,14 @@ pub struct Gleaner {
 
 impl Default for Gleaner {
     fn default() -> Self {
-        Self { cross_fit: CrossFit::default(), fourier: 256, batch: 400, steps: 150, price: 1.3, cosine: false }
+        Self {
+            cross_fit: CrossFit::default(),
+            fourier: 256,
+            batch: 400,
+            steps: 150,
+            price: 1.3,
+            cosine: false,
+        }
     }
 }
 
@@ -89,7 +97,8 @@ pub struct Gleaned {
     pub labels_found: ConfidentLearning,
     /// A row a point: the columns of [`Gleaned::EVIDENCE`].
     evidence: Vec<Vec<f64>>,
-    judge: Judge,
+    /// `None` where there are too few points for one.
+    judge: Option<Judge>,
     /// The points of each class that may be drawn.
     drawn: Vec<Vec<usize>>,
     /// The distance from which on points of a class are strangers.
@@ -138,14 +147,12 @@ impl Gleaner {
         let taught = Lesson { rows: features, targets: Targets::Classes(labels, classes) };
         let (own_rows, own_labels) = gathered(features, width, labels, &held);
         let (asked_rows, asked) = validation.unwrap_or((&own_rows, &own_labels));
-        let asked = Lesson { rows: asked_rows, targets: Targets::Classes(asked, classes) };
-        let judge = Judge::new(
-            taught,
-            asked,
-            width,
-            self.fourier,
-            Seeds::new(seeds.named("judge").random()),
-        )?;
+        let asking = Lesson { rows: asked_rows, targets: Targets::Classes(asked, classes) };
+        let apart = Seeds::new(seeds.named("judge").random());
+        let judge = match asked.is_empty() {
+            true => None,
+            false => Some(Judge::new(taught, asking, width, self.fourier, apart)?),
+        };
         let left = |members: &Vec<usize>| members.iter().copied().filter(|i| !held[*i]).collect();
         let drawn: Vec<Vec<usize>> = classes_of.iter().map(left).collect();
         let drawn = drawn.into_iter().filter(|members| !members.is_empty()).collect();
@@ -191,7 +198,9 @@ impl Gleaned {
         let batch = count.max(LEAST_BATCH).min(batch.max(1));
         let (evidence, classes) = (self.evidence.as_slice(), self.drawn.as_slice());
         let ground = Ground { evidence, classes, batch, steps };
-        let mut judge = self.judge.clone();
+        let Some(mut judge) = self.judge.clone() else {
+            return Ok((vec![1.0; self.labels.len()], vec![0.0; Self::EVIDENCE.len()]));
+        };
         let batches: Vec<Vec<usize>> =
             (0..TUNING).map(|_| stratified(classes, batch, &mut rng)).collect();
         judge.tune(&batches)?;
@@ -356,10 +365,10 @@ fn own_validation(classes: &[Vec<usize>], wrong: &[bool], seeds: Seeds) -> Vec<b
     let (mut held, mut rng) = (vec![false; wrong.len()], seeds.named("own validation"));
     let (share, most) = OWN;
     for members in classes {
-        let limit = (members.len() / share).min(most * members.len() / wrong.len());
+        let limit = (members.len() / share).min((most * members.len()).div_ceil(wrong.len()));
         let mut sure: Vec<usize> = members.iter().copied().filter(|i| !wrong[*i]).collect();
         sure.shuffle(&mut rng);
-        sure.into_iter().take(limit.max(1)).for_each(|i| held[i] = true);
+        sure.into_iter().take(limit).for_each(|i| held[i] = true);
     }
     held
 }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`ConfidentLearning`] | which labels are wrong, how many, and taken for what | probabilities out of fold, labels |
 //! | [`SelfConfidence`] | how likely each label is | the same |
+//! | [`Consensus`] | the same, by several kinds of judges | features, labels |
 //! | [`NeighbourAgreement`] | how many neighbours share the label | features, labels |
 //! | [`KnnShapley`] | what each point adds to a vote of neighbours | features, labels, a validation set |
 //! | [`KnnBetaShapley`] | the same, where small or large sets count more | the same |
@@ -38,9 +39,10 @@ pub use data_oob::{CutFeatures, DataOob};
 pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
+pub use label_quality::consensus::Consensus;
 pub use label_quality::trusted::{Suspects, Trusted};
 pub use lava::{Lava, ValidationMasses};
 pub use leave_one_out::LeaveOneOut;
 pub use shapley::KnnShapley;
 pub use trac_in::TracIn;
-pub use valuation::Valuation;
+pub use valuation::{Valuation, lower_cluster};

@@ -2,4 +2,5 @@
 
 pub(crate) mod agreement;
 pub(crate) mod confident;
+pub(crate) mod consensus;
 pub(crate) mod trusted;

@@ -1,0 +1,170 @@
+//! What `valuation` needs: its flags, the values it compares, the curves of removal.
+
+use candle_core::{DType, Device};
+use clap::Parser;
+use gleaner::choose::{Evidence, Needs};
+use gleaner::data::{flip_labels, stratified_split};
+use gleaner::experiment::Observations;
+use gleaner::experiment::metrics::mean_and_std;
+use gleaner::learn::{
+    Length, Loss, Mlp, MlpOptions, Sampling, Training, TrainingOptions, accuracy_in_batches,
+};
+use gleaner::report::Series;
+use gleaner::value::{
+    Consensus, DataOob, Influence, KnnBanzhaf, KnnBetaShapley, KnnShapley, Lava, LeaveOneOut,
+    NeighbourAgreement, SelfConfidence, TracIn, Valuation,
+};
+use gleaner::{Dataset, Result, Seeds};
+use rand::{Rng, RngCore};
+
+use super::real_data::{Set, SetFlags, standardised};
+
+/// Compares values of training points by the wrong labels they find.
+#[derive(Parser)]
+pub struct ValuationFlags {
+    #[command(flatten)]
+    pub sets: SetFlags,
+    #[command(flatten)]
+    pub common: super::Common,
+}
+
+/// A set by the protocol.
+pub struct Spoiled {
+    pub train: Dataset,
+    pub validation: Dataset,
+    pub test: Dataset,
+    pub flipped: Vec<bool>,
+}
+
+impl Spoiled {
+    /// Training and validation points of the training part, test points of the test part.
+    pub fn of(set: &Set, seed: u64) -> Result<Self> {
+        let rng = &mut Seeds::new(seed).named("split");
+        let mut some = |data: &Dataset, points: usize| -> Result<(Dataset, Dataset)> {
+            let points = points.min(data.len() / 2);
+            let (first, rest) = stratified_split(data.labels(), points, rng)?;
+            Ok((data.subset(&first)?, data.subset(&rest)?))
+        };
+        let (train, rest) = some(&set.train, 1_000)?;
+        let (validation, _) = some(&rest, 100)?;
+        let (test, _) = some(&set.test, 500)?;
+        let [train, validation, test] = standardised([&train, &validation, &test])?;
+        let rng = &mut Seeds::new(seed).named("noise");
+        let (labels, flipped) = flip_labels(train.labels(), train.classes(), 0.2, rng)?;
+        Ok(Self { train: train.with_labels(labels)?, validation, test, flipped })
+    }
+}
+
+/// A baseline.
+struct Nothing;
+
+impl Valuation for Nothing {
+    fn name(&self) -> &str {
+        "random"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+
+    fn values(&self, evidence: &Evidence, rng: &mut dyn RngCore) -> Result<Vec<f64>> {
+        Ok((0..evidence.points()).map(|_| rng.random()).collect())
+    }
+}
+
+/// What is compared, and whether it looks at what a linear learner makes of the points.
+pub fn all() -> Vec<(Box<dyn Valuation>, bool)> {
+    vec![
+        (Box::new(Nothing), false),
+        (Box::new(LeaveOneOut::default()), false),
+        (Box::new(KnnShapley::default()), false),
+        (Box::new(KnnBetaShapley::default()), false),
+        (Box::new(KnnBanzhaf::default()), false),
+        (Box::new(TracIn), true),
+        (Box::new(Influence::default()), true),
+        (Box::new(Lava::default()), false),
+        (Box::new(DataOob::default()), false),
+        (Box::new(NeighbourAgreement::default()), false),
+        (Box::new(SelfConfidence), false),
+        (Box::new(Consensus::default()), false),
+    ]
+}
+
+fn mlp(data: &Dataset, hidden: Vec<usize>, seed: u64) -> Result<Mlp> {
+    let options = MlpOptions { inputs: data.inputs().dim(1)?, hidden, classes: data.classes() };
+    Mlp::new(&options, seed, DType::F32, &Device::Cpu)
+}
+
+/// What a linear learner makes of the training and the validation points.
+pub fn linear(
+    train: &Dataset,
+    validation: &Dataset,
+    seed: u64,
+) -> Result<(Observations, Observations)> {
+    let learner = mlp(train, Vec::new(), seed)?;
+    let options = TrainingOptions { length: Length::Steps(300), ..Default::default() };
+    let mut training = Training::new(&learner, train, Sampling::All, &options, seed)?;
+    while !training.is_finished() {
+        training.epoch(|_| {})?;
+    }
+    let of = |data| Observations::labelled(&learner, data, None, Loss::Own);
+    Ok((of(train)?, of(validation)?))
+}
+
+/// Share of the points removed, and the accuracy of a network without them.
+pub type Curve = Vec<(f64, f64)>;
+
+/// The worst removed first, and the best.
+pub fn removal(
+    train: &Dataset,
+    test: &Dataset,
+    values: &[f64],
+    seed: u64,
+    quick: bool,
+) -> Result<[Curve; 2]> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let worst = curve(train, test, &order, seed, quick)?;
+    order.reverse();
+    Ok([worst, curve(train, test, &order, seed, quick)?])
+}
+
+fn curve(
+    train: &Dataset,
+    test: &Dataset,
+    order: &[usize],
+    seed: u64,
+    quick: bool,
+) -> Result<Curve> {
+    let shares: &[f64] = if quick { &[0.0, 0.2] } else { &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5] };
+    let at = |share: f64| -> Result<(f64, f64)> {
+        let left = &order[(share * order.len() as f64) as usize..];
+        let learner = mlp(train, vec![32], seed)?;
+        let options = TrainingOptions { length: Length::Steps(200), ..Default::default() };
+        let mut training = Training::new(&learner, train, Sampling::Fixed(left), &options, seed)?;
+        while !training.is_finished() {
+            training.epoch(|_| {})?;
+        }
+        Ok((share, accuracy_in_batches(&learner, test, 256)?))
+    };
+    shares.iter().map(|share| at(*share)).collect()
+}
+
+/// Mean and spread over seeds, a line a method.
+pub fn series<'a>(curves: impl Iterator<Item = (&'a str, u64, &'a Curve)>) -> Vec<Series> {
+    let mut lines: Vec<(&str, Vec<&Curve>)> = Vec::new();
+    for (name, _, curve) in curves {
+        match lines.iter_mut().find(|line| line.0 == name) {
+            Some(line) => line.1.push(curve),
+            None => lines.push((name, vec![curve])),
+        }
+    }
+    let line = |(name, curves): (&str, Vec<&Curve>)| {
+        let point = |k: usize| {
+            let (mean, std) = mean_and_std(&curves.iter().map(|c| c[k].1).collect::<Vec<_>>());
+            (curves[0][k].0, mean, std)
+        };
+        Series { name: name.to_string(), points: (0..curves[0].len()).map(point).collect() }
+    };
+    lines.into_iter().map(line).collect()
+}
