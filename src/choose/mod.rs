@@ -22,8 +22,11 @@
 //! | [`Glister`] | gradients along which the validation loss falls | probabilities, labels, features, validation |
 //! | [`Forgetting`] | what the learner keeps forgetting | history |
 //! | [`Aum`] | what looks mislabelled all through training | margins |
+//! | [`Dual`], [`BetaSampled`] | what the learner keeps changing its mind about | probabilities of the labels |
 //! | [`Easiest`] | the other end of any score | its score's |
 //! | [`CoverageCentric`] | every degree of a score but the hardest | its score's |
+//! | [`Window`] | the hardest by a score but the very hardest | its score's |
+//! | [`Moderate`] | points at the median distance from the mean of their class | features, labels |
 //! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
 //! | [`Grouped`] | whole groups by their mean score | its score's, groups |
 //! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
@@ -61,6 +64,7 @@ pub use strategies::gradients::craig::Craig;
 pub use strategies::gradients::glister::Glister;
 pub use strategies::gradients::grad_match::GradMatch;
 pub use strategies::scores::aum::Aum;
+pub use strategies::scores::dual::{BetaSampled, Dual};
 pub use strategies::scores::el2n::El2n;
 pub use strategies::scores::forgetting::Forgetting;
 pub use strategies::scores::grand::Grand;
@@ -79,5 +83,7 @@ pub use strategies::within::affordable::Affordable;
 pub use strategies::within::class_balanced::{ClassBalanced, Shares};
 pub use strategies::within::coverage_centric::CoverageCentric;
 pub use strategies::within::grouped::Grouped;
+pub use strategies::within::moderate::Moderate;
 pub use strategies::within::purchase::{Offers, Purchase};
+pub use strategies::within::window::Window;
 pub use strategies::{Strategy, all, check_distinct, listed, named, top};

@@ -55,7 +55,8 @@ impl Strategy for Box<dyn Strategy> {
     }
 }
 
-/// Every strategy with its default settings, baselines first, [`Random`] left out: for comparisons of all.
+/// Every strategy with its default settings, baselines first, for comparisons of all; [`Random`] and those that look
+/// at the probabilities of the labels along training are left out.
 pub fn all() -> Vec<Box<dyn Strategy>> {
     vec![
         Box::new(LeastConfidence),
@@ -69,6 +70,8 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(LargestLoss),
         Box::new(SmallestLoss),
         Box::new(CoverageCentric::<Aum>::default()),
+        Box::new(CoverageCentric::<Aum>::default().cut_by_share()),
+        Box::new(Moderate),
         Box::new(Herding),
         Box::new(FacilityLocation::default()),
         Box::new(GraphCut::default()),
@@ -99,7 +102,9 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
         return Ok(Box::new(ClassBalanced::new(named(inner)?, Shares::Equal)));
     }
     let mut all = all();
-    all.push(Box::new(Random));
+    let others: [Box<dyn Strategy>; 3] =
+        [Box::new(Random), Box::new(Dual::default()), Box::new(BetaSampled::default())];
+    all.extend(others);
     let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
     let found = all.into_iter().find(|strategy| strategy.name() == name);
     found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })

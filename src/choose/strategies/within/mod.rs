@@ -4,4 +4,6 @@ pub(crate) mod affordable;
 pub(crate) mod class_balanced;
 pub(crate) mod coverage_centric;
 pub(crate) mod grouped;
+pub(crate) mod moderate;
 pub(crate) mod purchase;
+pub(crate) mod window;
