@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use common::cases;
 use gleaner::choose::{
-    Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig,
+    Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
     Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
     Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Kind, LargestLoss, LeastConfidence,
     LogDeterminant, Margin, Moderate, Offers, Purchase, Random, Score, Shares, Similarity,
@@ -61,6 +61,7 @@ fn all() -> Vec<Box<dyn Selects>> {
         Box::new(ClassBalanced::new(Grand, Shares::Equal)),
         Box::new(CoverageCentric::new(Aum, 0.2, 5).unwrap().cut_by_share()),
         Box::new(Window::new(El2n, 0.2).unwrap()),
+        Box::new(D2::new(Aum, 3, 1.0, 0.5).unwrap()),
         Box::new(Moderate),
         Box::new(Dual::new(3).unwrap()),
         Box::new(BetaSampled::default()),
@@ -419,6 +420,9 @@ fn settings_out_of_range_are_refused() {
     }
     for share in [1.0, -0.1, f64::NAN] {
         assert!(Window::new(Forgetting, share).is_err(), "{share}");
+    }
+    for (neighbours, forward, reverse) in [(0, 1.0, 1.0), (1, -1.0, 1.0), (1, 1.0, f64::NAN)] {
+        assert!(D2::new(Forgetting, neighbours, forward, reverse).is_err());
     }
     assert!(Dual::new(1).is_err());
     for exponent in [0.0, f64::NAN, f64::INFINITY] {
@@ -797,6 +801,32 @@ fn beta_sampling_turns_to_easy_points_as_the_share_falls() -> Result<()> {
     };
     let (few, some, many) = (mean(40)?, mean(400)?, mean(1000)?);
     assert!(few > some + 0.05 && some > many + 0.05, "{few}, {some}, {many}");
+    Ok(())
+}
+
+#[test]
+fn d2_by_hand() -> Result<()> {
+    // Neighbours at distance 1 but the last, which lies 3 beyond the third: their mean square is 3, the unit.
+    let evidence = Evidence::new(4).with_features(&[0.0, 1.0, 2.0, 5.0], 1)?;
+    let evidence = evidence.with_losses(&[4.0, 0.0, 2.0, 3.0])?;
+    let (near, far) = ((-1f64 / 3.0).exp(), (-3f64).exp());
+    // Scores 1, 0, 0.5, 0.75. The second is between two hard ones and gets most of all.
+    let second = near * 1.5;
+    let strategy = D2::new(LargestLoss, 1, 1.0, 1.0)?;
+    let choice = strategy.select(&evidence, 4, &mut rng(0))?;
+    assert_eq!(choice.indices, [1, 3, 0, 2]);
+    let last = 0.75 + far * 0.5;
+    let third = 0.5 + far * 0.75 - near * second - far * last;
+    let expected = [second, last, 1.0 - near * second, third];
+    for (gain, expected) in choice.gains.unwrap().iter().zip(expected) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    // Messages that fade at once leave the score alone.
+    let alone = D2::new(LargestLoss, 1, 1e6, 1e6)?;
+    assert_eq!(alone.select(&evidence, 4, &mut rng(0))?.indices, [0, 3, 2, 1]);
+    // Duplicates of equal loss: no distance, no range.
+    let same = Evidence::new(3).with_features(&[7.0; 3], 1)?.with_losses(&[1.0; 3])?;
+    assert_eq!(strategy.select(&same, 3, &mut rng(0))?.len(), 3);
     Ok(())
 }
 

@@ -25,6 +25,7 @@
 //! | [`Dual`], [`BetaSampled`] | what the learner keeps changing its mind about | probabilities of the labels |
 //! | [`Easiest`] | the other end of any score | its score's |
 //! | [`CoverageCentric`] | every degree of a score but the hardest | its score's |
+//! | [`D2`] | the hardest by a score, spread over a graph of neighbours | its score's, features |
 //! | [`Window`] | the hardest by a score but the very hardest | its score's |
 //! | [`Moderate`] | points at the median distance from the mean of their class | features, labels |
 //! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
@@ -82,6 +83,7 @@ pub use strategies::submodular::log_determinant::LogDeterminant;
 pub use strategies::within::affordable::Affordable;
 pub use strategies::within::class_balanced::{ClassBalanced, Shares};
 pub use strategies::within::coverage_centric::CoverageCentric;
+pub use strategies::within::d2::D2;
 pub use strategies::within::grouped::Grouped;
 pub use strategies::within::moderate::Moderate;
 pub use strategies::within::purchase::{Offers, Purchase};

@@ -69,6 +69,19 @@ impl Neighbours {
         Ok(Self { rows: symmetric(&lists, 1.0, |closeness| similarity.of(closeness)) })
     }
 
+    /// `exp(-d_ij^2)`, with distances in units of the root mean square over the listed pairs.
+    pub(crate) fn by_distance(features: &[f32], width: usize, k: usize) -> Result<Self> {
+        check_neighbours(k)?;
+        let row = |i: usize| &features[i * width..(i + 1) * width];
+        let exact = |i, j| -squared_distance_exact(row(i), row(j));
+        let lists = Screen::distances(features, width).nearest(k, exact);
+        let pairs = lists.iter().map(Vec::len).sum::<usize>().max(1) as f64;
+        let unit = lists.iter().flatten().map(|(_, closeness)| -closeness / pairs).sum::<f64>();
+        // Without any distance all are equal, and 0 / 0 would not say so.
+        let of = |closeness: f64| if unit > 0.0 { (closeness / unit).exp() as f32 } else { 1.0 };
+        Ok(Self { rows: symmetric(&lists, 1.0, of) })
+    }
+
     /// `d_max - ||g_i - g_j||`, with the largest distance of a listed pair for `d_max`.
     pub(crate) fn of_gradients(gradients: &Gradients, k: usize) -> Result<Self> {
         check_neighbours(k)?;

@@ -71,6 +71,7 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(SmallestLoss),
         Box::new(CoverageCentric::<Aum>::default()),
         Box::new(CoverageCentric::<Aum>::default().cut_by_share()),
+        Box::new(D2::<Aum>::default()),
         Box::new(Moderate),
         Box::new(Herding),
         Box::new(FacilityLocation::default()),
