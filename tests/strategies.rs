@@ -9,9 +9,9 @@ use common::cases;
 use gleaner::choose::{
     Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
     Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
-    Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Kind, LargestLoss, LeastConfidence,
-    LogDeterminant, Margin, Moderate, Offers, Purchase, Random, Score, Shares, Similarity,
-    SmallestLoss, Strategy as Selects, Window, top,
+    Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
+    LogDeterminant, Margin, Moderate, Offers, Prototypes, Purchase, Random, Score, SemDeDup,
+    Shares, Similarity, SmallestLoss, Strategy as Selects, Window, top,
 };
 use gleaner::value::Trusted;
 use gleaner::{Error, Result};
@@ -63,6 +63,10 @@ fn all() -> Vec<Box<dyn Selects>> {
         Box::new(Window::new(El2n, 0.2).unwrap()),
         Box::new(D2::new(Aum, 3, 1.0, 0.5).unwrap()),
         Box::new(Moderate),
+        Box::new(Prototypes::default()),
+        Box::new(Prototypes { clusters: Some(3), keep: Keep::Nearest }),
+        Box::new(SemDeDup { clusters: Some(2) }),
+        Box::new(ClassBalanced::new(SemDeDup::default(), Shares::Proportional)),
         Box::new(Dual::new(3).unwrap()),
         Box::new(BetaSampled::default()),
         Box::new(ClassBalanced::new(BetaSampled::default(), Shares::Equal)),
@@ -395,6 +399,8 @@ fn settings_out_of_range_are_refused() {
         Box::new(GraphCut { neighbours: 0, ..Default::default() }),
         Box::new(cut(-1.0)),
         Box::new(cut(f64::NAN)),
+        Box::new(Prototypes { clusters: Some(0), ..Default::default() }),
+        Box::new(SemDeDup { clusters: Some(0) }),
         Box::new(Convex { batch: 0, ..Default::default() }),
         Box::new(Convex { eps: 0.0, ..Default::default() }),
         Box::new(Convex { eps: f64::NAN, ..Default::default() }),
@@ -827,6 +833,32 @@ fn d2_by_hand() -> Result<()> {
     // Duplicates of equal loss: no distance, no range.
     let same = Evidence::new(3).with_features(&[7.0; 3], 1)?.with_losses(&[1.0; 3])?;
     assert_eq!(strategy.select(&same, 3, &mut rng(0))?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn prototypes_by_hand() -> Result<()> {
+    // One cluster of the directions (1, 0), (1, 0), (0.8, 0.6), (0, 1) around (2.8, 1.6): products 2.8, 2.8, 3.2, 1.6.
+    let rows = [1.0, 0.0, 9.0, 0.0, 4.0, 3.0, 0.0, 2.0];
+    let evidence = Evidence::new(4).with_features(&rows, 2)?;
+    let choice = |keep| Prototypes { clusters: Some(1), keep }.select(&evidence, 4, &mut rng(0));
+    let hardest = choice(Keep::Farthest)?;
+    assert_eq!(hardest.indices, [3, 0, 1, 2]);
+    assert_eq!(choice(Keep::Nearest)?.indices, [2, 0, 1, 3]);
+    Ok(())
+}
+
+#[test]
+fn semdedup_by_hand() -> Result<()> {
+    // Directions (1, 0), (1, 0), (0.8, 0.6), (0, 1) around (2.8, 1.6). The last is least like the centre and comes
+    // first, then the first two, then the third, with a cosine of 0.8 to both.
+    let rows = [1.0, 0.0, 9.0, 0.0, 4.0, 3.0, 0.0, 2.0];
+    let evidence = Evidence::new(4).with_features(&rows, 2)?;
+    let choice = SemDeDup { clusters: Some(1) }.select(&evidence, 4, &mut rng(0))?;
+    assert_eq!(choice.indices, [3, 0, 2, 1]);
+    for (gain, expected) in choice.gains.unwrap().iter().zip([1.0, 0.0, -0.8, -1.0]) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@
 //! | [`Random`] | a uniform sample | nothing |
 //! | [`KCenter`] | points far from one another | features |
 //! | [`Herding`] | points whose mean is the mean of all | features |
+//! | [`Prototypes`] | points far from, or near, the centres of clusters | features |
+//! | [`SemDeDup`] | points without a near duplicate | features |
 //! | [`FacilityLocation`] | points to which all others are similar | features |
 //! | [`GraphCut`] | points like the rest and unlike one another | features |
 //! | [`LogDeterminant`] | points that span a large volume | features |
@@ -60,6 +62,8 @@ pub use evidence::{Evidence, check_needs};
 pub use needs::{Kind, Needs};
 pub use neighbours::Similarity;
 pub(crate) use strategies::check_count;
+pub use strategies::clusters::prototypes::{Keep, Prototypes};
+pub use strategies::clusters::sem_de_dup::SemDeDup;
 pub use strategies::gradients::badge::Badge;
 pub use strategies::gradients::craig::Craig;
 pub use strategies::gradients::glister::Glister;

@@ -1,5 +1,6 @@
 //! The strategies, by what they look at; the rule they share; and the list of them by name.
 
+pub(crate) mod clusters;
 pub(crate) mod gradients;
 pub(crate) mod scores;
 pub(crate) mod spread;
@@ -74,6 +75,9 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(D2::<Aum>::default()),
         Box::new(Moderate),
         Box::new(Herding),
+        Box::new(Prototypes::default()),
+        Box::new(Prototypes { keep: Keep::Nearest, ..Default::default() }),
+        Box::new(SemDeDup::default()),
         Box::new(FacilityLocation::default()),
         Box::new(GraphCut::default()),
         Box::new(LogDeterminant::default()),
