@@ -10,8 +10,8 @@ use gleaner::choose::{
     Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
     Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
     Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
-    LogDeterminant, Margin, Moderate, Offers, Prototypes, Purchase, Random, Score, SemDeDup,
-    Shares, Similarity, SmallestLoss, Strategy as Selects, Window, top,
+    LogDeterminant, Margin, Moderate, Offers, Prototypes, Prune4Rel, Purchase, Random, Score,
+    SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window, top,
 };
 use gleaner::value::Trusted;
 use gleaner::{Error, Result};
@@ -63,6 +63,13 @@ fn all() -> Vec<Box<dyn Selects>> {
         Box::new(Window::new(El2n, 0.2).unwrap()),
         Box::new(D2::new(Aum, 3, 1.0, 0.5).unwrap()),
         Box::new(Moderate),
+        Box::new(Prune4Rel { threshold: 0.7, ..Default::default() }),
+        Box::new(ClassBalanced::new(Prune4Rel { greedy, ..Default::default() }, Shares::Equal)),
+        Box::new(TowardsTarget::default()),
+        Box::new(ClassBalanced::new(
+            TowardsTarget { similarity, greedy, relevance: 0.5 },
+            Shares::Equal,
+        )),
         Box::new(Prototypes::default()),
         Box::new(Prototypes { clusters: Some(3), keep: Keep::Nearest }),
         Box::new(SemDeDup { clusters: Some(2) }),
@@ -401,6 +408,9 @@ fn settings_out_of_range_are_refused() {
         Box::new(cut(f64::NAN)),
         Box::new(Prototypes { clusters: Some(0), ..Default::default() }),
         Box::new(SemDeDup { clusters: Some(0) }),
+        Box::new(Prune4Rel { neighbours: 0, ..Default::default() }),
+        Box::new(Prune4Rel { threshold: f64::NAN, ..Default::default() }),
+        Box::new(Prune4Rel { threshold: 1.1, ..Default::default() }),
         Box::new(Convex { batch: 0, ..Default::default() }),
         Box::new(Convex { eps: 0.0, ..Default::default() }),
         Box::new(Convex { eps: f64::NAN, ..Default::default() }),
@@ -420,6 +430,16 @@ fn settings_out_of_range_are_refused() {
     for (k, strategy) in refused.iter().enumerate() {
         let error = strategy.select(&pool.evidence(), 2, &mut rng(0)).unwrap_err();
         assert!(matches!(error, Error::OutOfRange { .. }), "{k}: {error}");
+    }
+    let target = Evidence::new(1).with_features(&[1.0, 0.0], 2).unwrap();
+    let aimed = pool.evidence().with_validation(&target);
+    let rbf = |bandwidth| Similarity::Rbf { bandwidth };
+    for (relevance, similarity) in
+        [(-1.0, rbf(1.0)), (f64::NAN, rbf(1.0)), (1.0, rbf(0.0)), (1.0, rbf(f64::NAN))]
+    {
+        let strategy = TowardsTarget { relevance, similarity, ..Default::default() };
+        let error = strategy.select(&aimed, 2, &mut rng(0)).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
     }
     for (prune, strata) in [(1.0, 5), (-0.1, 5), (f64::NAN, 5), (0.1, 0)] {
         assert!(CoverageCentric::new(Forgetting, prune, strata).is_err(), "{prune}, {strata}");
@@ -859,6 +879,56 @@ fn semdedup_by_hand() -> Result<()> {
     for (gain, expected) in choice.gains.unwrap().iter().zip([1.0, 0.0, -0.8, -1.0]) {
         assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
     }
+    Ok(())
+}
+
+#[test]
+fn prune4rel_by_hand() -> Result<()> {
+    // Cosines 0.6 and 0.8 with the middle one; confidences 0.9, 0.5 and 0.8.
+    let evidence = three_directions().with_probabilities(&[0.9, 0.1, 0.5, 0.5, 0.2, 0.8], 2)?;
+    let choice = |threshold| {
+        let strategy = Prune4Rel { threshold, ..Default::default() };
+        strategy.select(&evidence, 3, &mut rng(0))
+    };
+    // Nobody is near but oneself: by confidence.
+    let alone = choice(0.95)?;
+    assert_eq!(alone.indices, [0, 2, 1]);
+    let gains = alone.gains.unwrap();
+    for (gain, confidence) in gains.iter().zip([0.9f64, 0.8, 0.5]) {
+        assert!((gain - confidence.tanh()).abs() < 1e-6, "{gains:?}");
+    }
+    // The last two are neighbours: the last brings 0.8 to itself and 0.64 to the middle one.
+    let near = choice(0.7)?;
+    assert_eq!(near.indices, [2, 0, 1]);
+    let second = (0.64f64 + 0.5).tanh() - 0.64f64.tanh() + (0.8f64 + 0.4).tanh() - 0.8f64.tanh();
+    let expected = [0.8f64.tanh() + 0.64f64.tanh(), 0.9f64.tanh(), second];
+    for (gain, expected) in near.gains.unwrap().iter().zip(expected) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    Ok(())
+}
+
+#[test]
+fn towards_a_target_by_hand() -> Result<()> {
+    // To the targets (1, 0) and (0, 1): 1 and 0, 0.6 and 0.8, 0 and 1.
+    let target = Evidence::new(2).with_features(&[5.0, 0.0, 0.0, 0.5], 2)?;
+    let evidence = three_directions().with_validation(&target);
+    let choice = |relevance| {
+        let strategy = TowardsTarget { relevance, ..Default::default() };
+        strategy.select(&evidence, 3, &mut rng(0))
+    };
+    // Coverage alone: 1.4 for the middle one, then 0.4 and 0.2 more.
+    let covering = choice(0.0)?;
+    assert_eq!(covering.indices, [1, 0, 2]);
+    for (gain, expected) in covering.gains.unwrap().iter().zip([1.4, 0.4, 0.2]) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    // Likeness counts three times: 4, 3.8, 4; then 0.8 + 2.4 against 1 + 3.
+    assert_eq!(choice(3.0)?.indices, [0, 2, 1]);
+    let other = Evidence::new(1).with_features(&[1.0], 1)?;
+    let mixed = three_directions().with_validation(&other);
+    let error = TowardsTarget::default().select(&mixed, 1, &mut rng(0)).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
     Ok(())
 }
 

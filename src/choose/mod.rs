@@ -11,6 +11,8 @@
 //! | [`Prototypes`] | points far from, or near, the centres of clusters | features |
 //! | [`SemDeDup`] | points without a near duplicate | features |
 //! | [`FacilityLocation`] | points to which all others are similar | features |
+//! | [`TowardsTarget`] | points like those of a target set, which cover it | features, validation |
+//! | [`Prune4Rel`] | confident points near all others, for learners that correct labels | probabilities, features |
 //! | [`GraphCut`] | points like the rest and unlike one another | features |
 //! | [`LogDeterminant`] | points that span a large volume | features |
 //! | [`Convex`] | points that represent all others, by the selection program | features; takes column costs |
@@ -84,6 +86,8 @@ pub use strategies::submodular::facility_location::FacilityLocation;
 pub use strategies::submodular::graph_cut::GraphCut;
 pub use strategies::submodular::greedy::Greedy;
 pub use strategies::submodular::log_determinant::LogDeterminant;
+pub use strategies::submodular::prune4rel::Prune4Rel;
+pub use strategies::submodular::towards_target::TowardsTarget;
 pub use strategies::within::affordable::Affordable;
 pub use strategies::within::class_balanced::{ClassBalanced, Shares};
 pub use strategies::within::coverage_centric::CoverageCentric;

@@ -79,6 +79,8 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(Prototypes { keep: Keep::Nearest, ..Default::default() }),
         Box::new(SemDeDup::default()),
         Box::new(FacilityLocation::default()),
+        Box::new(TowardsTarget::default()),
+        Box::new(Prune4Rel::default()),
         Box::new(GraphCut::default()),
         Box::new(LogDeterminant::default()),
         Box::new(Badge),
