@@ -11,7 +11,8 @@ use gleaner::choose::{
     Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
     Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
     LogDeterminant, Margin, Moderate, Offers, Prototypes, Prune4Rel, Purchase, Random, Score,
-    SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window, top,
+    SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window,
+    check_distinct, named, top,
 };
 use gleaner::value::Trusted;
 use gleaner::{Error, Result};
@@ -332,6 +333,16 @@ fn names_tell_strategies_apart() {
     for (k, name) in names.iter().enumerate() {
         assert!(!names[..k].contains(name), "{name}");
     }
+}
+
+#[test]
+fn defaults_are_found_by_name() -> Result<()> {
+    let others = ["random", "dual", "beta-sampled dual", "towards-target"];
+    let defaults = gleaner::choose::all();
+    for name in defaults.iter().map(|strategy| strategy.name()).chain(others) {
+        assert_eq!(named(name)?.name(), name);
+    }
+    check_distinct(&defaults)
 }
 
 #[test]

@@ -105,6 +105,21 @@ fn moments(epochs: &[f32], points: usize) -> (Vec<f64>, Vec<f64>) {
 ///
 /// # Reference
 /// As [`Dual`]; `a` is that of the authors' code.
+///
+/// # Example
+/// ```
+/// use gleaner::choose::{BetaSampled, Dual, Evidence, Strategy};
+/// # let mut rng = rand::rng();
+///
+/// // What the learner never changes its mind about is not drawn.
+/// let evidence = Evidence::new(3);
+/// let evidence = evidence.with_label_probabilities(&[0.9, 0.2, 0.1, 0.9, 0.6, 0.7])?;
+/// let strategy = BetaSampled::new(Dual::default(), 4.0)?;
+/// let mut chosen = strategy.select(&evidence, 2, &mut rng)?.indices;
+/// chosen.sort();
+/// assert_eq!(chosen, [1, 2]);
+/// # Ok::<(), gleaner::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BetaSampled {
     dual: Dual,

@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 /// // A hard pair and a point of middling loss far away: one of the pair is enough.
 /// let evidence = Evidence::new(4).with_features(&[0.0, 0.1, 5.0, 5.1], 1)?;
 /// let evidence = evidence.with_losses(&[3.0, 2.9, 2.0, 0.0])?;
-/// let strategy = D2::new(LargestLoss, 1, 1.0, 1.0)?;
+/// let strategy = D2::new(LargestLoss, 1, 1.0, 0.1)?;
 /// assert_eq!(strategy.select(&evidence, 2, &mut rng)?.indices, [0, 2]);
 /// # Ok::<(), gleaner::Error>(())
 /// ```
