@@ -7,10 +7,12 @@ use std::ops::Range;
 
 use common::cases;
 use gleaner::choose::{
-    Affordable, Aum, Badge, Choice, ClassBalanced, Convex, CoverageCentric, Craig, Easiest, El2n,
-    Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch, Grand, GraphCut, Greedy,
-    Grouped, Herding, KCenter, Kind, LargestLoss, LeastConfidence, LogDeterminant, Margin, Offers,
-    Purchase, Random, Score, Shares, Similarity, SmallestLoss, Strategy as Selects, top,
+    Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
+    Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
+    Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
+    LogDeterminant, Margin, Moderate, Offers, Prototypes, Prune4Rel, Purchase, Random, Score,
+    SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window,
+    check_distinct, named, top,
 };
 use gleaner::value::Trusted;
 use gleaner::{Error, Result};
@@ -57,6 +59,24 @@ fn all() -> Vec<Box<dyn Selects>> {
         Box::new(ClassBalanced::new(KCenter, Shares::Equal)),
         Box::new(ClassBalanced::new(Forgetting, Shares::Proportional)),
         Box::new(ClassBalanced::new(Grand, Shares::Equal)),
+        Box::new(CoverageCentric::new(Aum, 0.2, 5).unwrap().cut_by_share()),
+        Box::new(Window::new(El2n, 0.2).unwrap()),
+        Box::new(D2::new(Aum, 3, 1.0, 0.5).unwrap()),
+        Box::new(Moderate),
+        Box::new(Prune4Rel { threshold: 0.7, ..Default::default() }),
+        Box::new(ClassBalanced::new(Prune4Rel { greedy, ..Default::default() }, Shares::Equal)),
+        Box::new(TowardsTarget::default()),
+        Box::new(ClassBalanced::new(
+            TowardsTarget { similarity, greedy, relevance: 0.5 },
+            Shares::Equal,
+        )),
+        Box::new(Prototypes::default()),
+        Box::new(Prototypes { clusters: Some(3), keep: Keep::Nearest }),
+        Box::new(SemDeDup { clusters: Some(2) }),
+        Box::new(ClassBalanced::new(SemDeDup::default(), Shares::Proportional)),
+        Box::new(Dual::new(3).unwrap()),
+        Box::new(BetaSampled::default()),
+        Box::new(ClassBalanced::new(BetaSampled::default(), Shares::Equal)),
         Box::new(Trusted::new(KCenter)),
     ]
 }
@@ -100,6 +120,7 @@ struct Pool {
     labels: Vec<u32>,
     history: Vec<bool>,
     margins: Vec<f32>,
+    label_probabilities: Vec<f32>,
     groups: Vec<u32>,
     costs: Vec<f64>,
     validation: Option<Box<Self>>,
@@ -143,6 +164,7 @@ impl Pool {
                 probabilities: pairs.flat_map(|p| [p * 0.5, 1.0 - p, p * 0.5]).collect(),
                 labels,
                 history,
+                label_probabilities: margins.iter().map(|m| f32::from(m + 2) / 4.0).collect(),
                 margins: margins.into_iter().map(f32::from).collect(),
                 // One point, then three a group.
                 groups: (0..points as u32).map(|i| i.div_ceil(3)).collect(),
@@ -175,6 +197,9 @@ impl Pool {
                 Kind::Labels => evidence.with_labels(&self.labels),
                 Kind::History => evidence.with_history(&self.history),
                 Kind::Margins => evidence.with_margins(&self.margins),
+                Kind::LabelProbabilities => {
+                    evidence.with_label_probabilities(&self.label_probabilities)
+                }
                 Kind::Groups => evidence.with_groups(&self.groups),
                 Kind::Costs => evidence.with_costs(&self.costs),
                 // Errors follow from probabilities and labels.
@@ -310,6 +335,16 @@ fn names_tell_strategies_apart() {
 }
 
 #[test]
+fn defaults_are_found_by_name() -> Result<()> {
+    let others = ["random", "dual", "beta-sampled dual", "towards-target"];
+    let defaults = gleaner::choose::all();
+    for name in defaults.iter().map(|strategy| strategy.name()).chain(others) {
+        assert_eq!(named(name)?.name(), name);
+    }
+    check_distinct(&defaults)
+}
+
+#[test]
 fn evidence_is_checked_at_the_door() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let error = Evidence::new(2).with_features(&[0.0, 1.0, 2.0, bad], 2).unwrap_err();
@@ -320,6 +355,8 @@ fn evidence_is_checked_at_the_door() {
         assert!(matches!(error, Error::NotFinite { row: 1, column: 0, .. }), "{error}");
         let error = Evidence::new(2).with_margins(&[0.0, 1.0, 2.0, bad]).unwrap_err();
         assert!(matches!(error, Error::NotFinite { row: 1, column: 1, .. }), "{error}");
+        let error = Evidence::new(2).with_label_probabilities(&[1.0, bad]).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { row: 0, column: 1, .. }), "{error}");
     }
     let shapes = [
         Evidence::new(2).with_probabilities(&[1.0; 3], 1),
@@ -331,6 +368,7 @@ fn evidence_is_checked_at_the_door() {
         Evidence::new(0).with_history(&[]),
         Evidence::new(0).with_margins(&[1.0]),
         Evidence::new(2).with_margins(&[1.0; 5]),
+        Evidence::new(2).with_label_probabilities(&[1.0; 3]),
         Evidence::new(2).with_features(&[0.0; 5], 2),
         Evidence::new(2).with_features(&[], 0),
         Evidence::new(2).with_losses(&[0.0; 3]),
@@ -343,6 +381,8 @@ fn evidence_is_checked_at_the_door() {
     }
     let ranges = [
         Evidence::new(1).with_costs(&[0.0]),
+        Evidence::new(1).with_label_probabilities(&[1.01]),
+        Evidence::new(1).with_label_probabilities(&[-0.01]),
         Evidence::new(1).with_column_costs(&[-1.0]),
         Evidence::new(1).with_probabilities(&[1.1, -0.1], 2),
         Evidence::new(1).with_probabilities(&[0.5, 0.498], 2),
@@ -376,6 +416,11 @@ fn settings_out_of_range_are_refused() {
         Box::new(GraphCut { neighbours: 0, ..Default::default() }),
         Box::new(cut(-1.0)),
         Box::new(cut(f64::NAN)),
+        Box::new(Prototypes { clusters: Some(0), ..Default::default() }),
+        Box::new(SemDeDup { clusters: Some(0) }),
+        Box::new(Prune4Rel { neighbours: 0, ..Default::default() }),
+        Box::new(Prune4Rel { threshold: f64::NAN, ..Default::default() }),
+        Box::new(Prune4Rel { threshold: 1.1, ..Default::default() }),
         Box::new(Convex { batch: 0, ..Default::default() }),
         Box::new(Convex { eps: 0.0, ..Default::default() }),
         Box::new(Convex { eps: f64::NAN, ..Default::default() }),
@@ -396,8 +441,28 @@ fn settings_out_of_range_are_refused() {
         let error = strategy.select(&pool.evidence(), 2, &mut rng(0)).unwrap_err();
         assert!(matches!(error, Error::OutOfRange { .. }), "{k}: {error}");
     }
+    let target = Evidence::new(1).with_features(&[1.0, 0.0], 2).unwrap();
+    let aimed = pool.evidence().with_validation(&target);
+    let rbf = |bandwidth| Similarity::Rbf { bandwidth };
+    for (relevance, similarity) in
+        [(-1.0, rbf(1.0)), (f64::NAN, rbf(1.0)), (1.0, rbf(0.0)), (1.0, rbf(f64::NAN))]
+    {
+        let strategy = TowardsTarget { relevance, similarity, ..Default::default() };
+        let error = strategy.select(&aimed, 2, &mut rng(0)).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
+    }
     for (prune, strata) in [(1.0, 5), (-0.1, 5), (f64::NAN, 5), (0.1, 0)] {
         assert!(CoverageCentric::new(Forgetting, prune, strata).is_err(), "{prune}, {strata}");
+    }
+    for share in [1.0, -0.1, f64::NAN] {
+        assert!(Window::new(Forgetting, share).is_err(), "{share}");
+    }
+    for (neighbours, forward, reverse) in [(0, 1.0, 1.0), (1, -1.0, 1.0), (1, 1.0, f64::NAN)] {
+        assert!(D2::new(Forgetting, neighbours, forward, reverse).is_err());
+    }
+    assert!(Dual::new(1).is_err());
+    for exponent in [0.0, f64::NAN, f64::INFINITY] {
+        assert!(BetaSampled::new(Dual::default(), exponent).is_err(), "{exponent}");
     }
 }
 
@@ -693,6 +758,187 @@ fn coverage_prunes_the_hardest_and_serves_every_stratum() -> Result<()> {
     // Equal scores are one stratum.
     let same = Evidence::new(5).with_losses(&[3.0; 5])?;
     assert_eq!(strategy.select(&same, 3, &mut rng(0))?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn the_fewer_are_kept_the_more_are_too_hard() -> Result<()> {
+    let losses: Vec<f64> = (0..1000).map(f64::from).collect();
+    let evidence = Evidence::new(1000).with_losses(&losses)?;
+    let strategy = CoverageCentric::new(LargestLoss, 0.9, 100)?.cut_by_share();
+    // Of the hardest stratum that is left some are chosen, of what is pruned nothing.
+    for (count, pruned) in
+        [(700, 0), (500, 0), (400, 50), (300, 100), (200, 100), (150, 200), (100, 300)]
+    {
+        let hardest =
+            *strategy.select(&evidence, count, &mut rng(0))?.indices.iter().max().unwrap();
+        assert!((990 - pruned..1000 - pruned).contains(&hardest), "{hardest} of {count}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_window_starts_below_the_hardest() -> Result<()> {
+    let evidence = Evidence::new(5).with_losses(&[4.0, 9.0, 0.0, 3.0, 4.0])?;
+    let strategy = Window::new(LargestLoss, 0.4)?;
+    // 9 and the first 4 are left out; where more are wanted, fewer.
+    let choice = strategy.select(&evidence, 2, &mut rng(0))?;
+    assert_eq!((choice.indices, choice.gains), (vec![4, 3], Some(vec![4.0, 3.0])));
+    assert_eq!(strategy.select(&evidence, 4, &mut rng(0))?.indices, [0, 4, 3, 2]);
+    Ok(())
+}
+
+#[test]
+fn moderate_by_hand() -> Result<()> {
+    // Class 1 at 0, 1, 2, 5 with mean 2: distances 2, 1, 0, 3, median 1.5. Class 4 at 0 and 6: both 3 from the mean.
+    let features = [0.0, 0.0, 1.0, 2.0, 6.0, 5.0];
+    let evidence =
+        Evidence::new(6).with_features(&features, 1)?.with_labels(&[1, 4, 1, 1, 4, 1])?;
+    assert_eq!(Moderate.select(&evidence, 6, &mut rng(0))?.indices, [0, 1, 2, 4, 3, 5]);
+    // Two thirds from class 1.
+    assert_eq!(Moderate.select(&evidence, 3, &mut rng(0))?.indices, [0, 1, 2]);
+    Ok(())
+}
+
+#[test]
+fn dual_by_hand() -> Result<()> {
+    // Windows of two epochs: std |p - q| / sqrt(2), mean (p + q) / 2.
+    let rows = [0.0, 1.0, 0.5, /**/ 0.5, 1.0, 0.5, /**/ 1.0, 0.0, 0.5];
+    let evidence = Evidence::new(3).with_label_probabilities(&rows)?;
+    let scores = Dual::new(2)?.scores(&evidence)?;
+    // 0.5 * 0.75 and 0.5 * 0.25; 0 and 1 * 0.5; nothing.
+    for (score, expected) in scores.iter().zip([0.25, 0.25, 0.0]) {
+        assert!((score * 2f64.sqrt() - expected).abs() < 1e-12, "{scores:?}");
+    }
+    // All three are one window: variances 0.25, 1/3 and means 1/2, 2/3.
+    let scores = Dual::default().scores(&evidence)?;
+    for (score, expected) in scores.iter().zip([0.25, 3f64.sqrt().recip() / 3.0, 0.0]) {
+        assert!((score - expected).abs() < 1e-12, "{scores:?}");
+    }
+    let once = Evidence::new(2).with_label_probabilities(&[0.2, 0.7])?;
+    assert_eq!(Dual::default().scores(&once)?, [0.0, 0.0]);
+    Ok(())
+}
+
+/// All scores are equal, so the density of the mean probability alone decides: with `m` the mean of the points drawn,
+/// few points are easier than many.
+#[test]
+fn beta_sampling_turns_to_easy_points_as_the_share_falls() -> Result<()> {
+    const POINTS: usize = 2000;
+    // Means 0.1 to 0.9, and the spread that makes std(p) (1 - mean(p)) 0.005 sqrt(2).
+    let means: Vec<f32> = (0..POINTS).map(|i| 0.1 + 0.8 * i as f32 / POINTS as f32).collect();
+    let spread = |m: &f32| 0.005 / (1.0 - m);
+    let rows: Vec<f32> =
+        (means.iter().map(|m| m - spread(m))).chain(means.iter().map(|m| m + spread(m))).collect();
+    let evidence = Evidence::new(POINTS).with_label_probabilities(&rows)?;
+    let mean = |count: usize| -> Result<f32> {
+        let chosen = BetaSampled::default().select(&evidence, count, &mut rng(3))?.indices;
+        Ok(chosen.iter().map(|i| means[*i]).sum::<f32>() / count as f32)
+    };
+    let (few, some, many) = (mean(40)?, mean(400)?, mean(1000)?);
+    assert!(few > some + 0.05 && some > many + 0.05, "{few}, {some}, {many}");
+    Ok(())
+}
+
+#[test]
+fn d2_by_hand() -> Result<()> {
+    // Neighbours at distance 1 but the last, which lies 3 beyond the third: their mean square is 3, the unit.
+    let evidence = Evidence::new(4).with_features(&[0.0, 1.0, 2.0, 5.0], 1)?;
+    let evidence = evidence.with_losses(&[4.0, 0.0, 2.0, 3.0])?;
+    let (near, far) = ((-1f64 / 3.0).exp(), (-3f64).exp());
+    // Scores 1, 0, 0.5, 0.75. The second is between two hard ones and gets most of all.
+    let second = near * 1.5;
+    let strategy = D2::new(LargestLoss, 1, 1.0, 1.0)?;
+    let choice = strategy.select(&evidence, 4, &mut rng(0))?;
+    assert_eq!(choice.indices, [1, 3, 0, 2]);
+    let last = 0.75 + far * 0.5;
+    let third = 0.5 + far * 0.75 - near * second - far * last;
+    let expected = [second, last, 1.0 - near * second, third];
+    for (gain, expected) in choice.gains.unwrap().iter().zip(expected) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    // Messages that fade at once leave the score alone.
+    let alone = D2::new(LargestLoss, 1, 1e6, 1e6)?;
+    assert_eq!(alone.select(&evidence, 4, &mut rng(0))?.indices, [0, 3, 2, 1]);
+    // Duplicates of equal loss: no distance, no range.
+    let same = Evidence::new(3).with_features(&[7.0; 3], 1)?.with_losses(&[1.0; 3])?;
+    assert_eq!(strategy.select(&same, 3, &mut rng(0))?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn prototypes_by_hand() -> Result<()> {
+    // One cluster of the directions (1, 0), (1, 0), (0.8, 0.6), (0, 1) around (2.8, 1.6): products 2.8, 2.8, 3.2, 1.6.
+    let rows = [1.0, 0.0, 9.0, 0.0, 4.0, 3.0, 0.0, 2.0];
+    let evidence = Evidence::new(4).with_features(&rows, 2)?;
+    let choice = |keep| Prototypes { clusters: Some(1), keep }.select(&evidence, 4, &mut rng(0));
+    let hardest = choice(Keep::Farthest)?;
+    assert_eq!(hardest.indices, [3, 0, 1, 2]);
+    assert_eq!(choice(Keep::Nearest)?.indices, [2, 0, 1, 3]);
+    Ok(())
+}
+
+#[test]
+fn semdedup_by_hand() -> Result<()> {
+    // Directions (1, 0), (1, 0), (0.8, 0.6), (0, 1) around (2.8, 1.6). The last is least like the centre and comes
+    // first, then the first two, then the third, with a cosine of 0.8 to both.
+    let rows = [1.0, 0.0, 9.0, 0.0, 4.0, 3.0, 0.0, 2.0];
+    let evidence = Evidence::new(4).with_features(&rows, 2)?;
+    let choice = SemDeDup { clusters: Some(1) }.select(&evidence, 4, &mut rng(0))?;
+    assert_eq!(choice.indices, [3, 0, 2, 1]);
+    for (gain, expected) in choice.gains.unwrap().iter().zip([1.0, 0.0, -0.8, -1.0]) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    Ok(())
+}
+
+#[test]
+fn prune4rel_by_hand() -> Result<()> {
+    // Cosines 0.6 and 0.8 with the middle one; confidences 0.9, 0.5 and 0.8.
+    let evidence = three_directions().with_probabilities(&[0.9, 0.1, 0.5, 0.5, 0.2, 0.8], 2)?;
+    let choice = |threshold| {
+        let strategy = Prune4Rel { threshold, ..Default::default() };
+        strategy.select(&evidence, 3, &mut rng(0))
+    };
+    // Nobody is near but oneself: by confidence.
+    let alone = choice(0.95)?;
+    assert_eq!(alone.indices, [0, 2, 1]);
+    let gains = alone.gains.unwrap();
+    for (gain, confidence) in gains.iter().zip([0.9f64, 0.8, 0.5]) {
+        assert!((gain - confidence.tanh()).abs() < 1e-6, "{gains:?}");
+    }
+    // The last two are neighbours: the last brings 0.8 to itself and 0.64 to the middle one.
+    let near = choice(0.7)?;
+    assert_eq!(near.indices, [2, 0, 1]);
+    let second = (0.64f64 + 0.5).tanh() - 0.64f64.tanh() + (0.8f64 + 0.4).tanh() - 0.8f64.tanh();
+    let expected = [0.8f64.tanh() + 0.64f64.tanh(), 0.9f64.tanh(), second];
+    for (gain, expected) in near.gains.unwrap().iter().zip(expected) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    Ok(())
+}
+
+#[test]
+fn towards_a_target_by_hand() -> Result<()> {
+    // To the targets (1, 0) and (0, 1): 1 and 0, 0.6 and 0.8, 0 and 1.
+    let target = Evidence::new(2).with_features(&[5.0, 0.0, 0.0, 0.5], 2)?;
+    let evidence = three_directions().with_validation(&target);
+    let choice = |relevance| {
+        let strategy = TowardsTarget { relevance, ..Default::default() };
+        strategy.select(&evidence, 3, &mut rng(0))
+    };
+    // Coverage alone: 1.4 for the middle one, then 0.4 and 0.2 more.
+    let covering = choice(0.0)?;
+    assert_eq!(covering.indices, [1, 0, 2]);
+    for (gain, expected) in covering.gains.unwrap().iter().zip([1.4, 0.4, 0.2]) {
+        assert!((gain - expected).abs() < 1e-6, "{gain} against {expected}");
+    }
+    // Likeness counts three times: 4, 3.8, 4; then 0.8 + 2.4 against 1 + 3.
+    assert_eq!(choice(3.0)?.indices, [0, 2, 1]);
+    let other = Evidence::new(1).with_features(&[1.0], 1)?;
+    let mixed = three_directions().with_validation(&other);
+    let error = TowardsTarget::default().select(&mixed, 1, &mut rng(0)).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub struct Evidence<'a> {
     errors: Option<(&'a [f32], usize)>,
     history: Option<&'a [bool]>,
     margins: Option<&'a [f32]>,
+    label_probabilities: Option<&'a [f32]>,
     remembered: Option<(&'a [f32], usize)>,
     column_costs: Option<&'a [f64]>,
     masses: Option<&'a [f64]>,
@@ -52,6 +53,7 @@ impl<'a> Evidence<'a> {
             errors: None,
             history: None,
             margins: None,
+            label_probabilities: None,
             remembered: None,
             column_costs: None,
             masses: None,
@@ -146,6 +148,22 @@ impl<'a> Evidence<'a> {
         check_epochs("margins", margins.len(), self.points)?;
         check_finite("margins", margins, self.points)?;
         Ok(Self { margins: Some(margins), ..self })
+    }
+
+    /// With the probability that the learner gave each point's label along training, a row of `points` for
+    /// each observed epoch, earliest first.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the length is a positive multiple of the number of points,
+    /// [`Error::NotFinite`] for NaN or infinity, [`Error::OutOfRange`] for a number outside [0, 1].
+    pub fn with_label_probabilities(self, probabilities: &'a [f32]) -> Result<Self> {
+        let what = "probabilities of the labels";
+        check_epochs(what, probabilities.len(), self.points)?;
+        check_finite(what, probabilities, self.points)?;
+        if let Some(found) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+            return Err(Error::range(what, "between 0 and 1", f64::from(*found)));
+        }
+        Ok(Self { label_probabilities: Some(probabilities), ..self })
     }
 
     /// With the features of points that were kept before, a row of `width` each: what they cover need not
@@ -274,6 +292,11 @@ impl<'a> Evidence<'a> {
         self.margins.ok_or_else(|| missing(strategy, Kind::Margins))
     }
 
+    /// Probabilities of the labels, a row an epoch.
+    pub fn label_probabilities(&self, strategy: &str) -> Result<&'a [f32]> {
+        self.label_probabilities.ok_or_else(|| missing(strategy, Kind::LabelProbabilities))
+    }
+
     /// Rows of features of points kept before; none unless given.
     pub fn remembered(&self) -> &'a [f32] {
         self.remembered.map_or(&[], |(rows, _)| rows)
@@ -317,6 +340,8 @@ impl<'a> Evidence<'a> {
             errors: self.errors.map(rows),
             history: self.history.map(|right| gather_epochs(right, self.points, of)),
             margins: self.margins.map(|margins| gather_epochs(margins, self.points, of)),
+            label_probabilities: (self.label_probabilities)
+                .map(|probabilities| gather_epochs(probabilities, self.points, of)),
             remembered: self.remembered,
             column_costs: self.column_costs.map(|prices| gather(prices, 1, of)),
             masses: self.masses.map(|masses| gather(masses, 1, of)),
@@ -347,6 +372,7 @@ pub(crate) struct Gathered<'a> {
     errors: Option<(Vec<f32>, usize)>,
     history: Option<Vec<bool>>,
     margins: Option<Vec<f32>>,
+    label_probabilities: Option<Vec<f32>>,
     column_costs: Option<Vec<f64>>,
     masses: Option<Vec<f64>>,
     groups: Option<Vec<u32>>,
@@ -371,6 +397,7 @@ impl Gathered<'_> {
             errors: borrow(&self.errors),
             history: self.history.as_deref(),
             margins: self.margins.as_deref(),
+            label_probabilities: self.label_probabilities.as_deref(),
             remembered: self.remembered,
             column_costs: self.column_costs.as_deref(),
             masses: self.masses.as_deref(),

@@ -8,7 +8,11 @@
 //! | [`Random`] | a uniform sample | nothing |
 //! | [`KCenter`] | points far from one another | features |
 //! | [`Herding`] | points whose mean is the mean of all | features |
+//! | [`Prototypes`] | points far from, or near, the centres of clusters | features |
+//! | [`SemDeDup`] | points without a near duplicate | features |
 //! | [`FacilityLocation`] | points to which all others are similar | features |
+//! | [`TowardsTarget`] | points like those of a target set, which cover it | features, validation |
+//! | [`Prune4Rel`] | confident points near all others, for learners that correct labels | probabilities, features |
 //! | [`GraphCut`] | points like the rest and unlike one another | features |
 //! | [`LogDeterminant`] | points that span a large volume | features |
 //! | [`Convex`] | points that represent all others, by the selection program | features; takes column costs |
@@ -22,8 +26,12 @@
 //! | [`Glister`] | gradients along which the validation loss falls | probabilities, labels, features, validation |
 //! | [`Forgetting`] | what the learner keeps forgetting | history |
 //! | [`Aum`] | what looks mislabelled all through training | margins |
+//! | [`Dual`], [`BetaSampled`] | what the learner keeps changing its mind about | probabilities of the labels |
 //! | [`Easiest`] | the other end of any score | its score's |
 //! | [`CoverageCentric`] | every degree of a score but the hardest | its score's |
+//! | [`D2`] | the hardest by a score, spread over a graph of neighbours | its score's, features |
+//! | [`Window`] | the hardest by a score but the very hardest | its score's |
+//! | [`Moderate`] | points at the median distance from the mean of their class | features, labels |
 //! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
 //! | [`Grouped`] | whole groups by their mean score | its score's, groups |
 //! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
@@ -56,11 +64,14 @@ pub use evidence::{Evidence, check_needs};
 pub use needs::{Kind, Needs};
 pub use neighbours::Similarity;
 pub(crate) use strategies::check_count;
+pub use strategies::clusters::prototypes::{Keep, Prototypes};
+pub use strategies::clusters::sem_de_dup::SemDeDup;
 pub use strategies::gradients::badge::Badge;
 pub use strategies::gradients::craig::Craig;
 pub use strategies::gradients::glister::Glister;
 pub use strategies::gradients::grad_match::GradMatch;
 pub use strategies::scores::aum::Aum;
+pub use strategies::scores::dual::{BetaSampled, Dual};
 pub use strategies::scores::el2n::El2n;
 pub use strategies::scores::forgetting::Forgetting;
 pub use strategies::scores::grand::Grand;
@@ -75,9 +86,14 @@ pub use strategies::submodular::facility_location::FacilityLocation;
 pub use strategies::submodular::graph_cut::GraphCut;
 pub use strategies::submodular::greedy::Greedy;
 pub use strategies::submodular::log_determinant::LogDeterminant;
+pub use strategies::submodular::prune4rel::Prune4Rel;
+pub use strategies::submodular::towards_target::TowardsTarget;
 pub use strategies::within::affordable::Affordable;
 pub use strategies::within::class_balanced::{ClassBalanced, Shares};
 pub use strategies::within::coverage_centric::CoverageCentric;
+pub use strategies::within::d2::D2;
 pub use strategies::within::grouped::Grouped;
+pub use strategies::within::moderate::Moderate;
 pub use strategies::within::purchase::{Offers, Purchase};
+pub use strategies::within::window::Window;
 pub use strategies::{Strategy, all, check_distinct, listed, named, top};

@@ -18,6 +18,8 @@ pub enum Kind {
     History,
     /// [`Evidence::with_margins`](crate::Evidence::with_margins).
     Margins,
+    /// [`Evidence::with_label_probabilities`](crate::Evidence::with_label_probabilities).
+    LabelProbabilities,
     /// [`Evidence::with_groups`](crate::Evidence::with_groups).
     Groups,
     /// [`Evidence::with_costs`](crate::Evidence::with_costs).
@@ -28,7 +30,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Features,
         Self::Losses,
         Self::Probabilities,
@@ -36,6 +38,7 @@ impl Kind {
         Self::Errors,
         Self::History,
         Self::Margins,
+        Self::LabelProbabilities,
         Self::Groups,
         Self::Costs,
         Self::Validation,
@@ -51,6 +54,7 @@ impl Kind {
             Self::Errors => "errors (or probabilities and labels)",
             Self::History => "history",
             Self::Margins => "margins",
+            Self::LabelProbabilities => "probabilities of the labels along training",
             Self::Groups => "groups",
             Self::Costs => "costs",
             Self::Validation => "validation",

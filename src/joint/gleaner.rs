@@ -210,20 +210,29 @@ impl Gleaned {
         Ok((weights.into_iter().map(|w| w / best).collect(), head.theta))
     }
 
-    /// So many points.
+    /// So many points, by what they are [worth](Self::worth) to a learner of as many.
     ///
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for none or more than there are.
     pub fn choose(&self, count: usize) -> Result<Choice> {
         check_count(&Evidence::new(self.labels.len()), count)?;
-        let (worth, _) = self.worth(count)?;
+        self.choose_by(count, &self.worth(count)?.0)
+    }
+
+    /// So many points by a worth of the caller's own, in [0, 1]; choices by the same worth are nested: the shorter is the
+    /// beginning of the longer within each class.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose), and those of [`Evidence::with_masses`] and
+    /// [`Evidence::with_column_costs`].
+    pub fn choose_by(&self, count: usize, worth: &[f64]) -> Result<Choice> {
         let prices: Vec<f64> = worth.iter().map(|w| self.settings.price * (1.0 - w)).collect();
         let p = &self.out_of_fold;
         let evidence = Evidence::new(self.labels.len())
             .with_features(&self.rows, self.width)?
             .with_probabilities(&p.probabilities, p.classes)?
             .with_labels(&self.labels)?
-            .with_masses(&worth)?
+            .with_masses(worth)?
             .with_column_costs(&prices)?;
         let similarity = match self.settings.cosine {
             true => Similarity::Cosine,

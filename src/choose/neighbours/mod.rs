@@ -3,6 +3,8 @@
 pub(crate) mod nearest;
 pub(crate) mod rows;
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use crate::choose::neighbours::nearest::Screen;
@@ -45,28 +47,28 @@ impl Neighbours {
         similarity: Similarity,
     ) -> Result<Self> {
         check_neighbours(k)?;
-        let lists = match similarity {
-            Similarity::Cosine => {
-                let unit = unit_rows(features, width);
-                let row = |i: usize| &unit[i * width..(i + 1) * width];
-                let screen = Screen::inner_products(&unit, width);
-                screen.nearest(k, |i, j| inner(row(i), row(j)))
-            }
-            Similarity::Rbf { bandwidth: unit } | Similarity::Linear { reach: unit }
-                if unit > 0.0 && unit.is_finite() =>
-            {
-                let row = |i: usize| &features[i * width..(i + 1) * width];
-                let screen = Screen::distances(features, width);
-                screen.nearest(k, |i, j| -squared_distance_exact(row(i), row(j)))
-            }
-            Similarity::Rbf { bandwidth: found } => {
-                return Err(Error::range("bandwidth", "positive and finite", found));
-            }
-            Similarity::Linear { reach: found } => {
-                return Err(Error::range("reach", "positive and finite", found));
-            }
+        similarity.check()?;
+        let rows = similarity.prepared(features, width);
+        let row = |i: usize| &rows[i * width..(i + 1) * width];
+        let screen = match similarity {
+            Similarity::Cosine => Screen::inner_products(&rows, width),
+            Similarity::Rbf { .. } | Similarity::Linear { .. } => Screen::distances(&rows, width),
         };
+        let lists = screen.nearest(k, |i, j| similarity.closeness(row(i), row(j)));
         Ok(Self { rows: symmetric(&lists, 1.0, |closeness| similarity.of(closeness)) })
+    }
+
+    /// `exp(-d_ij^2)`, with distances in units of the root mean square over the listed pairs.
+    pub(crate) fn by_distance(features: &[f32], width: usize, k: usize) -> Result<Self> {
+        check_neighbours(k)?;
+        let row = |i: usize| &features[i * width..(i + 1) * width];
+        let exact = |i, j| -squared_distance_exact(row(i), row(j));
+        let lists = Screen::distances(features, width).nearest(k, exact);
+        let pairs = lists.iter().map(Vec::len).sum::<usize>().max(1) as f64;
+        let unit = lists.iter().flatten().map(|(_, closeness)| -closeness / pairs).sum::<f64>();
+        // Without any distance all are equal, and 0 / 0 would not say so.
+        let of = |closeness: f64| if unit > 0.0 { (closeness / unit).exp() as f32 } else { 1.0 };
+        Ok(Self { rows: symmetric(&lists, 1.0, of) })
     }
 
     /// `d_max - ||g_i - g_j||`, with the largest distance of a listed pair for `d_max`.
@@ -102,19 +104,50 @@ impl Similarity {
 
     /// Of every row to the one of `others` most like it. `O(N M width)` time.
     pub(crate) fn to_nearest(self, rows: &[f32], others: &[f32], width: usize) -> Vec<f32> {
-        let prepared = |rows: &[f32]| match self {
-            Self::Cosine => unit_rows(rows, width),
-            Self::Rbf { .. } | Self::Linear { .. } => rows.to_vec(),
-        };
-        let (rows, others) = (prepared(rows), prepared(others));
-        let closeness = |a: &[f32], b: &[f32]| match self {
-            Self::Cosine => inner(a, b),
-            Self::Rbf { .. } | Self::Linear { .. } => -squared_distance_exact(a, b),
-        };
+        let (rows, others) = (self.prepared(rows, width), self.prepared(others, width));
         let closest = |row: &[f32]| {
-            others.chunks(width).map(|o| closeness(row, o)).fold(f64::NEG_INFINITY, f64::max)
+            let all = others.chunks(width).map(|other| self.closeness(row, other));
+            all.fold(f64::NEG_INFINITY, f64::max)
         };
         rows.par_chunks(width).map(|row| self.of(closest(row))).collect()
+    }
+
+    /// Of every row to every one of `others`, a row each. `O(N M width)` time.
+    pub(crate) fn table(self, rows: &[f32], others: &[f32], width: usize) -> Result<Vec<f32>> {
+        self.check()?;
+        let (rows, others) = (self.prepared(rows, width), self.prepared(others, width));
+        let to_all = |row: &[f32]| -> Vec<f32> {
+            others.chunks(width).map(|other| self.of(self.closeness(row, other))).collect()
+        };
+        Ok(rows.par_chunks(width).flat_map_iter(to_all).collect())
+    }
+
+    /// Rows as [`closeness`](Self::closeness) takes them.
+    fn prepared(self, rows: &[f32], width: usize) -> Cow<'_, [f32]> {
+        match self {
+            Self::Cosine => Cow::Owned(unit_rows(rows, width)),
+            Self::Rbf { .. } | Self::Linear { .. } => Cow::Borrowed(rows),
+        }
+    }
+
+    /// The cosine, or minus the squared distance.
+    fn closeness(self, a: &[f32], b: &[f32]) -> f64 {
+        match self {
+            Self::Cosine => inner(a, b),
+            Self::Rbf { .. } | Self::Linear { .. } => -squared_distance_exact(a, b),
+        }
+    }
+
+    fn check(self) -> Result<()> {
+        let (what, unit) = match self {
+            Self::Cosine => return Ok(()),
+            Self::Rbf { bandwidth } => ("bandwidth", bandwidth),
+            Self::Linear { reach } => ("reach", reach),
+        };
+        if unit > 0.0 && unit.is_finite() {
+            return Ok(());
+        }
+        Err(Error::range(what, "positive and finite", unit))
     }
 }
 

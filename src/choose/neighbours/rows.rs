@@ -59,6 +59,16 @@ pub(crate) fn unit_rows(rows: &[f32], width: usize) -> Vec<f32> {
     unit
 }
 
+/// The mean row; every row is one of `width`, and there is at least one.
+pub(crate) fn mean(rows: &[f32], width: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; width];
+    let points = (rows.len() / width) as f64;
+    for row in rows.chunks(width) {
+        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / points);
+    }
+    mean
+}
+
 /// The first position of the maximum.
 pub(crate) fn first_largest(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })

@@ -1,5 +1,6 @@
 //! The strategies, by what they look at; the rule they share; and the list of them by name.
 
+pub(crate) mod clusters;
 pub(crate) mod gradients;
 pub(crate) mod scores;
 pub(crate) mod spread;
@@ -55,7 +56,8 @@ impl Strategy for Box<dyn Strategy> {
     }
 }
 
-/// Every strategy with its default settings, baselines first, [`Random`] left out: for comparisons of all.
+/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`], those
+/// that look at the probabilities of the labels along training, and [`TowardsTarget`], which answers another question.
 pub fn all() -> Vec<Box<dyn Strategy>> {
     vec![
         Box::new(LeastConfidence),
@@ -69,8 +71,15 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(LargestLoss),
         Box::new(SmallestLoss),
         Box::new(CoverageCentric::<Aum>::default()),
+        Box::new(CoverageCentric::<Aum>::default().cut_by_share()),
+        Box::new(D2::<Aum>::default()),
+        Box::new(Moderate),
         Box::new(Herding),
+        Box::new(Prototypes::default()),
+        Box::new(Prototypes { keep: Keep::Nearest, ..Default::default() }),
+        Box::new(SemDeDup::default()),
         Box::new(FacilityLocation::default()),
+        Box::new(Prune4Rel::default()),
         Box::new(GraphCut::default()),
         Box::new(LogDeterminant::default()),
         Box::new(Badge),
@@ -100,6 +109,9 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
     }
     let mut all = all();
     all.push(Box::new(Random));
+    all.push(Box::new(Dual::default()));
+    all.push(Box::new(BetaSampled::default()));
+    all.push(Box::new(TowardsTarget::default()));
     let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
     let found = all.into_iter().find(|strategy| strategy.name() == name);
     found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })

@@ -73,7 +73,7 @@ impl Strategy for Badge {
 }
 
 /// A free point with a probability proportional to its distance; any, if all are zero.
-fn draw(distances: &[f64], free: &[bool], rng: &mut dyn RngCore) -> usize {
+pub(crate) fn draw(distances: &[f64], free: &[bool], rng: &mut dyn RngCore) -> usize {
     let total: f64 = distances.iter().sum();
     let weight = |i: usize| match (free[i], total > 0.0) {
         (false, _) => 0.0,

@@ -1,6 +1,7 @@
 //! A number a point, larger for harder ones, and the ranking by it.
 
 pub(crate) mod aum;
+pub(crate) mod dual;
 pub(crate) mod el2n;
 pub(crate) mod forgetting;
 pub(crate) mod grand;

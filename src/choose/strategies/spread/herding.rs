@@ -3,7 +3,7 @@
 use rand::RngCore;
 use rayon::prelude::*;
 
-use crate::choose::neighbours::rows::{first_largest, squared_distance};
+use crate::choose::neighbours::rows::{first_largest, mean, squared_distance};
 use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
 use crate::error::Result;
 
@@ -57,13 +57,4 @@ impl Strategy for Herding {
         }
         Ok(Choice::equal(chosen))
     }
-}
-
-fn mean(rows: &[f32], width: usize) -> Vec<f64> {
-    let mut mean = vec![0.0; width];
-    let points = (rows.len() / width) as f64;
-    for row in rows.chunks(width) {
-        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / points);
-    }
-    mean
 }
