@@ -8,82 +8,13 @@ mod shared;
 use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
-use gleaner::choose::{ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
-use gleaner::data::{flip_labels, flip_labels_to_next, stratified_split};
+use gleaner::Learner;
 use gleaner::experiment::tables::{PairedLevel, report_paired};
 use gleaner::experiment::{
-    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Run, Selector, Stages,
-    compare, side_by_side,
+    Comparison, ComparisonOptions, Joint, Model, Run, Stages, compare, side_by_side,
 };
-use gleaner::joint::Gleaner;
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
-use gleaner::value::{Suspects, Trusted};
-use gleaner::{Learner, Seeds};
-use shared::real_data::{Set, SetFlags, standardised};
-
-/// Compares ways of choosing training data by the accuracy of networks trained on it.
-#[derive(Parser)]
-struct Flags {
-    #[command(flatten)]
-    sets: SetFlags,
-    /// Points to choose from at most.
-    #[arg(long, default_value_t = 4_000)]
-    points: usize,
-    #[command(flatten)]
-    common: shared::Common,
-}
-
-/// Kinds of noise and their rates.
-const NOISES: [(&str, f64); 3] = [("no", 0.0), ("symmetric", 0.2), ("next-class", 0.2)];
-const VALIDATION: usize = 300;
-
-/// What is compared; the simple rivals are filters of labels with coverage or random behind them.
-fn selectors() -> Vec<Selector> {
-    let proportional = Shares::Proportional;
-    let random = || ClassBalanced::new(Random, proportional);
-    let covering = || ClassBalanced::new(FacilityLocation::default(), proportional);
-    let named = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
-    vec![
-        named("random", Box::new(random())),
-        Selector::Gleaner(Gleaner::default()),
-        named("out-of-fold filter + coverage", Box::new(Trusted::new(covering()))),
-        named(
-            "neighbour filter + coverage",
-            Box::new(Trusted::beyond(Suspects::Neighbours(15), covering())),
-        ),
-        named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
-        Selector::Certified(PortfolioOptions::default()),
-        Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
-        Selector::FreshRandom,
-        Selector::ValidationAlone,
-        Selector::FullData,
-    ]
-}
-
-/// The data of one seed: validation labels stay right.
-fn spoiled(
-    set: &Set,
-    points: usize,
-    (kind, rate): (&str, f64),
-    seed: u64,
-) -> gleaner::Result<Data> {
-    let (seeds, labels) = (Seeds::new(seed), set.train.labels());
-    let rng = &mut seeds.named("split");
-    let size = VALIDATION.min(labels.len() / 4);
-    let (validation, rest) = stratified_split(labels, size, rng)?;
-    let of_rest: Vec<u32> = rest.iter().map(|i| labels[*i]).collect();
-    let (kept, _) = stratified_split(&of_rest, points.min(rest.len()), rng)?;
-    let pool: Vec<usize> = kept.iter().map(|k| rest[*k]).collect();
-    let (pool, validation) = (set.train.subset(&pool)?, set.train.subset(&validation)?);
-    let [pool, validation, test] = standardised([&pool, &validation, &set.test])?;
-    let (given, classes, rng) = (pool.labels(), pool.classes(), &mut seeds.named("noise"));
-    let (noisy, flipped) = match kind {
-        "next-class" => flip_labels_to_next(given, classes, rate, rng)?,
-        _ => flip_labels(given, classes, rate, rng)?,
-    };
-    let flipped = if rate > 0.0 { flipped } else { Vec::new() };
-    Ok(Data { pool: pool.with_labels(noisy)?, validation, test, flipped })
-}
+use shared::real_data::{NOISES, RealDataFlags as Flags, selectors, spoiled};
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -96,6 +27,11 @@ fn main() -> Result<()> {
         false => (400, &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5]),
     };
     let points = if common.quick { flags.points.min(1_000) } else { flags.points };
+    let kept = out.join(if common.quick { "run-quick" } else { "run" });
+    println!(
+        "everything is kept in {}: the same command goes on where it was stopped",
+        kept.display()
+    );
     let mut levels = Vec::new();
     for set in flags.sets.sets()? {
         let many = set.train.classes() > 2;
@@ -128,7 +64,11 @@ fn main() -> Result<()> {
                 let training =
                     TrainingOptions { length: Length::Steps(steps), ..Default::default() };
                 let model = Model { name: "mlp".into(), build: &build, training };
-                let run = Run::in_memory();
+                let mut asked = common.configuration(&(seed..seed + 1));
+                asked.insert("data".into(), format!("{}, {points} points, {noise:?}", set.name));
+                options.note(&mut asked);
+                model.note("model", &mut asked);
+                let run = Run::open(kept.join(format!("{}-{}-{seed}", set.name, noise.0)), &asked)?;
                 compare(
                     data.task(),
                     &model,

@@ -41,7 +41,7 @@
 //! | [`layer`] | the same as a candle operation, costs, tensors to matrices | program |
 //! | [`data`] | readers, splits, shares | nothing else |
 //! | [`choose`] | evidence in, a choice out: the strategies | program, data |
-//! | [`value`] | whether a label is right, what a point is worth | choose |
+//! | [`value`] | whether a label is right, what a point is worth | choose, data |
 //! | [`learn`] | models to train, optimisers, a learner by itself | layer, data |
 //! | [`joint`] | learner and selection model together, and the final choice | all of the above |
 //! | [`gradcheck`] | any gradient against central differences | layer |

@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("layer", &["program"]),
     ("gradcheck", &["layer"]),
     ("choose", &["seeds", "program", "data"]),
-    ("value", &["seeds", "choose"]),
+    ("value", &["seeds", "choose", "data"]),
     ("learn", &["whole_file", "hash", "seeds", "layer", "data"]),
     ("joint", &["seeds", "program", "layer", "learn", "data", "choose", "value"]),
     (

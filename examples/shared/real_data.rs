@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use clap::Args;
+use clap::{Args, Parser};
+use gleaner::choose::{ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
 use gleaner::data::table::{Categories, TableOptions, load};
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
-use gleaner::data::{Standardiser, stratified_split};
+use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
+use gleaner::experiment::{Data, PortfolioOptions, Selector};
+use gleaner::joint::Gleaner;
+use gleaner::value::{Suspects, Trusted};
 use gleaner::{Dataset, Seeds, Source};
 
 /// All of them.
@@ -137,4 +141,73 @@ pub fn standardised(parts: [&Dataset; 3]) -> gleaner::Result<[Dataset; 3]> {
         Dataset::new(inputs, data.labels().to_vec(), data.classes())
     };
     Ok([apply(parts[0])?, apply(parts[1])?, apply(parts[2])?])
+}
+
+/// Compares ways of choosing training data by the accuracy of networks trained on it.
+#[derive(Parser)]
+pub struct RealDataFlags {
+    #[command(flatten)]
+    pub sets: SetFlags,
+    /// Points to choose from at most.
+    #[arg(long, default_value_t = 4_000)]
+    pub points: usize,
+    #[command(flatten)]
+    pub common: super::Common,
+}
+
+/// Kinds of noise and their rates.
+pub const NOISES: [(&str, f64); 3] = [("no", 0.0), ("symmetric", 0.2), ("next-class", 0.2)];
+const VALIDATION: usize = 300;
+
+/// What is compared; the simple rivals are filters of labels with coverage or random behind them.
+pub fn selectors() -> Vec<Selector> {
+    let proportional = Shares::Proportional;
+    let random = || ClassBalanced::new(Random, proportional);
+    let covering = || ClassBalanced::new(FacilityLocation::default(), proportional);
+    let named = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
+    vec![
+        named("random", Box::new(random())),
+        Selector::Gleaner("gleaner".into(), Gleaner::default()),
+        // What the head adds.
+        Selector::Gleaner(
+            "gleaner, nothing learned".into(),
+            Gleaner { steps: 0, ..Default::default() },
+        ),
+        named("out-of-fold filter + coverage", Box::new(Trusted::new(covering()))),
+        named(
+            "neighbour filter + coverage",
+            Box::new(Trusted::beyond(Suspects::Neighbours(15), covering())),
+        ),
+        named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
+        Selector::Certified(PortfolioOptions::default()),
+        Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
+        Selector::FreshRandom,
+        Selector::ValidationAlone,
+        Selector::FullData,
+    ]
+}
+
+/// The data of one seed: validation labels stay right.
+pub fn spoiled(
+    set: &Set,
+    points: usize,
+    (kind, rate): (&str, f64),
+    seed: u64,
+) -> gleaner::Result<Data> {
+    let (seeds, labels) = (Seeds::new(seed), set.train.labels());
+    let rng = &mut seeds.named("split");
+    let size = VALIDATION.min(labels.len() / 4);
+    let (validation, rest) = stratified_split(labels, size, rng)?;
+    let of_rest: Vec<u32> = rest.iter().map(|i| labels[*i]).collect();
+    let (kept, _) = stratified_split(&of_rest, points.min(rest.len()), rng)?;
+    let pool: Vec<usize> = kept.iter().map(|k| rest[*k]).collect();
+    let (pool, validation) = (set.train.subset(&pool)?, set.train.subset(&validation)?);
+    let [pool, validation, test] = standardised([&pool, &validation, &set.test])?;
+    let (given, classes, rng) = (pool.labels(), pool.classes(), &mut seeds.named("noise"));
+    let (noisy, flipped) = match kind {
+        "next-class" => flip_labels_to_next(given, classes, rate, rng)?,
+        _ => flip_labels(given, classes, rate, rng)?,
+    };
+    let flipped = if rate > 0.0 { flipped } else { Vec::new() };
+    Ok(Data { pool: pool.with_labels(noisy)?, validation, test, flipped })
 }

@@ -31,8 +31,8 @@ pub enum Selector {
     /// A strategy on the inputs, the labels, and probabilities and losses [out of fold](Observations::out_of_fold), under a
     /// name of its own.
     OutOfFold(String, Box<dyn Strategy>),
-    /// The learned selection on the inputs.
-    Gleaner(Gleaner),
+    /// The learned selection on the inputs, under a name of its own.
+    Gleaner(String, Gleaner),
     /// The [certified](Certificate) best of the two kinds above that stand before it; the first of them must be random.
     Certified(PortfolioOptions),
     /// The selection model trained together with a fresh learner.
@@ -74,8 +74,7 @@ impl Selector {
                 format!("{}{}", strategy.name(), if on_features { " (features)" } else { "" })
             }
             Self::OnInputs(strategy) => format!("{} (inputs)", strategy.name()),
-            Self::OutOfFold(name, _) => name.clone(),
-            Self::Gleaner(gleaner) => gleaner.name().into(),
+            Self::OutOfFold(name, _) | Self::Gleaner(name, _) => name.clone(),
             Self::Certified(_) => "auto".into(),
             Self::Joint(Heads::Unary) => "gleaner (unary)".into(),
             Self::Joint(Heads::Embedding) => "gleaner, embedding".into(),
@@ -296,7 +295,7 @@ impl Work<'_, '_> {
                 experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
             }
             Selector::OutOfFold(_, strategy) => self.out_of_fold(&name, strategy),
-            Selector::Gleaner(gleaner) => self.gleaner(&name, gleaner),
+            Selector::Gleaner(_, gleaner) => self.gleaner(&name, gleaner),
             Selector::Certified(options) => self.certified(&name, options),
             Selector::Joint(heads) => {
                 let mut joint = self.joint.clone();

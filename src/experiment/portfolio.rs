@@ -129,6 +129,9 @@ pub(crate) fn certify(
     let Some(validation) = experiment.task.validation else {
         return Err(Error::shape("validation part for a certificate", "one", "none"));
     };
+    if choices.is_empty() {
+        return Err(Error::shape("choices of a portfolio", "random before it", "none"));
+    }
     let mut rng = Seeds::new(experiment.seed).named("portfolio");
     let half = validation.points() / 2;
     let (first, second) = stratified_split(validation.labels(), half, &mut rng)?;

@@ -17,17 +17,17 @@ use crate::choose::{
 use crate::data::Standardiser;
 use crate::error::Result;
 use crate::seeds::Seeds;
-use crate::value::{ConfidentLearning, Trusted};
+use crate::value::{Suspects, Trusted};
 
 /// Chooses what a learner of so many points learns most from, by a small trusted validation set:
 ///
 /// ```text
-/// 1  p        class probabilities out of fold (CrossFit); labels they contradict with confidence are left out
+/// 1  p        class probabilities out of fold (CrossFit); points whose label is not the most probable class are left out
 /// 2  e        what is known of a point, as ranks: margin and agreement of its label, how dense and how central it is
-/// 3  w(e)     what it is worth: a head learned on random batches of as many points as are wanted, by the exact
-///             derivative of a ridge regression's validation loss in every weight (Judge)
-/// 4  choice   facility location within each class, classes by their trusted shares: a point must be represented by
-///             its worth, and costs `price` times what it lacks of the best
+/// 3  w(e)     what it is worth: a head learned on random batches of as many points as are wanted, of those that are left,
+///             by the exact derivative of a ridge regression's validation loss in every weight (Judge)
+/// 4  choice   facility location within each class, classes by their shares of what is left: a point must be represented
+///             by its worth, and costs `price` times what it lacks of the best
 /// ```
 ///
 /// The head is believed as far as the half of the validation set that did not teach it confirms. It is learned anew for
@@ -64,12 +64,12 @@ pub struct Gleaner {
     pub fourier: usize,
     /// Points of a batch at most; 400 by default. Fewer where fewer are wanted.
     pub batch: usize,
-    /// Batches; 150 by default. With none all points are worth the same.
+    /// Batches; 100 by default. With none all points are worth the same.
     pub steps: usize,
-    /// What a point costs that is worth nothing, in units of a point of mean mass; 1.3 by default.
+    /// What a point costs that is worth nothing, in units of a point of mean mass; 0.3 by default.
     pub price: f64,
-    /// Whether a point is represented by those in the same direction from the mean, not by those that are near.
-    pub cosine: bool,
+    /// How alike standardised features are; cosine by default.
+    pub similarity: Similarity,
 }
 
 impl Default for Gleaner {
@@ -78,9 +78,9 @@ impl Default for Gleaner {
             cross_fit: CrossFit::default(),
             fourier: 256,
             batch: 400,
-            steps: 150,
-            price: 1.3,
-            cosine: false,
+            steps: 100,
+            price: 0.3,
+            similarity: Similarity::Cosine,
         }
     }
 }
@@ -93,16 +93,14 @@ pub struct Gleaned {
     labels: Vec<u32>,
     /// Probabilities out of fold.
     pub out_of_fold: OutOfFold,
-    /// Which labels are held to be wrong.
-    pub labels_found: ConfidentLearning,
+    /// Which labels are not the most probable class.
+    pub unlikely: Vec<bool>,
     /// A row a point: the columns of [`Gleaned::EVIDENCE`].
     evidence: Vec<Vec<f64>>,
     /// `None` where there are too few points for one.
     judge: Option<Judge>,
     /// The points of each class that may be drawn.
     drawn: Vec<Vec<usize>>,
-    /// The distance from which on points of a class are strangers.
-    reach: f64,
     seeds: Seeds,
 }
 
@@ -112,8 +110,6 @@ const LEAST_BATCH: usize = 40;
 const TUNING: usize = 6;
 /// The neighbour within the class whose distance says how dense it is there.
 const NEIGHBOUR: usize = 15;
-/// In units of the root of the mean squared distance within a class.
-const REACH: f64 = 1.5;
 /// Without a validation set: the share of the points that takes its place, and how many at most.
 const OWN: (usize, usize) = (5, 1000);
 
@@ -133,30 +129,28 @@ impl Gleaner {
         let known = labels.iter().chain(validation.iter().flat_map(|v| v.1));
         let classes = known.max().map_or(0, |largest| *largest as usize + 1);
         let out_of_fold = self.cross_fit.classes(features, width, labels, classes, seeds)?;
-        let p = &out_of_fold.probabilities;
-        let all =
-            Evidence::new(labels.len()).with_probabilities(p, classes)?.with_labels(labels)?;
-        let labels_found = ConfidentLearning::of(&all)?;
+        let likely = out_of_fold.likely();
+        let unlikely: Vec<bool> = likely.iter().zip(labels).map(|(a, b)| a != b).collect();
         let rows = Standardiser::fit(features, width)?.apply(features);
         let classes_of = members(labels);
         let evidence = ranks(&rows, width, labels, &out_of_fold);
         let held = match validation {
             Some(_) => vec![false; labels.len()],
-            None => own_validation(&classes_of, &labels_found.wrong, seeds),
+            None => own_validation(&classes_of, &unlikely, seeds),
         };
+        let free = |i: &usize| !held[*i] && !unlikely[*i];
+        let left = |members: &Vec<usize>| members.iter().copied().filter(free).collect();
+        let drawn: Vec<Vec<usize>> = classes_of.iter().map(left).collect();
+        let drawn: Vec<_> = drawn.into_iter().filter(|members| !members.is_empty()).collect();
         let taught = Lesson { rows: features, targets: Targets::Classes(labels, classes) };
         let (own_rows, own_labels) = gathered(features, width, labels, &held);
         let (asked_rows, asked) = validation.unwrap_or((&own_rows, &own_labels));
         let asking = Lesson { rows: asked_rows, targets: Targets::Classes(asked, classes) };
         let apart = Seeds::new(seeds.named("judge").random());
-        let judge = match asked.is_empty() {
+        let judge = match asked.is_empty() || drawn.is_empty() {
             true => None,
             false => Some(Judge::new(taught, asking, width, self.fourier, apart)?),
         };
-        let left = |members: &Vec<usize>| members.iter().copied().filter(|i| !held[*i]).collect();
-        let drawn: Vec<Vec<usize>> = classes_of.iter().map(left).collect();
-        let drawn = drawn.into_iter().filter(|members| !members.is_empty()).collect();
-        let reach = reach(&rows, width, &classes_of);
         let (settings, labels) = (self.clone(), labels.to_vec());
         Ok(Gleaned {
             settings,
@@ -164,11 +158,10 @@ impl Gleaner {
             width,
             labels,
             out_of_fold,
-            labels_found,
+            unlikely,
             evidence,
             judge,
             drawn,
-            reach,
             seeds,
         })
     }
@@ -178,13 +171,12 @@ const NAME: &str = "gleaner";
 
 impl Gleaned {
     /// What the head sees of a point. The first four are ranks among all points, from -1 to 1.
-    pub const EVIDENCE: [&str; 6] = [
+    pub const EVIDENCE: [&str; 5] = [
         "margin of the label out of fold",
         "agreement of the neighbours",
         "density within the class",
         "nearness of the own centre",
         "square of the first",
-        "label contradicted",
     ];
 
     /// What each point is worth to a learner of `count` points, at most one; equal for equal evidence. And the head's numbers,
@@ -234,12 +226,10 @@ impl Gleaned {
             .with_labels(&self.labels)?
             .with_masses(worth)?
             .with_column_costs(&prices)?;
-        let similarity = match self.settings.cosine {
-            true => Similarity::Cosine,
-            false => Similarity::Linear { reach: self.reach },
-        };
-        let within = FacilityLocation { similarity, times_share: 4, ..Default::default() };
-        let strategy = Trusted::new(ClassBalanced::new(within, Shares::Proportional));
+        let similarity = self.settings.similarity;
+        let within = FacilityLocation { similarity, times_share: 1, ..Default::default() };
+        let within = ClassBalanced::new(within, Shares::Proportional);
+        let strategy = Trusted::beyond(Suspects::Unlikely, within);
         strategy.select(&evidence, count, &mut self.seeds.named("choice"))
     }
 }
@@ -284,8 +274,7 @@ fn ranks(rows: &[f32], width: usize, labels: &[u32], seen: &OutOfFold) -> Vec<Ve
     points
         .map(|i| {
             let margin = columns[0][i];
-            let wrong = f64::from(u8::from(margins[i] < 0.0));
-            columns.iter().map(|c| c[i]).chain([margin * margin, wrong]).collect()
+            columns.iter().map(|c| c[i]).chain([margin * margin]).collect()
         })
         .collect()
 }
@@ -350,23 +339,6 @@ fn nearness(rows: &[f32], width: usize, labels: &[u32], classes: &[Vec<usize>]) 
         }
     };
     rows.par_chunks(width).zip(labels).map(of).collect()
-}
-
-/// [`REACH`] times the root of the mean squared distance between two points of a class; one where all coincide.
-fn reach(rows: &[f32], width: usize, classes: &[Vec<usize>]) -> f64 {
-    let mut squares = 0.0;
-    for members in classes {
-        for j in 0..width {
-            let column = || members.iter().map(|i| f64::from(rows[i * width + j]));
-            let mean = column().sum::<f64>() / members.len() as f64;
-            squares += column().map(|x| (x - mean).powi(2)).sum::<f64>();
-        }
-    }
-    // Two independent points are twice the variance apart.
-    match (2.0 * squares * width as f64 / rows.len() as f64).sqrt() {
-        spread if spread > 0.0 => REACH * spread,
-        _ => 1.0,
-    }
 }
 
 /// Which points take the place of a validation set: some of each class whose labels hold.

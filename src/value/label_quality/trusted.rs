@@ -13,6 +13,9 @@ pub enum Suspects {
     /// ([`CrossFit`](crate::choose::CrossFit)).
     #[default]
     Confident,
+    /// Those that are not the most probable class; the same probabilities. Leaves out more where classes overlap: what
+    /// is left is what can be learned.
+    Unlikely,
     /// Those that fewer than half of so many nearest others share (D. Wilson, *Asymptotic Properties of Nearest Neighbor
     /// Rules Using Edited Data*, 1972).
     Neighbours(usize),
@@ -35,6 +38,16 @@ impl Suspects {
                 let found = ConfidentLearning::asked_by(name, evidence)?;
                 return Ok((found.suspicion, found.wrong));
             }
+            Self::Unlikely => {
+                let (rows, classes) = evidence.probabilities(name)?;
+                let margin = |(row, label): (&[f32], &u32)| {
+                    let others = row.iter().enumerate().filter(|(c, _)| *c != *label as usize);
+                    let other = others.map(|(_, p)| *p).fold(0.0, f32::max);
+                    f64::from(other) - f64::from(row[*label as usize])
+                };
+                let labels = evidence.labels(name)?;
+                (rows.chunks(classes).zip(labels).map(margin).collect::<Vec<_>>(), 0.0)
+            }
             Self::Neighbours(neighbours) => {
                 let agreement = NeighbourAgreement { neighbours }.values(evidence, rng)?;
                 (agreement.into_iter().map(|a| 1.0 - a).collect::<Vec<_>>(), 0.5)
@@ -47,7 +60,7 @@ impl Suspects {
 
     fn needs(self) -> Needs {
         match self {
-            Self::Confident => Needs::of(&[Kind::Probabilities, Kind::Labels]),
+            Self::Confident | Self::Unlikely => Needs::of(&[Kind::Probabilities, Kind::Labels]),
             Self::Neighbours(_) => Needs::of(&[Kind::Features, Kind::Labels]),
             Self::Margins => Aum.needs(),
         }
@@ -56,6 +69,7 @@ impl Suspects {
     fn name(self) -> &'static str {
         match self {
             Self::Confident => "trusted",
+            Self::Unlikely => "likely",
             Self::Neighbours(_) => "neighbour-trusted",
             Self::Margins => "margin-trusted",
         }

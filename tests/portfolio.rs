@@ -1,0 +1,128 @@
+//! Certificates: what is kept is what is tested, and random where nothing is surely better.
+
+use candle_core::{DType, Device};
+use gleaner::choose::{ClassBalanced, Random, Shares};
+use gleaner::data::synthetic::{ClusterOptions, clusters};
+use gleaner::experiment::{
+    Comparison, ComparisonOptions, Configuration, Data, Joint, Model, PortfolioOptions, Progress,
+    Run, Selector, Stages, compare,
+};
+use gleaner::joint::Gleaner;
+use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
+use gleaner::{Error, Learner, Result, Seeds};
+
+fn data(seed: u64) -> Result<Data> {
+    let shape = ClusterOptions { label_noise: 0.3, points: 600, ..Default::default() };
+    let made = clusters(&shape, &mut Seeds::new(seed).stream(0))?;
+    let (pool, validation, test) = (made.train, made.validation, made.test);
+    Ok(Data { pool, validation, test, flipped: made.flipped })
+}
+
+fn found(
+    selectors: Vec<Selector>,
+    data: &Data,
+    seed: u64,
+    run: &Run,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Comparison> {
+    let options = ComparisonOptions { selectors, fractions: vec![0.1], joint: Joint::default() };
+    let shape = MlpOptions {
+        inputs: data.pool.inputs().dim(1)?,
+        hidden: vec![16],
+        classes: data.pool.classes(),
+    };
+    let build = |seed| -> Result<Box<dyn Learner>> {
+        Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &Device::Cpu)?))
+    };
+    let training = TrainingOptions { length: Length::Steps(120), ..Default::default() };
+    let model = Model { name: "mlp".into(), build: &build, training };
+    compare(data.task(), &model, &options, seed, Stages { run, watch })
+}
+
+fn random(name: &str) -> Selector {
+    Selector::OutOfFold(name.into(), Box::new(ClassBalanced::new(Random, Shares::Proportional)))
+}
+
+fn certified() -> Selector {
+    Selector::Certified(PortfolioOptions::default())
+}
+
+/// A third of the labels wrong: the learned selection is kept, its outcome is that of its own line, and all that was
+/// trained is paid for. The same from a folder, stopped after a third of the epochs.
+#[test]
+fn a_large_gain_is_certified() -> Result<()> {
+    let data = data(1)?;
+    let selectors = || {
+        vec![random("random"), Selector::Gleaner("gleaner".into(), Gleaner::default()), certified()]
+    };
+    let run = Run::in_memory();
+    let whole = found(selectors(), &data, 3, &run, &mut |_| {})?;
+    let [certificate] = &whole.certificates[..] else { panic!("{:?}", whole.certificates) };
+    assert_eq!(certificate.kept, "gleaner", "{certificate}");
+    assert!(
+        certificate.gain > 0.05 && certificate.lower > 0.0 && certificate.lower < certificate.gain
+    );
+    let names: Vec<&str> = certificate.tried.iter().map(|tried| tried.name.as_str()).collect();
+    assert_eq!(names, ["random", "gleaner"]);
+    assert!(certificate.tried.iter().all(|tried| tried.trainings == 3));
+    let of = |name: &str| whole.outcomes.iter().find(|o| o.strategy == name).unwrap();
+    assert_eq!(of("auto").error, of("gleaner").error);
+    assert!(of("auto").seconds.training > 0.0 && of("gleaner").seconds.training == 0.0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Configuration::new();
+    let mut epochs = 0;
+    let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let run = Run::open(folder.path(), &asked).unwrap();
+        let mut watch = |_: &Progress| {
+            epochs += 1;
+            assert!(epochs < 30, "stopped on purpose");
+        };
+        found(selectors(), &data, 3, &run, &mut watch)
+    }));
+    assert!(stopped.is_err() && epochs == 30);
+    let run = Run::open(folder.path(), &asked)?;
+    let again = found(selectors(), &data, 3, &run, &mut |_| {})?;
+    assert_eq!(again.certificates, whole.certificates);
+    Ok(())
+}
+
+/// Random against other ways of drawing at random: at most one of ten seeds may seem better at 95 %.
+#[test]
+fn nothing_is_certified_where_there_is_nothing() -> Result<()> {
+    let mut kept = 0;
+    for seed in 0..10 {
+        let another = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
+        let selectors = vec![
+            random("random"),
+            another("plain", Box::new(Random)),
+            another("equal", Box::new(ClassBalanced::new(Random, Shares::Equal))),
+            certified(),
+        ];
+        let found = found(selectors, &data(seed)?, seed, &Run::in_memory(), &mut |_| {})?;
+        let certificate = &found.certificates[0];
+        kept += usize::from(certificate.kept != "random");
+        let says = certificate.to_string();
+        assert_eq!(says.contains("no certified gain"), certificate.kept == "random", "{says}");
+    }
+    assert!(kept <= 1, "{kept} of 10");
+    Ok(())
+}
+
+#[test]
+fn a_certificate_needs_validation_data_and_sane_settings() -> Result<()> {
+    let data = data(2)?;
+    for portfolio in [
+        PortfolioOptions { trainings: 0, ..Default::default() },
+        PortfolioOptions { confidence: 1.0, ..Default::default() },
+        PortfolioOptions { confidence: f64::NAN, ..Default::default() },
+    ] {
+        let selectors = vec![random("random"), Selector::Certified(portfolio)];
+        let refused = found(selectors, &data, 0, &Run::in_memory(), &mut |_| {});
+        assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{refused:?}");
+    }
+    // Nothing to compare with.
+    let refused = found(vec![certified()], &data, 0, &Run::in_memory(), &mut |_| {});
+    assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
+    Ok(())
+}
