@@ -131,8 +131,10 @@ fn flips_are_left_out_at_every_size() -> Result<()> {
     let evidence = Evidence::new(made.train.len())
         .with_features(&rows, width)?
         .with_labels(made.train.labels())?;
-    for evidence in [evidence.with_validation(&validation), evidence] {
-        let gleaned = Gleaner::default().look(&evidence, Seeds::new(3))?;
+    let trusted = evidence.with_validation(&validation);
+    for (steps, evidence) in [(0, trusted), (60, trusted), (60, evidence)] {
+        let gleaner = Gleaner { steps, ..Default::default() };
+        let gleaned = gleaner.look(&evidence, Seeds::new(3))?;
         for count in [20, 60, 240, 600] {
             let chosen = gleaned.choose(count)?.indices;
             let flips = chosen.iter().filter(|i| made.flipped[**i]).count();
@@ -176,7 +178,8 @@ fn odd_data_gives_a_choice_or_an_error() -> Result<()> {
         let rows: Vec<f32> = (0..60).map(kind).collect();
         let evidence = Evidence::new(30).with_features(&rows, 2)?.with_labels(&labels)?;
         for count in [1, 2, 13, 30] {
-            let chosen = Gleaner::default().select(&evidence, count, &mut rng)?;
+            let gleaner = Gleaner { steps: 5 * (count % 2), ..Default::default() };
+            let chosen = gleaner.select(&evidence, count, &mut rng)?;
             let mut indices = chosen.indices.clone();
             indices.sort_unstable();
             indices.dedup();
@@ -187,7 +190,7 @@ fn odd_data_gives_a_choice_or_an_error() -> Result<()> {
     // As few as there can be.
     let evidence = Evidence::new(2).with_features(&[0.0, 1.0], 1)?.with_labels(&[0, 1])?;
     let settings = CrossFit { folds: 2, ..Default::default() };
-    let gleaner = Gleaner { cross_fit: settings, ..Default::default() };
+    let gleaner = Gleaner { cross_fit: settings, steps: 5, ..Default::default() };
     assert_eq!(gleaner.select(&evidence, 2, &mut rng)?.len(), 2);
     assert_eq!(Random.select(&evidence, 2, &mut rng)?.len(), 2);
     Ok(())

@@ -167,12 +167,12 @@ pub fn selectors() -> Vec<Selector> {
     let named = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
     vec![
         named("random", Box::new(random())),
-        Selector::Gleaner("gleaner".into(), Gleaner::default()),
         // What the head adds.
         Selector::Gleaner(
-            "gleaner, nothing learned".into(),
-            Gleaner { steps: 0, ..Default::default() },
+            "gleaner, head learned".into(),
+            Gleaner { steps: 100, ..Default::default() },
         ),
+        Selector::Gleaner("gleaner".into(), Gleaner::default()),
         named("out-of-fold filter + coverage", Box::new(Trusted::new(covering()))),
         named(
             "neighbour filter + coverage",

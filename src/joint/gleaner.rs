@@ -1,5 +1,4 @@
-//! The learned selection for data whose features are given: evidence out of fold, a head that a judge teaches, priced
-//! coverage.
+//! Selection for data whose features are given: evidence out of fold, a head that a judge teaches, priced coverage.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngCore};
@@ -19,21 +18,22 @@ use crate::error::Result;
 use crate::seeds::Seeds;
 use crate::value::{Suspects, Trusted};
 
-/// Chooses what a learner of so many points learns most from, by a small trusted validation set:
+/// Chooses points whose labels hold and that represent their class:
 ///
 /// ```text
 /// 1  p        class probabilities out of fold (CrossFit); points whose label is not the most probable class are left out
 /// 2  e        what is known of a point, as ranks: margin and agreement of its label, how dense and how central it is
-/// 3  w(e)     what it is worth: a head learned on random batches of as many points as are wanted, of those that are left,
-///             by the exact derivative of a ridge regression's validation loss in every weight (Judge)
+/// 3  w(e)     where `steps` are asked for, what a point is worth: a head learned on random batches of as many points as
+///             are wanted, of those that are left, by the exact derivative of a ridge regression's validation loss in
+///             every weight (Judge)
 /// 4  choice   facility location within each class, classes by their shares of what is left: a point must be represented
 ///             by its worth, and costs `price` times what it lacks of the best
 /// ```
 ///
-/// The head is believed as far as the half of the validation set that did not teach it confirms. It is learned anew for
-/// every number of points: few want the typical ones, many the difficult ones.
+/// The head is believed as far as the half of the validation set that did not teach it confirms, and learned anew for every
+/// number of points.
 ///
-/// The evidence's features and labels are those of the points; its validation's are trusted. Without validation a fifth of
+/// The evidence's features and labels are those of the points; its validation's, which teach the head, are trusted. Without validation a fifth of
 /// the points of each class, at most 1,000 in all, take its place, such as have labels that hold, and none of them is drawn
 /// while the head learns. Where that leaves nobody, all points are worth the same.
 ///
@@ -64,7 +64,8 @@ pub struct Gleaner {
     pub fourier: usize,
     /// Points of a batch at most; 400 by default. Fewer where fewer are wanted.
     pub batch: usize,
-    /// Batches; 100 by default. With none all points are worth the same.
+    /// Batches that the head learns on, such as 100; none by default, which makes all points worth the same: on real
+    /// tables and texts the head has gained nothing beyond the spread of the seeds so far.
     pub steps: usize,
     /// What a point costs that is worth nothing, in units of a point of mean mass; 0.3 by default.
     pub price: f64,
@@ -78,7 +79,7 @@ impl Default for Gleaner {
             cross_fit: CrossFit::default(),
             fourier: 256,
             batch: 400,
-            steps: 100,
+            steps: 0,
             price: 0.3,
             similarity: Similarity::Cosine,
         }
@@ -190,7 +191,8 @@ impl Gleaned {
         let batch = count.max(LEAST_BATCH).min(batch.max(1));
         let (evidence, classes) = (self.evidence.as_slice(), self.drawn.as_slice());
         let ground = Ground { evidence, classes, batch, steps };
-        let Some(mut judge) = self.judge.clone() else {
+        let judge = self.judge.clone().filter(|_| steps > 0);
+        let Some(mut judge) = judge else {
             return Ok((vec![1.0; self.labels.len()], vec![0.0; Self::EVIDENCE.len()]));
         };
         let batches: Vec<Vec<usize>> =
