@@ -6,15 +6,10 @@
 mod shared;
 
 use anyhow::Result;
-use candle_core::DType;
 use clap::Parser;
-use gleaner::Learner;
 use gleaner::experiment::tables::{PairedLevel, report_paired};
-use gleaner::experiment::{
-    Comparison, ComparisonOptions, Joint, Model, Run, Stages, compare, side_by_side,
-};
-use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
-use shared::real_data::{NOISES, RealDataFlags as Flags, selectors, spoiled};
+use gleaner::experiment::{ComparisonOptions, Joint, side_by_side};
+use shared::real_data::{NOISES, RealDataFlags as Flags, Work, compared, selectors};
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -28,6 +23,9 @@ fn main() -> Result<()> {
     };
     let points = if common.quick { flags.points.min(1_000) } else { flags.points };
     let kept = out.join(if common.quick { "run-quick" } else { "run" });
+    let (joint, fractions) = (Joint::default(), shares.to_vec());
+    let options = ComparisonOptions { selectors: selectors(), fractions, joint };
+    let task = Work { points, steps, options, kept: &kept, common };
     println!(
         "everything is kept in {}: the same command goes on where it was stopped",
         kept.display()
@@ -44,49 +42,21 @@ fn main() -> Result<()> {
             set.train.len(),
             set.train.inputs().dim(1)?
         );
-        let options = ComparisonOptions {
-            selectors: selectors(),
-            fractions: shares.into(),
-            joint: Joint::default(),
-        };
-        let bars = shared::Bars::new(jobs.len() * options.trainings())?;
-        let found =
-            side_by_side(&jobs, &device, |&(noise, seed)| -> gleaner::Result<Comparison> {
-                let data = spoiled(&set, points, noise, seed)?.to_device(&device)?;
-                let shape = MlpOptions {
-                    inputs: data.pool.inputs().dim(1)?,
-                    hidden: vec![64],
-                    classes: data.pool.classes(),
-                };
-                let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
-                    Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &device)?))
-                };
-                let training =
-                    TrainingOptions { length: Length::Steps(steps), ..Default::default() };
-                let model = Model { name: "mlp".into(), build: &build, training };
-                let mut asked = common.configuration(&(seed..seed + 1));
-                asked.insert("data".into(), format!("{}, {points} points, {noise:?}", set.name));
-                options.note(&mut asked);
-                model.note("model", &mut asked);
-                let run = Run::open(kept.join(format!("{}-{}-{seed}", set.name, noise.0)), &asked)?;
-                compare(
-                    data.task(),
-                    &model,
-                    &options,
-                    seed,
-                    Stages { run: &run, watch: &mut |p| bars.show(p) },
-                )
-            })?;
+        let bars = shared::Bars::new(jobs.len() * task.options.trainings())?;
+        let found = side_by_side(&jobs, &device, |&(noise, seed)| {
+            compared(&set, (noise, seed), &task, &device, &mut |p| bars.show(p))
+        })?;
         bars.finish();
-        let mut found = found.into_iter();
+        let (mut found, first) = (found.into_iter(), levels.len());
         levels.extend(noises.map(|(noise, rate)| PairedLevel {
             set: set.name.clone(),
             noise: noise.into(),
             rate,
             seeds: found.by_ref().take(seeds.len()).collect(),
         }));
-        print!("{}", report_paired(&out, &levels, "random", shares)?);
+        report_paired(&out, &levels, shares)?;
+        levels[first..].iter().for_each(|level| print!("{}", level.text("random", shares)));
     }
-    println!("written: {}/summary.csv and a picture a set", out.display());
+    println!("written: {}/{{summary,certificates}}.csv and a picture a set", out.display());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use clap::{Args, Parser};
 use gleaner::choose::{ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
 use gleaner::data::table::{Categories, TableOptions, load};
@@ -11,10 +11,14 @@ use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
-use gleaner::experiment::{Data, PortfolioOptions, Selector};
+use gleaner::experiment::{
+    Comparison, ComparisonOptions, Data, Model, PortfolioOptions, Progress, Run, Selector, Stages,
+    compare,
+};
 use gleaner::joint::Gleaner;
+use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::value::{Suspects, Trusted};
-use gleaner::{Dataset, Seeds, Source};
+use gleaner::{Dataset, Learner, Seeds, Source};
 
 /// All of them.
 pub const SETS: [&str; 7] =
@@ -188,7 +192,7 @@ pub fn selectors() -> Vec<Selector> {
 }
 
 /// The data of one seed: validation labels stay right.
-pub fn spoiled(
+fn spoiled(
     set: &Set,
     points: usize,
     (kind, rate): (&str, f64),
@@ -210,4 +214,38 @@ pub fn spoiled(
     };
     let flipped = if rate > 0.0 { flipped } else { Vec::new() };
     Ok(Data { pool: pool.with_labels(noisy)?, validation, test, flipped })
+}
+
+/// What all seeds of all sets have in common.
+pub struct Work<'a> {
+    pub points: usize,
+    pub steps: usize,
+    pub options: ComparisonOptions,
+    pub kept: &'a Path,
+    pub common: &'a super::Common,
+}
+
+/// One seed at one kind of noise, its stages kept.
+pub fn compared(
+    set: &Set,
+    (noise, seed): ((&str, f64), u64),
+    work: &Work,
+    device: &Device,
+    watch: &mut dyn FnMut(&Progress),
+) -> gleaner::Result<Comparison> {
+    let Work { points, steps, options, kept, common } = work;
+    let data = spoiled(set, *points, noise, seed)?.to_device(device)?;
+    let (inputs, classes) = (data.pool.inputs().dim(1)?, data.pool.classes());
+    let shape = MlpOptions { inputs, hidden: vec![64], classes };
+    let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
+        Ok(Box::new(Mlp::new(&shape, seed, DType::F32, device)?))
+    };
+    let training = TrainingOptions { length: Length::Steps(*steps), ..Default::default() };
+    let model = Model { name: "mlp".into(), build: &build, training };
+    let mut asked = common.configuration(&(seed..seed + 1));
+    asked.insert("data".into(), format!("{}, {points} points, {noise:?}", set.name));
+    options.note(&mut asked);
+    model.note("model", &mut asked);
+    let run = Run::open(kept.join(format!("{}-{}-{seed}", set.name, noise.0)), &asked)?;
+    compare(data.task(), &model, options, seed, Stages { run: &run, watch })
 }

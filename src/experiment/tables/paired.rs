@@ -78,7 +78,15 @@ impl PairedLevel {
         let what = format!("{set}, {noise} noise {:.0} %, {} seeds", 100.0 * rate, seeds.len());
         let accuracies = table(&format!("\ntest accuracy in %: {what}"), &header, &rows(&accuracy));
         let title = format!("points above {baseline}, paired by seed, with 95 % intervals: {what}");
-        accuracies + &table(&title, &header, &rows(&difference))
+        accuracies + &table(&title, &header, &rows(&difference)) + &self.certified()
+    }
+
+    /// How often a gain was certified, and the first certificate.
+    fn certified(&self) -> String {
+        let all: Vec<&Certificate> = self.certificates().collect();
+        let Some(first) = all.first() else { return String::new() };
+        let gains = all.iter().filter(|certificate| certificate.best == certificate.kept).count();
+        format!("{gains} of {} gains certified, such as: {first}\n", all.len())
     }
 
     fn panel(&self, shares: &[f64]) -> Panel {
@@ -105,16 +113,12 @@ impl PairedLevel {
 }
 
 /// `summary.csv`, a row a training: set, kind and rate of noise, share kept, way, seed, accuracy and seconds; and for
-/// every set a picture of its name with a panel a kind of noise. Returns the tables.
+/// every set a picture of its name with a panel a kind of noise. `certificates.csv`, a row a certificate: the best way and
+/// its gain, the lower end of that, and the way that was kept.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
-pub fn report_paired(
-    folder: &Path,
-    levels: &[PairedLevel],
-    baseline: &str,
-    shares: &[f64],
-) -> Result<String> {
+pub fn report_paired(folder: &Path, levels: &[PairedLevel], shares: &[f64]) -> Result<()> {
     let header = ["set", "noise", "rate", "kept", "way", "seed", "accuracy", "seconds"];
     let rows = levels.iter().flat_map(|level| {
         level.outcomes().map(|o| {
@@ -149,5 +153,20 @@ pub fn report_paired(
         };
         line_chart(folder.join(format!("{set}.svg")), &options, &panels)?;
     }
-    Ok(levels.iter().map(|level| level.text(baseline, shares)).collect())
+    write_certificates(folder, levels)
+}
+
+fn write_certificates(folder: &Path, levels: &[PairedLevel]) -> Result<()> {
+    let header =
+        ["set", "noise", "rate", "kept", "seed", "best", "gain", "lower", "confidence", "way"];
+    let row = |level: &PairedLevel, certificate: &Certificate| {
+        let Certificate { fraction, seed, best, gain, lower, confidence, kept, .. } = certificate;
+        let numbers = [gain, lower].map(|number| format!("{number:.5}"));
+        let first = [level.set.clone(), level.noise.clone(), level.rate.to_string()];
+        let second = [fraction.to_string(), seed.to_string(), best.clone()];
+        let last = [confidence.to_string(), kept.clone()];
+        first.into_iter().chain(second).chain(numbers).chain(last).collect()
+    };
+    let rows = levels.iter().flat_map(|level| level.certificates().map(move |c| row(level, c)));
+    write_csv(folder.join("certificates.csv"), &header, rows)
 }
