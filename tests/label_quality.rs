@@ -137,3 +137,42 @@ fn odd_data_is_judged_or_refused() {
         assert!((-1e-12..=1.0).contains(&noise), "{noise}");
     }
 }
+
+/// Two pairs on a line, one neighbour each: a half for the neighbour's class, a half shared out.
+#[test]
+fn votes_by_hand() {
+    let settings = CrossFit { folds: 2, fourier: 0, neighbours: 1 };
+    let of = |labels: &[u32]| {
+        settings.classes(&[0.0, 1.0, 10.0, 11.0], 1, labels, 2, Seeds::new(0)).unwrap()
+    };
+    assert_eq!(of(&[0, 0, 1, 1]).votes, [0.75, 0.25, 0.75, 0.25, 0.25, 0.75, 0.25, 0.75]);
+    let seen = of(&[0, 1, 1, 1]);
+    assert_eq!(seen.votes[..4], [0.25, 0.75, 0.75, 0.25]);
+    let alone = CrossFit { neighbours: 0, ..settings };
+    let alone = alone.classes(&[0.0, 1.0, 10.0, 11.0], 1, &[0, 1, 1, 1], 2, Seeds::new(0)).unwrap();
+    assert!(alone.votes.is_empty());
+    for (k, p) in seen.probabilities.iter().enumerate() {
+        assert_relative_eq!(*p, 0.5 * (alone.probabilities[k] + seen.votes[k]), epsilon = 1e-6);
+    }
+}
+
+/// What each kind of suspect leaves out of five points: the fourth label is unlikely, the fifth merely in doubt.
+#[test]
+fn suspects_by_hand() {
+    use gleaner::value::Suspects;
+    let p = [0.9, 0.1, 0.8, 0.2, 0.2, 0.8, 0.7, 0.3, 0.4, 0.6];
+    let labels = [0, 0, 1, 1, 1];
+    let evidence =
+        Evidence::new(5).with_probabilities(&p, 2).unwrap().with_labels(&labels).unwrap();
+    let evidence = evidence.with_features(&[0.0, 1.0, 10.0, 2.0, 11.0], 1).unwrap();
+    let margins = [1.0, 1.0, 1.0, -1.0, 0.5];
+    let evidence = evidence.with_margins(&margins).unwrap();
+    for suspects in [Suspects::Unlikely, Suspects::Neighbours(2), Suspects::Margins] {
+        let mut rng = Seeds::new(0).stream(0);
+        let strategy = Trusted::beyond(suspects, Random);
+        let mut chosen = strategy.select(&evidence, 4, &mut rng).unwrap().indices;
+        assert_eq!(strategy.select(&evidence, 5, &mut rng).unwrap().indices[4], 3, "{suspects:?}");
+        chosen.sort_unstable();
+        assert_eq!(chosen, [0, 1, 2, 4], "{suspects:?}");
+    }
+}

@@ -1245,3 +1245,33 @@ fn a_purchase_keeps_to_its_money_and_groups_stay_whole() -> Result<()> {
     }
     Ok(())
 }
+
+/// Points at 0, 1 and 5 on a line, strangers from a distance of 2 on: the first two are half alike.
+#[test]
+fn masses_and_prices_move_facilities_by_hand() -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let similarity = Similarity::Linear { reach: 2.0 };
+    let strategy = FacilityLocation { similarity, ..Default::default() };
+    let evidence = Evidence::new(3).with_features(&[0.0, 1.0, 5.0], 1)?;
+    let gains = |evidence: &Evidence, rng: &mut ChaCha8Rng| -> Result<(Vec<usize>, Vec<f64>)> {
+        let choice = strategy.select(evidence, 2, rng)?;
+        Ok((choice.indices, choice.gains.unwrap()))
+    };
+    assert_eq!(gains(&evidence, &mut rng)?, (vec![0, 2], vec![1.5, 1.0]));
+    // A mean mass of 2.
+    let heavy = evidence.with_masses(&[1.0, 1.0, 4.0])?;
+    assert_eq!(gains(&heavy, &mut rng)?, (vec![2, 0], vec![4.0, 1.5]));
+    let dear = evidence.with_column_costs(&[0.25, 0.0, 1.5])?;
+    assert_eq!(gains(&dear, &mut rng)?, (vec![1, 0], vec![1.5, 0.25]));
+    let both = heavy.with_column_costs(&[0.25, 0.0, 1.5])?;
+    assert_eq!(gains(&both, &mut rng)?, (vec![1, 2], vec![1.5, 1.0]));
+    for masses in [[1.0, -1.0, 1.0], [f64::NAN, 1.0, 1.0]] {
+        assert!(evidence.with_masses(&masses).is_err());
+    }
+    for reach in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let similarity = Similarity::Linear { reach };
+        let refused = FacilityLocation { similarity, ..Default::default() };
+        assert!(refused.select(&evidence, 1, &mut rng).is_err());
+    }
+    Ok(())
+}

@@ -145,14 +145,21 @@ impl ComparisonOptions {
 
     /// How many learners one seed trains at most, for a progress bar.
     pub fn trainings(&self) -> usize {
-        let alone = |selector: &&Selector| {
-            matches!(selector, Selector::ValidationAlone | Selector::FullData)
-        };
-        let alone = self.selectors.iter().filter(alone).count();
+        let (mut candidates, mut once, mut each) = (0, 0, 0);
+        for selector in &self.selectors {
+            match selector {
+                Selector::ValidationAlone | Selector::FullData => once += 1,
+                // Trains none of its own for the test.
+                Selector::Certified(options) => each += options.trainings(candidates),
+                Selector::OutOfFold(..) | Selector::Gleaner(..) => {
+                    (candidates, each) = (candidates + 1, each + 1);
+                }
+                Selector::Joint(_) => (once, each) = (once + 1, each + 1),
+                _ => each += 1,
+            }
+        }
         let seen = usize::from(self.selectors.iter().any(Selector::looks_at_a_learner));
-        let jointly = |selector: &&Selector| matches!(selector, Selector::Joint(_));
-        let jointly = self.selectors.iter().filter(jointly).count();
-        seen + jointly + alone + (self.selectors.len() - alone) * self.fractions.len()
+        seen + once + each * self.fractions.len()
     }
 }
 

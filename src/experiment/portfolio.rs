@@ -240,6 +240,18 @@ fn lower_end(differences: &[f64], confidence: f64, rng: &mut ChaCha8Rng) -> f64 
 }
 
 impl PortfolioOptions {
+    /// Models that so many choices train at most, random among them.
+    pub(crate) fn trainings(&self, choices: usize) -> usize {
+        let (mut left, mut sum) = (choices.saturating_sub(1), 0);
+        loop {
+            sum += 1 + left;
+            if left < 2 {
+                return sum + 2 * self.trainings;
+            }
+            left = left.div_ceil(2);
+        }
+    }
+
     fn check(&self) -> Result<()> {
         if self.trainings == 0 {
             return Err(Error::range("trainings of a portfolio", "at least 1", 0.0));

@@ -96,13 +96,18 @@ pub struct Gleaned {
     pub out_of_fold: OutOfFold,
     /// Which labels are not the most probable class.
     pub unlikely: Vec<bool>,
+    /// `None` where nothing is to be learned, or by too few points.
+    school: Option<School>,
+    seeds: Seeds,
+}
+
+/// What the head learns on.
+struct School {
     /// A row a point: the columns of [`Gleaned::EVIDENCE`].
     evidence: Vec<Vec<f64>>,
-    /// `None` where there are too few points for one.
-    judge: Option<Judge>,
+    judge: Judge,
     /// The points of each class that may be drawn.
     drawn: Vec<Vec<usize>>,
-    seeds: Seeds,
 }
 
 /// The smallest batch that teaches.
@@ -131,40 +136,15 @@ impl Gleaner {
         let classes = known.max().map_or(0, |largest| *largest as usize + 1);
         let out_of_fold = self.cross_fit.classes(features, width, labels, classes, seeds)?;
         let likely = out_of_fold.likely();
-        let unlikely: Vec<bool> = likely.iter().zip(labels).map(|(a, b)| a != b).collect();
+        let unlikely = likely.iter().zip(labels).map(|(a, b)| a != b).collect();
         let rows = Standardiser::fit(features, width)?.apply(features);
-        let classes_of = members(labels);
-        let evidence = ranks(&rows, width, labels, &out_of_fold);
-        let held = match validation {
-            Some(_) => vec![false; labels.len()],
-            None => own_validation(&classes_of, &unlikely, seeds),
-        };
-        let free = |i: &usize| !held[*i] && !unlikely[*i];
-        let left = |members: &Vec<usize>| members.iter().copied().filter(free).collect();
-        let drawn: Vec<Vec<usize>> = classes_of.iter().map(left).collect();
-        let drawn: Vec<_> = drawn.into_iter().filter(|members| !members.is_empty()).collect();
-        let taught = Lesson { rows: features, targets: Targets::Classes(labels, classes) };
-        let (own_rows, own_labels) = gathered(features, width, labels, &held);
-        let (asked_rows, asked) = validation.unwrap_or((&own_rows, &own_labels));
-        let asking = Lesson { rows: asked_rows, targets: Targets::Classes(asked, classes) };
-        let apart = Seeds::new(seeds.named("judge").random());
-        let judge = match asked.is_empty() || drawn.is_empty() {
-            true => None,
-            false => Some(Judge::new(taught, asking, width, self.fourier, apart)?),
-        };
         let (settings, labels) = (self.clone(), labels.to_vec());
-        Ok(Gleaned {
-            settings,
-            rows,
-            width,
-            labels,
-            out_of_fold,
-            unlikely,
-            evidence,
-            judge,
-            drawn,
-            seeds,
-        })
+        let mut gleaned =
+            Gleaned { settings, rows, width, labels, out_of_fold, unlikely, school: None, seeds };
+        if self.steps > 0 {
+            gleaned.school = gleaned.school(features, validation)?;
+        }
+        Ok(gleaned)
     }
 }
 
@@ -180,21 +160,47 @@ impl Gleaned {
         "square of the first",
     ];
 
+    fn school(
+        &self,
+        features: &[f32],
+        validation: Option<(&[f32], &[u32])>,
+    ) -> Result<Option<School>> {
+        let (labels, classes, width) = (&self.labels, self.out_of_fold.classes, self.width);
+        let classes_of = members(labels);
+        let held = match validation {
+            Some(_) => vec![false; labels.len()],
+            None => own_validation(&classes_of, &self.unlikely, self.seeds),
+        };
+        let free = |i: &usize| !held[*i] && !self.unlikely[*i];
+        let left = |members: &Vec<usize>| members.iter().copied().filter(free).collect();
+        let drawn: Vec<Vec<usize>> = classes_of.iter().map(left).collect();
+        let drawn: Vec<_> = drawn.into_iter().filter(|members| !members.is_empty()).collect();
+        let (own_rows, own_labels) = gathered(features, width, labels, &held);
+        let (asked_rows, asked) = validation.unwrap_or((&own_rows, &own_labels));
+        if asked.is_empty() || drawn.is_empty() {
+            return Ok(None);
+        }
+        let taught = Lesson { rows: features, targets: Targets::Classes(labels, classes) };
+        let asked = Lesson { rows: asked_rows, targets: Targets::Classes(asked, classes) };
+        let seeds = Seeds::new(self.seeds.named("judge").random());
+        let judge = Judge::new(taught, asked, width, self.settings.fourier, seeds)?;
+        let evidence = ranks(&self.rows, width, labels, &self.out_of_fold);
+        Ok(Some(School { evidence, judge, drawn }))
+    }
+
     /// What each point is worth to a learner of `count` points, at most one; equal for equal evidence. And the head's numbers,
     /// one for each of [`EVIDENCE`](Self::EVIDENCE).
     ///
     /// # Errors
     /// As [`Judge::verdict`].
     pub fn worth(&self, count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
-        let Gleaner { batch, steps, .. } = self.settings;
-        let mut rng = self.seeds.named("head");
-        let batch = count.max(LEAST_BATCH).min(batch.max(1));
-        let (evidence, classes) = (self.evidence.as_slice(), self.drawn.as_slice());
-        let ground = Ground { evidence, classes, batch, steps };
-        let judge = self.judge.clone().filter(|_| steps > 0);
-        let Some(mut judge) = judge else {
+        let Some(School { evidence, judge, drawn: classes }) = &self.school else {
             return Ok((vec![1.0; self.labels.len()], vec![0.0; Self::EVIDENCE.len()]));
         };
+        let Gleaner { batch, steps, .. } = self.settings;
+        let (mut judge, mut rng) = (judge.clone(), self.seeds.named("head"));
+        let batch = count.max(LEAST_BATCH).min(batch.max(1));
+        let ground = Ground { evidence, classes, batch, steps };
         let batches: Vec<Vec<usize>> =
             (0..TUNING).map(|_| stratified(classes, batch, &mut rng)).collect();
         judge.tune(&batches)?;
@@ -213,8 +219,7 @@ impl Gleaned {
         self.choose_by(count, &self.worth(count)?.0)
     }
 
-    /// So many points by a worth of the caller's own, in [0, 1]; choices by the same worth are nested: the shorter is the
-    /// beginning of the longer within each class.
+    /// So many points by a worth of the caller's own, in [0, 1].
     ///
     /// # Errors
     /// As [`choose`](Self::choose), and those of [`Evidence::with_masses`] and
