@@ -141,8 +141,7 @@ fn flips_are_left_out_at_every_size() -> Result<()> {
             assert!(chosen.len() == count && flips * 20 <= count, "{flips} flips of {count}");
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        let again =
-            pool.install(|| Gleaner::default().look(&evidence, Seeds::new(3))?.choose(60))?;
+        let again = pool.install(|| gleaner.look(&evidence, Seeds::new(3))?.choose(60))?;
         assert_eq!(again, gleaned.choose(60)?);
     }
     Ok(())
