@@ -21,11 +21,13 @@ fn data(seed: u64) -> Result<Data> {
 fn found(
     selectors: Vec<Selector>,
     data: &Data,
+    fraction: f64,
     seed: u64,
     run: &Run,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Comparison> {
-    let options = ComparisonOptions { selectors, fractions: vec![0.1], joint: Joint::default() };
+    let options =
+        ComparisonOptions { selectors, fractions: vec![fraction], joint: Joint::default() };
     let shape = MlpOptions {
         inputs: data.pool.inputs().dim(1)?,
         hidden: vec![16],
@@ -56,7 +58,7 @@ fn a_large_gain_is_certified() -> Result<()> {
         vec![random("random"), Selector::Gleaner("gleaner".into(), Gleaner::default()), certified()]
     };
     let run = Run::in_memory();
-    let whole = found(selectors(), &data, 3, &run, &mut |_| {})?;
+    let whole = found(selectors(), &data, 0.1, 3, &run, &mut |_| {})?;
     let [certificate] = &whole.certificates[..] else { panic!("{:?}", whole.certificates) };
     assert_eq!(certificate.kept, "gleaner", "{certificate}");
     assert!(
@@ -78,20 +80,21 @@ fn a_large_gain_is_certified() -> Result<()> {
             epochs += 1;
             assert!(epochs < 30, "stopped on purpose");
         };
-        found(selectors(), &data, 3, &run, &mut watch)
+        found(selectors(), &data, 0.1, 3, &run, &mut watch)
     }));
     assert!(stopped.is_err() && epochs == 30);
     let run = Run::open(folder.path(), &asked)?;
-    let again = found(selectors(), &data, 3, &run, &mut |_| {})?;
+    let again = found(selectors(), &data, 0.1, 3, &run, &mut |_| {})?;
     assert_eq!(again.certificates, whole.certificates);
     Ok(())
 }
 
-/// Random against other ways of drawing at random: at most one of ten seeds may seem better at 95 %.
+/// Random against other ways of drawing at random, nine tenths of the points, so that no draw can be much luckier than
+/// another: one of twenty seeds may seem better at 95 %, and more than three with a probability of 0.016.
 #[test]
 fn nothing_is_certified_where_there_is_nothing() -> Result<()> {
     let mut kept = 0;
-    for seed in 0..10 {
+    for seed in 0..20 {
         let another = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
         let selectors = vec![
             random("random"),
@@ -99,13 +102,13 @@ fn nothing_is_certified_where_there_is_nothing() -> Result<()> {
             another("equal", Box::new(ClassBalanced::new(Random, Shares::Equal))),
             certified(),
         ];
-        let found = found(selectors, &data(seed)?, seed, &Run::in_memory(), &mut |_| {})?;
+        let found = found(selectors, &data(seed)?, 0.9, seed, &Run::in_memory(), &mut |_| {})?;
         let certificate = &found.certificates[0];
         kept += usize::from(certificate.kept != "random");
         let says = certificate.to_string();
         assert_eq!(says.contains("no certified gain"), certificate.kept == "random", "{says}");
     }
-    assert!(kept <= 1, "{kept} of 10");
+    assert!(kept <= 3, "{kept} of 20");
     Ok(())
 }
 
@@ -118,11 +121,11 @@ fn a_certificate_needs_validation_data_and_sane_settings() -> Result<()> {
         PortfolioOptions { confidence: f64::NAN, ..Default::default() },
     ] {
         let selectors = vec![random("random"), Selector::Certified(portfolio)];
-        let refused = found(selectors, &data, 0, &Run::in_memory(), &mut |_| {});
+        let refused = found(selectors, &data, 0.1, 0, &Run::in_memory(), &mut |_| {});
         assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{refused:?}");
     }
     // Nothing to compare with.
-    let refused = found(vec![certified()], &data, 0, &Run::in_memory(), &mut |_| {});
+    let refused = found(vec![certified()], &data, 0.1, 0, &Run::in_memory(), &mut |_| {});
     assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
     Ok(())
 }

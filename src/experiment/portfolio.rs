@@ -26,6 +26,8 @@ use crate::seeds::Seeds;
 /// 4  unless the lower end of the interval is above zero, random is kept
 /// ```
 ///
+/// It speaks of these choices, not of how they were drawn: of a few random points some draws are better than others.
+///
 /// # Reference
 /// K. Jamieson, A. Talwalkar, *Non-stochastic Best Arm Identification and Hyperparameter Optimization*, AISTATS 2016, for
 /// halving; B. Efron, R. Tibshirani, *An Introduction to the Bootstrap*, 1993.
