@@ -95,7 +95,8 @@ impl PairedLevel {
                 let all: Vec<f64> =
                     self.accuracies(way, *share).into_iter().map(|pair| pair.1).collect();
                 let (mean, half) = mean_interval(&all);
-                (*share, mean, half)
+                // One seed says nothing of the spread.
+                (*share, mean, if half.is_finite() { half } else { 0.0 })
             };
             Series { name: way.to_string(), points: shares.iter().map(point).collect() }
         };
