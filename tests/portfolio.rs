@@ -69,6 +69,8 @@ fn a_large_gain_is_certified() -> Result<()> {
     assert!(certificate.tried.iter().all(|tried| tried.trainings == 3));
     let of = |name: &str| whole.outcomes.iter().find(|o| o.strategy == name).unwrap();
     assert_eq!(of("auto").error, of("gleaner").error);
+    // Looking and choosing of all that was tried.
+    assert!(of("auto").seconds.selection >= of("gleaner").seconds.selection);
     assert!(of("auto").seconds.training > 0.0 && of("gleaner").seconds.training == 0.0);
 
     let folder = tempfile::tempdir().unwrap();
@@ -128,4 +130,23 @@ fn a_certificate_needs_validation_data_and_sane_settings() -> Result<()> {
     let refused = found(vec![certified()], &data, 0.1, 0, &Run::in_memory(), &mut |_| {});
     assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
     Ok(())
+}
+
+/// A run with other settings is another run.
+#[test]
+fn settings_of_what_chooses_are_noted() {
+    let noted = |gleaner: Gleaner, portfolio: PortfolioOptions| {
+        let selectors =
+            vec![Selector::Gleaner("g".into(), gleaner), Selector::Certified(portfolio)];
+        let options =
+            ComparisonOptions { selectors, fractions: vec![0.1], joint: Joint::default() };
+        let mut configuration = Configuration::new();
+        options.note(&mut configuration);
+        configuration
+    };
+    let usual = noted(Gleaner::default(), PortfolioOptions::default());
+    let learned = Gleaner { steps: 7, ..Default::default() };
+    assert_ne!(noted(learned, PortfolioOptions::default()), usual);
+    let bold = PortfolioOptions { confidence: 0.8, ..Default::default() };
+    assert_ne!(noted(Gleaner::default(), bold), usual);
 }

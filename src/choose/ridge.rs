@@ -24,18 +24,14 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Without waves. Errors as [`Standardiser::fit`].
-    pub(crate) fn plain(features: &[f32], width: usize) -> Result<Self> {
-        Ok(Self { standard: Standardiser::fit(features, width)?, waves: None })
-    }
-
+    /// Errors as [`Standardiser::fit`].
     pub(crate) fn new(
         features: &[f32],
         width: usize,
         fourier: usize,
         rng: &mut impl Rng,
     ) -> Result<Self> {
-        let plain = Self::plain(features, width)?;
+        let plain = Self { standard: Standardiser::fit(features, width)?, waves: None };
         if fourier == 0 {
             return Ok(plain);
         }

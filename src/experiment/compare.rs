@@ -86,6 +86,16 @@ impl Selector {
         }
     }
 
+    /// Its name and what else its choices depend on.
+    fn settings(&self) -> String {
+        match self {
+            Self::OutOfFold(name, strategy) => format!("{name} ({})", strategy.name()),
+            Self::Gleaner(name, gleaner) => format!("{name} ({gleaner:?})"),
+            Self::Certified(options) => format!("{} ({options:?})", self.name()),
+            other => other.name(),
+        }
+    }
+
     fn looks_at_a_learner(&self) -> bool {
         match self {
             Self::Strategy(strategy) | Self::Suspicion(strategy) => {
@@ -137,8 +147,8 @@ pub struct Comparison {
 impl ComparisonOptions {
     /// Adds every setting to a configuration.
     pub fn note(&self, configuration: &mut Configuration) {
-        let names: Vec<String> = self.selectors.iter().map(Selector::name).collect();
-        configuration.insert("selectors".into(), names.join(", "));
+        let settings: Vec<String> = self.selectors.iter().map(Selector::settings).collect();
+        configuration.insert("selectors".into(), settings.join(", "));
         configuration.insert("fractions".into(), format!("{:?}", self.fractions));
         configuration.insert("joint".into(), format!("{:?}", self.joint));
     }
@@ -280,8 +290,9 @@ struct Work<'a, 's> {
     joint: &'a Joint,
     /// Once somebody asked for it.
     out_of_fold: Option<Observed>,
-    /// Names and choosers of what a certificate may compare.
-    certifiable: Vec<(String, Chooser)>,
+    /// What a certificate may compare, and the seconds before the first choice of each; evidence that several look at is
+    /// counted at the first.
+    certifiable: Vec<(String, Seconds)>,
     detections: Vec<Detection>,
     certificates: Vec<Certificate>,
 }
@@ -351,20 +362,24 @@ impl Work<'_, '_> {
 
     /// A strategy on what is known of the inputs; one that looks at no probability is not charged for it.
     fn out_of_fold(&mut self, name: &str, strategy: &dyn Strategy) -> Result<()> {
-        let chooser = Chooser::Inputs;
-        self.certifiable.push((name.to_string(), chooser));
+        let blind = Candidate { chooser: Chooser::Inputs, ..Candidate::blind(name) };
         let needs = strategy.needs();
         let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
         if !judged.iter().any(|kind| needs.contains(*kind)) {
+            self.certifiable.push((name.to_string(), blind.before));
             let inputs = Observations::labelled_inputs(self.experiment.task.pool)?;
-            let candidate = Candidate { chooser, ..Candidate::blind(name) };
-            return self.experiment.strategy(candidate, strategy, &inputs.evidence()?).map(|_| ());
+            return self.experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ());
         }
-        let seen = match self.out_of_fold.take() {
-            Some(seen) => seen,
-            None => self.experiment.observe_inputs()?,
+        let (seen, charged) = match self.out_of_fold.take() {
+            Some(seen) => (seen, Seconds::default()),
+            None => {
+                let seen = self.experiment.observe_inputs()?;
+                let charged = seen.seconds;
+                (seen, charged)
+            }
         };
-        let candidate = Candidate { name, chooser, before: seen.seconds };
+        self.certifiable.push((name.to_string(), charged));
+        let candidate = Candidate { before: seen.seconds, ..blind };
         let done = seen.with_evidence(|evidence| {
             self.experiment.strategy(candidate, strategy, evidence).map(|_| ())
         });
@@ -374,8 +389,6 @@ impl Work<'_, '_> {
 
     /// One look, then a choice at every share.
     fn gleaner(&mut self, name: &str, gleaner: &Gleaner) -> Result<()> {
-        let chooser = Chooser::Inputs;
-        self.certifiable.push((name.to_string(), chooser));
         let experiment = &mut self.experiment;
         let (started, seeds) = (Instant::now(), Seeds::new(experiment.seed));
         let pool = Observations::labelled_inputs(experiment.task.pool)?;
@@ -389,7 +402,8 @@ impl Work<'_, '_> {
         };
         let looked = experiment.once(&format!("{name} looked"), started.elapsed().as_secs_f64())?;
         let before = Seconds { selection: looked, ..Default::default() };
-        let candidate = Candidate { name, chooser, before };
+        self.certifiable.push((name.to_string(), before));
+        let candidate = Candidate { name, chooser: Chooser::Inputs, before };
         experiment.at_all_fractions(candidate, |count| gleaned.choose(count)).map(|_| ())
     }
 
@@ -399,14 +413,17 @@ impl Work<'_, '_> {
         for &fraction in experiment.fractions {
             let mut choices = Vec::new();
             let mut selection = 0.0;
-            for (name, chooser) in &self.certifiable {
-                let candidate = Candidate { chooser: *chooser, ..Candidate::blind(name) };
+            for (name, before) in &self.certifiable {
+                let candidate = Candidate { name, chooser: Chooser::Inputs, before: *before };
                 let kept = experiment.choice(candidate, fraction, |_| Err(gone()))?;
                 choices.push((name.clone(), kept.0));
                 selection += kept.1.selection;
             }
             let (certificate, seconds) = certify(experiment, options, fraction, &choices)?;
-            let of = |o: &&Outcome| o.strategy == certificate.kept && o.fraction == fraction;
+            let of = |o: &&Outcome| {
+                let kept = o.strategy == certificate.kept && o.chooser == Chooser::Inputs;
+                kept && o.fraction == fraction
+            };
             let Some(kept) = experiment.outcomes.iter().find(of) else { return Err(gone()) };
             let seconds = Seconds { training: seconds, selection, ..kept.seconds };
             let outcome = Outcome { strategy: name.to_string(), seconds, ..kept.clone() };

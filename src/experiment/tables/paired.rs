@@ -72,7 +72,11 @@ impl PairedLevel {
         };
         let difference = |way: &str, share: f64| {
             let (mean, half) = mean_interval(&self.differences(way, baseline, share));
-            format!("{:+.1} ± {:.1}", 100.0 * mean, 100.0 * half)
+            // One seed has no interval.
+            match half.is_finite() {
+                true => format!("{:+.1} ± {:.1}", 100.0 * mean, 100.0 * half),
+                false => format!("{:+.1}", 100.0 * mean),
+            }
         };
         let Self { set, noise, rate, seeds } = self;
         let what = format!("{set}, {noise} noise {:.0} %, {} seeds", 100.0 * rate, seeds.len());

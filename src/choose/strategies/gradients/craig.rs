@@ -5,9 +5,8 @@ use rand::RngCore;
 use crate::choose::neighbours::Neighbours;
 use crate::choose::strategies::gradients::last_layer::{Gradients, LABEL_GRADIENTS};
 use crate::choose::strategies::submodular::facility_location::Representation;
-use crate::choose::strategies::within::class_balanced::members;
-use crate::choose::{Choice, Evidence, Greedy, Kind, Needs, Strategy, check_count};
-use crate::data::shares::proportional;
+use crate::choose::strategies::within::class_balanced::by_class;
+use crate::choose::{Choice, Evidence, Greedy, Kind, Needs, Shares, Strategy, check_count};
 use crate::error::Result;
 
 /// Within each class chooses the set `S` whose gradients stand in for all gradients of the class,
@@ -72,16 +71,9 @@ impl Strategy for Craig {
 
     fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        let classes = members(evidence.labels(self.name())?);
-        let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
-        let mut chosen = Vec::with_capacity(classes.len());
-        let shares = proportional(&sizes, count);
-        for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
-            let part = evidence.part(members);
-            let within = self.within(&part.evidence(), share, rng)?;
-            chosen.push(within.among(members));
-        }
-        let Choice { indices, weights, gains } = Choice::taking_turns(&chosen);
+        let shares = (Shares::Proportional, count);
+        let Choice { indices, weights, gains } =
+            by_class(evidence, self.name(), shares, |part, share| self.within(part, share, rng))?;
         Ok(Choice { gains, ..Choice::weighted(indices, weights)? })
     }
 }

@@ -60,20 +60,31 @@ impl<S: Strategy> Strategy for ClassBalanced<S> {
 
     fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        let classes = members(evidence.labels(&self.name)?);
-        let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
-        let shares = match self.shares {
-            Shares::Equal => near_equal(&sizes, count),
-            Shares::Proportional => proportional(&sizes, count),
-        };
-        let mut chosen = Vec::with_capacity(classes.len());
-        for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
-            let part = evidence.part(members);
-            let within = self.inner.select(&part.evidence(), share, rng)?;
-            chosen.push(within.among(members));
-        }
-        Ok(Choice::taking_turns(&chosen))
+        by_class(evidence, &self.name, (self.shares, count), |part, share| {
+            self.inner.select(part, share, rng)
+        })
     }
+}
+
+/// What is chosen in each class, in turns; evidence without labels is refused in the name of who asks.
+pub(crate) fn by_class(
+    evidence: &Evidence,
+    name: &str,
+    (shares, count): (Shares, usize),
+    mut choose: impl FnMut(&Evidence, usize) -> Result<Choice>,
+) -> Result<Choice> {
+    let classes = members(evidence.labels(name)?);
+    let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
+    let shares = match shares {
+        Shares::Equal => near_equal(&sizes, count),
+        Shares::Proportional => proportional(&sizes, count),
+    };
+    let mut chosen = Vec::with_capacity(classes.len());
+    for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
+        let part = evidence.part(members);
+        chosen.push(choose(&part.evidence(), share)?.among(members));
+    }
+    Ok(Choice::taking_turns(&chosen))
 }
 
 /// The points of each class that has any, by label.

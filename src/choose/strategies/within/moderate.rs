@@ -3,9 +3,8 @@
 use rand::RngCore;
 
 use crate::choose::neighbours::rows::mean;
-use crate::choose::strategies::within::class_balanced::members;
-use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
-use crate::data::shares::proportional;
+use crate::choose::strategies::within::class_balanced::by_class;
+use crate::choose::{Choice, Evidence, Kind, Needs, Shares, Strategy, check_count};
 use crate::error::Result;
 
 /// Within each class keeps the points whose features are neither close to the class's mean nor far from it,
@@ -47,16 +46,10 @@ impl Strategy for Moderate {
 
     fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
-        let classes = members(evidence.labels(self.name())?);
-        let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
-        let mut chosen = Vec::with_capacity(classes.len());
-        let shares = proportional(&sizes, count);
-        for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
-            let part = evidence.part(members);
-            let (rows, width) = part.evidence().features(self.name())?;
-            chosen.push(Choice::top(&moderation(rows, width), share).among(members));
-        }
-        Ok(Choice::taking_turns(&chosen))
+        by_class(evidence, self.name(), (Shares::Proportional, count), |part, share| {
+            let (rows, width) = part.features(self.name())?;
+            Ok(Choice::top(&moderation(rows, width), share))
+        })
     }
 }
 
