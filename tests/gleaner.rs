@@ -147,6 +147,47 @@ fn flips_are_left_out_at_every_size() -> Result<()> {
     Ok(())
 }
 
+/// Each choice in every larger one, flips in none, and the masses of what is believed as weights.
+#[test]
+fn nested_choices_and_weights() -> Result<()> {
+    let shape = ClusterOptions { label_noise: 0.2, points: 1200, ..Default::default() };
+    let made = clusters(&shape, &mut Seeds::new(2).stream(0))?;
+    let rows: Vec<f32> = made.train.inputs().flatten_all()?.to_vec1()?;
+    let evidence = Evidence::new(made.train.len())
+        .with_features(&rows, rows.len() / made.train.len())?
+        .with_labels(made.train.labels())?;
+    let plain = Gleaner { doubt: 0.0, ..Default::default() }.look(&evidence, Seeds::new(3))?;
+    let hard = Gleaner { doubt: 0.0, hard: 0.3, weighted: true, ..Default::default() };
+    let hard = hard.look(&evidence, Seeds::new(3))?;
+    for gleaned in [&plain, &hard] {
+        let [large, small, middle] = &gleaned.nested(&[600, 60, 200])?[..] else { panic!() };
+        assert_eq!((large.len(), small.len(), middle.len()), (600, 60, 200));
+        assert!(large.indices.starts_with(&middle.indices));
+        assert!(middle.indices.starts_with(&small.indices));
+        let flips = small.indices.iter().filter(|i| made.flipped[**i]).count();
+        assert!(flips <= 3, "{flips} flips of 60");
+        for choice in [large, small, middle] {
+            assert!((choice.weights.iter().sum::<f64>() - choice.len() as f64).abs() < 1e-9);
+        }
+    }
+    assert!(plain.choose(60)?.is_equal() && !hard.choose(60)?.is_equal());
+    assert!(hard.nested(&[])?.is_empty() && hard.nested(&[10, 0]).is_err());
+    // A weight of one point's mass is 60 over what is believed.
+    let believed = hard.unlikely.iter().filter(|wrong| !**wrong).count() as f64;
+    for weight in hard.choose(60)?.weights {
+        let points = weight * believed / 60.0;
+        assert!((points - points.round()).abs() < 1e-6 && points > 0.5, "{points}");
+    }
+    for (doubt, share) in [(-1.0, 0.0), (f64::NAN, 0.0), (0.4, 1.5), (0.4, f64::NAN)] {
+        let wrong = Gleaner { doubt, hard: share, ..Default::default() };
+        assert!(matches!(
+            wrong.look(&evidence, Seeds::new(3))?.choose(60),
+            Err(Error::OutOfRange { .. })
+        ));
+    }
+    Ok(())
+}
+
 /// Few points, few classes, features that say nothing, sizes out of all proportion: so many points, or an error.
 #[test]
 fn odd_data_gives_a_choice_or_an_error() -> Result<()> {

@@ -167,7 +167,7 @@ fn suspects_by_hand() {
     let evidence = evidence.with_features(&[0.0, 1.0, 10.0, 2.0, 11.0], 1).unwrap();
     let margins = [1.0, 1.0, 1.0, -1.0, 0.5];
     let evidence = evidence.with_margins(&margins).unwrap();
-    for suspects in [Suspects::Unlikely, Suspects::Neighbours(2), Suspects::Margins] {
+    for suspects in [Suspects::Unlikely(0.0), Suspects::Neighbours(2), Suspects::Margins] {
         let mut rng = Seeds::new(0).stream(0);
         let strategy = Trusted::beyond(suspects, Random);
         let mut chosen = strategy.select(&evidence, 4, &mut rng).unwrap().indices;

@@ -10,8 +10,8 @@ use gleaner::choose::{
     Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
     Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
     Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
-    LogDeterminant, Margin, Moderate, Offers, Prototypes, Prune4Rel, Purchase, Random, Score,
-    SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window,
+    LogDeterminant, Margin, Mixed, Moderate, Offers, Prototypes, Prune4Rel, Purchase, Random,
+    Score, SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window,
     check_distinct, named, top,
 };
 use gleaner::value::Trusted;
@@ -794,7 +794,7 @@ fn moderate_by_hand() -> Result<()> {
     let features = [0.0, 0.0, 1.0, 2.0, 6.0, 5.0];
     let evidence =
         Evidence::new(6).with_features(&features, 1)?.with_labels(&[1, 4, 1, 1, 4, 1])?;
-    assert_eq!(Moderate.select(&evidence, 6, &mut rng(0))?.indices, [0, 1, 2, 4, 3, 5]);
+    assert_eq!(Moderate.select(&evidence, 6, &mut rng(0))?.indices, [0, 1, 2, 3, 4, 5]);
     // Two thirds from class 1.
     assert_eq!(Moderate.select(&evidence, 3, &mut rng(0))?.indices, [0, 1, 2]);
     Ok(())
@@ -942,6 +942,31 @@ fn towards_a_target_by_hand() -> Result<()> {
     Ok(())
 }
 
+/// Two hard points among the hardest that the first strategy left, and the beginnings hold of both.
+#[test]
+fn a_mixed_choice_holds_both_shares() -> Result<()> {
+    let losses: Vec<f64> = (0..10).map(f64::from).collect();
+    let rows: Vec<f32> = (0..10).map(|i| if i == 9 { 100.0 } else { i as f32 }).collect();
+    let evidence = Evidence::new(10).with_losses(&losses)?.with_features(&rows, 1)?;
+    let mixed = |share| Mixed::new(KCenter, LargestLoss, share);
+    let choice = mixed(0.5)?.select(&evidence, 4, &mut rng(0))?;
+    let centers = KCenter.select(&evidence, 2, &mut rng(0))?.indices;
+    // Of the largest losses those that are no centers.
+    let hard: Vec<usize> = (0..10).rev().filter(|i| !centers.contains(i)).take(2).collect();
+    assert_eq!(choice.indices, [centers[0], hard[0], centers[1], hard[1]]);
+    for (share, other) in [(0.0, &KCenter as &dyn Selects), (1.0, &LargestLoss)] {
+        let (mixed, other) = (
+            mixed(share)?.select(&evidence, 3, &mut rng(0))?,
+            other.select(&evidence, 3, &mut rng(0))?,
+        );
+        assert_eq!(mixed.indices, other.indices);
+    }
+    for share in [-0.1, 1.1, f64::NAN] {
+        assert!(matches!(mixed(share), Err(Error::OutOfRange { .. })));
+    }
+    Ok(())
+}
+
 #[test]
 fn classes_take_turns() -> Result<()> {
     let labels = [7, 7, 2, 7, 7, 2, 9];
@@ -960,7 +985,7 @@ fn classes_take_turns() -> Result<()> {
     assert_eq!(choice(&equal, 4)?.indices, [5, 1, 6, 4]);
     assert_eq!(choice(&equal, 6)?.indices, [5, 1, 6, 2, 4, 3]);
     let fair = ClassBalanced::new(LargestLoss, Shares::Proportional);
-    assert_eq!(choice(&fair, 3)?.indices, [5, 1, 4]);
+    assert_eq!(choice(&fair, 3)?.indices, [1, 5, 4]);
     let forgotten = ClassBalanced::new(Forgetting, Shares::Equal);
     assert_eq!(choice(&forgotten, 7)?.indices, [5, 1, 6, 2, 0, 4, 3]);
     Ok(())

@@ -1,6 +1,5 @@
 //! What a strategy answers.
 
-use crate::data::shares::take_turns;
 use crate::error::{Error, Result};
 
 /// Points that were chosen, and how much each of them counts.
@@ -91,6 +90,23 @@ impl Choice {
         Self { indices, ..self }
     }
 
+    /// The first `count` points, or all where there are fewer; weights are scaled anew. Of a greedy choice, and of one that
+    /// ranks, that is what the strategy would have chosen of as many: the choice of 10 % contains the one of 5 %.
+    ///
+    /// ```
+    /// use gleaner::Choice;
+    ///
+    /// let choice = Choice::weighted(vec![7, 2, 5], vec![3.0, 1.0, 2.0])?;
+    /// assert_eq!(choice.first(2)?, Choice::weighted(vec![7, 2], vec![3.0, 1.0])?);
+    /// # Ok::<(), gleaner::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`weighted`](Self::weighted), of weights that are not what that function makes.
+    pub fn first(&self, count: usize) -> Result<Self> {
+        self.at(&(0..count.min(self.len())).collect::<Vec<_>>())
+    }
+
     /// The chosen points at these places of the choice, in their order; weights are scaled anew.
     pub(crate) fn at(&self, places: &[usize]) -> Result<Self> {
         let of = |all: &Vec<f64>| places.iter().map(|k| all[*k]).collect::<Vec<f64>>();
@@ -99,14 +115,15 @@ impl Choice {
         Ok(Self { gains: self.gains.as_ref().map(of), ..kept })
     }
 
-    /// Several choices in one: the first point of each, then the second of each. Points keep their
-    /// weights; gains are kept where all have some.
-    pub(crate) fn taking_turns(choices: &[Self]) -> Self {
-        let places: Vec<Vec<(usize, usize)>> = (choices.iter().enumerate())
+    /// Several choices in one, in an order of their points ([`take_turns`](crate::data::shares::take_turns) or
+    /// [`in_proportion`](crate::data::shares::in_proportion)). Points keep their weights; gains are kept where all have
+    /// some.
+    pub(crate) fn in_order(choices: &[Self], order: impl Fn(&[Vec<Place>]) -> Vec<Place>) -> Self {
+        let places: Vec<Vec<Place>> = (choices.iter().enumerate())
             .map(|(c, choice)| (0..choice.len()).map(|k| (c, k)).collect())
             .collect();
-        let places = take_turns(&places);
-        let gain = |(c, k): &(usize, usize)| choices[*c].gains.as_ref().map(|gains| gains[*k]);
+        let places = order(&places);
+        let gain = |(c, k): &Place| choices[*c].gains.as_ref().map(|gains| gains[*k]);
         Self {
             indices: places.iter().map(|(c, k)| choices[*c].indices[*k]).collect(),
             weights: places.iter().map(|(c, k)| choices[*c].weights[*k]).collect(),
@@ -115,9 +132,13 @@ impl Choice {
     }
 }
 
+/// A choice of several, and a place in it.
+type Place = (usize, usize);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::shares::take_turns;
 
     #[test]
     fn weights_sum_to_the_number_of_points() -> Result<()> {
@@ -134,10 +155,11 @@ mod tests {
     fn turns_keep_what_belongs_together() -> Result<()> {
         let first = Choice::weighted(vec![0, 1], vec![3.0, 1.0])?.with_gains(vec![9.0, 8.0]);
         let second = Choice::equal(vec![0]).with_gains(vec![7.0]).among(&[5]);
-        let both = Choice::taking_turns(&[first.clone(), second]);
+        let both = Choice::in_order(&[first.clone(), second], take_turns);
         assert_eq!((both.indices, both.weights), (vec![0, 5, 1], vec![1.5, 1.0, 0.5]));
         assert_eq!(both.gains, Some(vec![9.0, 7.0, 8.0]));
-        assert_eq!(Choice::taking_turns(&[first.clone(), Choice::equal(vec![7])]).gains, None);
+        let other = Choice::equal(vec![7]);
+        assert_eq!(Choice::in_order(&[first.clone(), other], take_turns).gains, None);
         assert_eq!(first.at(&[1])?, Choice::equal(vec![1]).with_gains(vec![8.0]));
         Ok(())
     }

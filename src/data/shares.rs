@@ -37,6 +37,18 @@ pub(crate) fn take_turns<T: Copy>(groups: &[Vec<T>]) -> Vec<T> {
     (0..rounds).flat_map(|k| groups.iter().filter_map(move |group| group.get(k))).copied().collect()
 }
 
+/// The groups' members by how far through their own group they are, the middles of equal steps, of equal ones the earlier
+/// group: the beginning of the list holds of every group its share, up to a rounding.
+pub(crate) fn in_proportion<T: Copy>(groups: &[Vec<T>]) -> Vec<T> {
+    let mut all: Vec<(usize, usize)> = (groups.iter().enumerate())
+        .flat_map(|(group, members)| (0..members.len()).map(move |k| (group, k)))
+        .collect();
+    // (2 k + 1) / size, compared without a rounding.
+    let over = |k: usize, size: usize| (2 * k as u128 + 1) * size as u128;
+    all.sort_by(|a, b| over(a.1, groups[b.0].len()).cmp(&over(b.1, groups[a.0].len())));
+    all.into_iter().map(|(group, k)| groups[group][k]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +87,28 @@ mod tests {
     fn turns_by_hand() {
         assert_eq!(take_turns(&[vec![7], vec![], vec![1, 2, 3], vec![9, 8]]), [7, 1, 9, 2, 8, 3]);
         assert!(take_turns::<usize>(&[]).is_empty());
+        assert_eq!(
+            in_proportion(&[vec![7], vec![], vec![1, 2, 3], vec![9, 8]]),
+            [1, 9, 7, 2, 8, 3]
+        );
+        assert!(in_proportion::<usize>(&[]).is_empty());
+    }
+
+    #[test]
+    fn every_beginning_holds_its_share_of_each_group() {
+        for code in 1..6usize.pow(4) {
+            let sizes: Vec<usize> = (0..4).map(|k| code / 6usize.pow(k) % 6).collect();
+            let groups: Vec<Vec<usize>> = (0..4).map(|group| vec![group; sizes[group]]).collect();
+            let (order, total) = (in_proportion(&groups), sizes.iter().sum::<usize>() as f64);
+            for count in 0..=order.len() {
+                for group in 0..4 {
+                    let found = order[..count].iter().filter(|g| **g == group).count() as f64;
+                    let share = sizes[group] as f64 / total;
+                    // Half a member of its own, and its share of half a member of each group.
+                    let off = (found - count as f64 * share).abs();
+                    assert!(off <= 0.5 + 2.0 * share, "{count} of {sizes:?}: {found} of {group}");
+                }
+            }
+        }
     }
 }

@@ -10,8 +10,8 @@ use crate::choose::neighbours::nearest::Screen;
 use crate::choose::neighbours::rows::squared_distance_exact;
 use crate::choose::strategies::within::class_balanced::members;
 use crate::choose::{
-    Choice, ClassBalanced, CrossFit, Evidence, FacilityLocation, Kind, Needs, OutOfFold, Shares,
-    Similarity, Strategy, check_count,
+    Choice, ClassBalanced, CrossFit, Evidence, FacilityLocation, Kind, Margin, Mixed, Needs,
+    OutOfFold, Shares, Similarity, Strategy, Weighted, check_count,
 };
 use crate::data::Standardiser;
 use crate::error::Result;
@@ -21,13 +21,15 @@ use crate::value::{Suspects, Trusted};
 /// Chooses points whose labels hold and that represent their class:
 ///
 /// ```text
-/// 1  p        class probabilities out of fold (CrossFit); points whose label is not the most probable class are left out
+/// 1  p        class probabilities out of fold (CrossFit); points over whose label another class stands by more than the
+///             `doubt` are left out: the more are kept, the more doubt is borne
 /// 2  e        what is known of a point, as ranks: margin and agreement of its label, how dense and how central it is
 /// 3  w(e)     where `steps` are asked for, what a point is worth: a head learned on random batches of as many points as
 ///             are wanted, of those that are left, by the exact derivative of a ridge regression's validation loss in
 ///             every weight (Judge)
 /// 4  choice   facility location within each class, classes by their shares of what is left: a point must be represented
-///             by its worth, and costs `price` times what it lacks of the best
+///             by its worth, and costs `price` times what it lacks of the best; a share of the choice may be `hard` instead,
+///             the points between whose two most probable classes least decides
 /// ```
 ///
 /// The head is believed as far as the half of the validation set that did not teach it confirms, and learned anew for every
@@ -71,6 +73,15 @@ pub struct Gleaner {
     pub price: f64,
     /// How alike standardised features are; cosine by default.
     pub similarity: Similarity,
+    /// How far another class's probability may stand above the label's, for each share of the points that is kept: a tenth
+    /// of them bears a tenth of it. 0.4 by default; with 0 only the most probable class is believed.
+    pub doubt: f64,
+    /// The share of the choice that is hard; none by default. A quarter helps where many points are kept and what is hard
+    /// can be learned, and harms where classes overlap.
+    pub hard: f64,
+    /// Whether a chosen point counts for all that it stands for ([`Weighted`]), of those whose labels are believed; not by
+    /// default.
+    pub weighted: bool,
 }
 
 impl Default for Gleaner {
@@ -82,6 +93,9 @@ impl Default for Gleaner {
             steps: 0,
             price: 0.3,
             similarity: Similarity::Cosine,
+            doubt: 0.4,
+            hard: 0.0,
+            weighted: false,
         }
     }
 }
@@ -219,12 +233,34 @@ impl Gleaned {
         self.choose_by(count, &self.worth(count)?.0)
     }
 
+    /// Several numbers of points, in the order in which they are asked for, each choice contained in every larger one: all
+    /// are beginnings of the largest.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose).
+    pub fn nested(&self, counts: &[usize]) -> Result<Vec<Choice>> {
+        for count in counts {
+            check_count(&Evidence::new(self.labels.len()), *count)?;
+        }
+        let Some(most) = counts.iter().max() else {
+            return Ok(Vec::new());
+        };
+        // Neighbourhoods that reach as far as the fewest need.
+        let reach = most.div_ceil(counts.iter().min().copied().unwrap_or(*most)); // at least one
+        let whole = self.covering(*most, &self.worth(*most)?.0, reach)?;
+        counts.iter().map(|count| whole.first(*count)).collect()
+    }
+
     /// So many points by a worth of the caller's own, in [0, 1].
     ///
     /// # Errors
     /// As [`choose`](Self::choose), and those of [`Evidence::with_masses`] and
     /// [`Evidence::with_column_costs`].
     pub fn choose_by(&self, count: usize, worth: &[f64]) -> Result<Choice> {
+        self.covering(count, worth, 1)
+    }
+
+    fn covering(&self, count: usize, worth: &[f64], times_share: usize) -> Result<Choice> {
         let prices: Vec<f64> = worth.iter().map(|w| self.settings.price * (1.0 - w)).collect();
         let p = &self.out_of_fold;
         let evidence = Evidence::new(self.labels.len())
@@ -233,11 +269,18 @@ impl Gleaned {
             .with_labels(&self.labels)?
             .with_masses(worth)?
             .with_column_costs(&prices)?;
-        let similarity = self.settings.similarity;
-        let within = FacilityLocation { similarity, times_share: 1, ..Default::default() };
-        let within = ClassBalanced::new(within, Shares::Proportional);
-        let strategy = Trusted::beyond(Suspects::Unlikely, within);
-        strategy.select(&evidence, count, &mut self.seeds.named("choice"))
+        let Gleaner { similarity, doubt, hard, weighted, .. } = self.settings;
+        let covering = FacilityLocation { similarity, times_share, ..Default::default() };
+        let within = ClassBalanced::new(Mixed::new(covering, Margin, hard)?, Shares::Proportional);
+        let suspects = Suspects::Unlikely(doubt * count as f64 / self.labels.len() as f64);
+        let rng = &mut self.seeds.named("choice");
+        match weighted {
+            true => {
+                let within = Weighted::new(within, similarity);
+                Trusted::beyond(suspects, within).select(&evidence, count, rng)
+            }
+            false => Trusted::beyond(suspects, within).select(&evidence, count, rng),
+        }
     }
 }
 

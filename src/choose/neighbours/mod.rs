@@ -112,6 +112,28 @@ impl Similarity {
         rows.par_chunks(width).map(|row| self.of(closest(row))).collect()
     }
 
+    /// Of each of these points the place among `chosen` of the one most like it, of equal ones the first; nothing where none
+    /// is chosen. `O(N M width)` time.
+    pub(crate) fn nearest_of(
+        self,
+        rows: &[f32],
+        width: usize,
+        points: &[usize],
+        chosen: &[usize],
+    ) -> Result<Vec<usize>> {
+        self.check()?;
+        let gathered = |of: &[usize]| -> Vec<f32> {
+            of.iter().flat_map(|i| &rows[i * width..(i + 1) * width]).copied().collect()
+        };
+        let (rows, others) = (gathered(points), gathered(chosen));
+        let (rows, others) = (self.prepared(&rows, width), self.prepared(&others, width));
+        let nearest = |row: &[f32]| {
+            let all = others.chunks(width).map(|other| self.closeness(row, other)).enumerate();
+            all.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|best| best.0)
+        };
+        Ok(rows.par_chunks(width).filter_map(nearest).collect())
+    }
+
     /// Of every row to every one of `others`, a row each. `O(N M width)` time.
     pub(crate) fn table(self, rows: &[f32], others: &[f32], width: usize) -> Result<Vec<f32>> {
         self.check()?;

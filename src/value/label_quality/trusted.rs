@@ -3,19 +3,19 @@
 use rand::RngCore;
 
 use crate::choose::{Aum, Choice, Evidence, Kind, Needs, Score, Strategy, check_count};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::value::{ConfidentLearning, NeighbourAgreement, Valuation};
 
 /// Whose labels are not believed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Suspects {
     /// Those that [`ConfidentLearning`] holds to be wrong; the evidence's probabilities must be out of fold
     /// ([`CrossFit`](crate::choose::CrossFit)).
     #[default]
     Confident,
-    /// Those that are not the most probable class; the same probabilities. Leaves out more where classes overlap: what
-    /// is left is what can be learned.
-    Unlikely,
+    /// Those over whose probability that of another class stands by more than so much: with 0 those that are not the most
+    /// probable class; the same probabilities. Leaves out more where classes overlap: what is left is what can be learned.
+    Unlikely(f64),
     /// Those that fewer than half of so many nearest others share (D. Wilson, *Asymptotic Properties of Nearest Neighbor
     /// Rules Using Edited Data*, 1972).
     Neighbours(usize),
@@ -38,7 +38,10 @@ impl Suspects {
                 let found = ConfidentLearning::asked_by(name, evidence)?;
                 return Ok((found.suspicion, found.wrong));
             }
-            Self::Unlikely => {
+            Self::Unlikely(doubt) => {
+                if !(0.0..=1.0).contains(&doubt) {
+                    return Err(Error::range("doubt that is borne", "from 0 to 1", doubt));
+                }
                 let (rows, classes) = evidence.probabilities(name)?;
                 let margin = |(row, label): (&[f32], &u32)| {
                     let others = row.iter().enumerate().filter(|(c, _)| *c != *label as usize);
@@ -46,7 +49,7 @@ impl Suspects {
                     f64::from(other) - f64::from(row[*label as usize])
                 };
                 let labels = evidence.labels(name)?;
-                (rows.chunks(classes).zip(labels).map(margin).collect::<Vec<_>>(), 0.0)
+                (rows.chunks(classes).zip(labels).map(margin).collect::<Vec<_>>(), doubt)
             }
             Self::Neighbours(neighbours) => {
                 let agreement = NeighbourAgreement { neighbours }.values(evidence, rng)?;
@@ -60,7 +63,7 @@ impl Suspects {
 
     fn needs(self) -> Needs {
         match self {
-            Self::Confident | Self::Unlikely => Needs::of(&[Kind::Probabilities, Kind::Labels]),
+            Self::Confident | Self::Unlikely(_) => Needs::of(&[Kind::Probabilities, Kind::Labels]),
             Self::Neighbours(_) => Needs::of(&[Kind::Features, Kind::Labels]),
             Self::Margins => Aum.needs(),
         }
@@ -69,7 +72,7 @@ impl Suspects {
     fn name(self) -> &'static str {
         match self {
             Self::Confident => "trusted",
-            Self::Unlikely => "likely",
+            Self::Unlikely(_) => "likely",
             Self::Neighbours(_) => "neighbour-trusted",
             Self::Margins => "margin-trusted",
         }

@@ -17,8 +17,8 @@ use crate::error::Result;
 ///
 /// which bounds how far a weighted mean gradient over `S` is from that over the class. A point's weight
 /// is the number of points it stands in for, itself included, scaled as in every [`Choice`]; a point of
-/// which no neighbour is chosen counts for nobody. Classes give in proportion to their sizes and take turns in
-/// the result.
+/// which no neighbour is chosen counts for nobody. Every beginning of the result holds of the
+/// classes their shares.
 ///
 /// Gradients are those of the cross-entropy in the last layer's weights and bias, `(p - y) [h; 1]'`; the
 /// features `h` must be what enters that layer. Similarities are kept between nearest neighbours only, as

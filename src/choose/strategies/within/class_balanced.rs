@@ -3,7 +3,7 @@
 use rand::RngCore;
 
 use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
-use crate::data::shares::{near_equal, proportional};
+use crate::data::shares::{in_proportion, near_equal, proportional, take_turns};
 use crate::error::Result;
 
 /// How many points each class gives.
@@ -16,8 +16,8 @@ pub enum Shares {
     Proportional,
 }
 
-/// Applies a strategy to each class by itself; the classes take turns in the result, in the order of
-/// their labels.
+/// Applies a strategy to each class by itself. Every beginning of the result serves the classes as the whole does: they take
+/// turns, in the order of their labels, where they give equally, and come in proportion where they do not.
 ///
 /// A strategy that ranks all points may leave out whole classes. It needs labels beside the evidence of
 /// the strategy within; a score, mean or similarity within is then that of the class alone, and
@@ -66,7 +66,7 @@ impl<S: Strategy> Strategy for ClassBalanced<S> {
     }
 }
 
-/// What is chosen in each class, in turns; evidence without labels is refused in the name of who asks.
+/// What is chosen in each class, in one order; evidence without labels is refused in the name of who asks.
 pub(crate) fn by_class(
     evidence: &Evidence,
     name: &str,
@@ -75,16 +75,19 @@ pub(crate) fn by_class(
 ) -> Result<Choice> {
     let classes = members(evidence.labels(name)?);
     let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
-    let shares = match shares {
+    let of_each = match shares {
         Shares::Equal => near_equal(&sizes, count),
         Shares::Proportional => proportional(&sizes, count),
     };
     let mut chosen = Vec::with_capacity(classes.len());
-    for (members, share) in classes.iter().zip(shares).filter(|(_, share)| *share > 0) {
+    for (members, share) in classes.iter().zip(of_each).filter(|(_, share)| *share > 0) {
         let part = evidence.part(members);
         chosen.push(choose(&part.evidence(), share)?.among(members));
     }
-    Ok(Choice::taking_turns(&chosen))
+    Ok(match shares {
+        Shares::Equal => Choice::in_order(&chosen, take_turns),
+        Shares::Proportional => Choice::in_order(&chosen, in_proportion),
+    })
 }
 
 /// The points of each class that has any, by label.

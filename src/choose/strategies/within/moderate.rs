@@ -14,8 +14,8 @@ use crate::error::Result;
 /// ```
 ///
 /// Points near the mean say little that others do not, points far away are hard or mislabelled; what lies between
-/// does well whether labels and inputs are clean or not. Classes give in proportion to their sizes and take
-/// turns in the result. `O(N width)` time beside a sort, memory for the evidence of one class.
+/// does well whether labels and inputs are clean or not. Every beginning of the result holds of the
+/// classes their shares. `O(N width)` time beside a sort, memory for the evidence of one class.
 ///
 /// # Reference
 /// X. Xia et al., *Moderate Coreset: A Universal Method of Data Selection for Real-world Data-efficient Deep
