@@ -5,14 +5,15 @@ use gleaner::choose::{ClassBalanced, Random, Shares};
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::experiment::{
     Comparison, ComparisonOptions, Configuration, Data, Joint, Model, PortfolioOptions, Progress,
-    Run, Selector, Stages, compare,
+    Run, Scheme, Selector, Stages, Task, compare,
 };
 use gleaner::joint::Gleaner;
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::{Error, Learner, Result, Seeds};
 
 fn data(seed: u64) -> Result<Data> {
-    let shape = ClusterOptions { label_noise: 0.3, points: 600, ..Default::default() };
+    let shape =
+        ClusterOptions { label_noise: 0.3, points: 600, validation: 400, ..Default::default() };
     let made = clusters(&shape, &mut Seeds::new(seed).stream(0))?;
     let (pool, validation, test) = (made.train, made.validation, made.test);
     Ok(Data { pool, validation, test, flipped: made.flipped })
@@ -20,7 +21,7 @@ fn data(seed: u64) -> Result<Data> {
 
 fn found(
     selectors: Vec<Selector>,
-    data: &Data,
+    task: Task,
     fraction: f64,
     seed: u64,
     run: &Run,
@@ -29,36 +30,43 @@ fn found(
     let options =
         ComparisonOptions { selectors, fractions: vec![fraction], joint: Joint::default() };
     let shape = MlpOptions {
-        inputs: data.pool.inputs().dim(1)?,
+        inputs: task.pool.inputs_at(&[0])?.dim(1)?,
         hidden: vec![16],
-        classes: data.pool.classes(),
+        classes: task.pool.classes(),
     };
     let build = |seed| -> Result<Box<dyn Learner>> {
         Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &Device::Cpu)?))
     };
     let training = TrainingOptions { length: Length::Steps(120), ..Default::default() };
     let model = Model { name: "mlp".into(), build: &build, training };
-    compare(data.task(), &model, &options, seed, Stages { run, watch })
+    compare(task, &model, &options, seed, Stages { run, watch })
 }
 
 fn random(name: &str) -> Selector {
     Selector::OutOfFold(name.into(), Box::new(ClassBalanced::new(Random, Shares::Proportional)))
 }
 
-fn certified() -> Selector {
-    Selector::Certified(PortfolioOptions::default())
+fn certified(scheme: Scheme) -> Selector {
+    Selector::Certified(PortfolioOptions { scheme, ..Default::default() })
 }
 
-/// A third of the labels wrong: the learned selection is kept, its outcome is that of its own line, and all that was
-/// trained is paid for. The same from a folder, stopped after a third of the epochs.
+const SCHEMES: [Scheme; 2] = [Scheme::HoldOut, Scheme::CrossValidation { folds: 5 }];
+
+/// A third of the labels wrong, also of those that are asked: the learned selection is kept, its outcome is that of its own
+/// line, and all that was trained is paid for. The same from a folder, stopped after a third of the epochs.
 #[test]
 fn a_large_gain_is_certified() -> Result<()> {
+    SCHEMES.into_iter().try_for_each(a_large_gain_is_certified_by)
+}
+
+fn a_large_gain_is_certified_by(scheme: Scheme) -> Result<()> {
     let data = data(1)?;
     let selectors = || {
-        vec![random("random"), Selector::Gleaner("gleaner".into(), Gleaner::default()), certified()]
+        let gleaner = Selector::Gleaner("gleaner".into(), Gleaner::default());
+        vec![random("random"), gleaner, certified(scheme)]
     };
     let run = Run::in_memory();
-    let whole = found(selectors(), &data, 0.1, 3, &run, &mut |_| {})?;
+    let whole = found(selectors(), data.task(), 0.1, 3, &run, &mut |_| {})?;
     let [certificate] = &whole.certificates[..] else { panic!("{:?}", whole.certificates) };
     assert_eq!(certificate.kept, "gleaner", "{certificate}");
     assert!(
@@ -66,7 +74,8 @@ fn a_large_gain_is_certified() -> Result<()> {
     );
     let names: Vec<&str> = certificate.tried.iter().map(|tried| tried.name.as_str()).collect();
     assert_eq!(names, ["random", "gleaner"]);
-    assert!(certificate.tried.iter().all(|tried| tried.trainings == 3));
+    assert!(certificate.tried.iter().all(|tried| tried.trainings == 1));
+    assert_eq!(certificate.scheme, scheme);
     let of = |name: &str| whole.outcomes.iter().find(|o| o.strategy == name).unwrap();
     assert_eq!(of("auto").error, of("gleaner").error);
     // Looking and choosing of all that was tried.
@@ -82,11 +91,11 @@ fn a_large_gain_is_certified() -> Result<()> {
             epochs += 1;
             assert!(epochs < 30, "stopped on purpose");
         };
-        found(selectors(), &data, 0.1, 3, &run, &mut watch)
+        found(selectors(), data.task(), 0.1, 3, &run, &mut watch)
     }));
     assert!(stopped.is_err() && epochs == 30);
     let run = Run::open(folder.path(), &asked)?;
-    let again = found(selectors(), &data, 0.1, 3, &run, &mut |_| {})?;
+    let again = found(selectors(), data.task(), 0.1, 3, &run, &mut |_| {})?;
     assert_eq!(again.certificates, whole.certificates);
     Ok(())
 }
@@ -95,6 +104,10 @@ fn a_large_gain_is_certified() -> Result<()> {
 /// another: one of twenty seeds may seem better at 95 %, and more than three with a probability of 0.016.
 #[test]
 fn nothing_is_certified_where_there_is_nothing() -> Result<()> {
+    SCHEMES.into_iter().try_for_each(nothing_is_certified_by)
+}
+
+fn nothing_is_certified_by(scheme: Scheme) -> Result<()> {
     let mut kept = 0;
     for seed in 0..20 {
         let another = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
@@ -102,32 +115,56 @@ fn nothing_is_certified_where_there_is_nothing() -> Result<()> {
             random("random"),
             another("plain", Box::new(Random)),
             another("equal", Box::new(ClassBalanced::new(Random, Shares::Equal))),
-            certified(),
+            certified(scheme),
         ];
-        let found = found(selectors, &data(seed)?, 0.9, seed, &Run::in_memory(), &mut |_| {})?;
+        let found =
+            found(selectors, data(seed)?.task(), 0.9, seed, &Run::in_memory(), &mut |_| {})?;
         let certificate = &found.certificates[0];
         kept += usize::from(certificate.kept != "random");
         let says = certificate.to_string();
         assert_eq!(says.contains("no certified gain"), certificate.kept == "random", "{says}");
+        assert_eq!(says.contains("cross-validation"), scheme != Scheme::HoldOut, "{says}");
     }
     assert!(kept <= 3, "{kept} of 20");
     Ok(())
 }
 
 #[test]
-fn a_certificate_needs_validation_data_and_sane_settings() -> Result<()> {
+fn a_certificate_needs_sane_settings() -> Result<()> {
     let data = data(2)?;
     for portfolio in [
+        PortfolioOptions { scheme: Scheme::CrossValidation { folds: 2 }, ..Default::default() },
+        PortfolioOptions { scheme: Scheme::CrossValidation { folds: 601 }, ..Default::default() },
         PortfolioOptions { trainings: 0, ..Default::default() },
         PortfolioOptions { confidence: 1.0, ..Default::default() },
         PortfolioOptions { confidence: f64::NAN, ..Default::default() },
     ] {
         let selectors = vec![random("random"), Selector::Certified(portfolio)];
-        let refused = found(selectors, &data, 0.1, 0, &Run::in_memory(), &mut |_| {});
+        let refused = found(selectors, data.task(), 0.1, 0, &Run::in_memory(), &mut |_| {});
         assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{refused:?}");
     }
     // Nothing to compare with.
-    let refused = found(vec![certified()], &data, 0.1, 0, &Run::in_memory(), &mut |_| {});
+    for scheme in SCHEMES {
+        let nobody = vec![certified(scheme)];
+        let refused = found(nobody, data.task(), 0.1, 0, &Run::in_memory(), &mut |_| {});
+        assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
+    }
+    Ok(())
+}
+
+/// Nobody needs a validation part for cross-validation, and everybody else does.
+#[test]
+fn without_validation_data() -> Result<()> {
+    let data = data(1)?;
+    let alone = Task { validation: None, ..data.task() };
+    let selectors = |scheme| {
+        let gleaner = Selector::Gleaner("gleaner".into(), Gleaner::default());
+        vec![random("random"), gleaner, certified(scheme)]
+    };
+    let [folds, halves] = [Scheme::CrossValidation { folds: 3 }, Scheme::HoldOut];
+    let found = |scheme| found(selectors(scheme), alone, 0.1, 3, &Run::in_memory(), &mut |_| {});
+    assert_eq!(found(folds)?.certificates[0].kept, "gleaner");
+    let refused = found(halves);
     assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
     Ok(())
 }

@@ -115,7 +115,7 @@ impl CrossFit {
         seeds: Seeds,
     ) -> Result<OutOfFold> {
         self.check(features, width, labels, classes)?;
-        let folds = folds(labels, self.folds, &mut seeds.named("folds"));
+        let folds = deal(labels, self.folds, &mut seeds.named("folds"));
         let places: Vec<Vec<usize>> = (0..self.folds)
             .map(|fold| (0..labels.len()).filter(|i| folds[*i] == fold).collect())
             .collect();
@@ -174,7 +174,7 @@ impl CrossFit {
 }
 
 /// The fold of each point: those of a class are dealt in turns, going on where the last class ended.
-fn folds(labels: &[u32], folds: usize, rng: &mut impl Rng) -> Vec<usize> {
+pub(crate) fn deal(labels: &[u32], folds: usize, rng: &mut impl Rng) -> Vec<usize> {
     let (mut of, mut next) = (vec![0; labels.len()], 0);
     for mut points in members(labels) {
         points.shuffle(rng);

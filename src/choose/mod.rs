@@ -57,6 +57,7 @@ pub(crate) mod ridge;
 pub(crate) mod strategies;
 
 pub use choice::Choice;
+pub(crate) use cross_fit::deal;
 pub use cross_fit::{CrossFit, OutOfFold};
 pub(crate) use cross_fit::{softmax, temperature};
 pub(crate) use evidence::check_table;

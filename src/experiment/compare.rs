@@ -7,8 +7,9 @@ use std::time::Instant;
 use candle_core::Device;
 
 use super::engine::{Candidate, Experiment, Joint, Observed, gone};
+use super::exam::{CrossValidation, Folds, HoldOut};
 use super::jobs::side_by_side;
-use super::portfolio::{Certificate, PortfolioOptions, certify};
+use super::portfolio::{Certificate, PortfolioOptions, Scheme, certify};
 use super::{
     Chooser, Configuration, Model, Observations, Outcome, Progress, Run, Seconds, Stages, Task,
 };
@@ -270,6 +271,7 @@ pub fn compare(
         joint: &options.joint,
         out_of_fold: None,
         certifiable: Vec::new(),
+        ways: Vec::new(),
         detections: Vec::new(),
         certificates: Vec::new(),
     };
@@ -290,15 +292,16 @@ struct Work<'a, 's> {
     joint: &'a Joint,
     /// Once somebody asked for it.
     out_of_fold: Option<Observed>,
-    /// What a certificate may compare, and the seconds before the first choice of each; evidence that several look at is
-    /// counted at the first.
+    /// What a certificate may compare, by name and in itself, and the seconds before the first choice of each; evidence that
+    /// several look at is counted at the first.
     certifiable: Vec<(String, Seconds)>,
+    ways: Vec<&'a Selector>,
     detections: Vec<Detection>,
     certificates: Vec<Certificate>,
 }
 
-impl Work<'_, '_> {
-    fn run(&mut self, selector: &Selector, seen: Option<&Observed>) -> Result<()> {
+impl<'a> Work<'a, '_> {
+    fn run(&mut self, selector: &'a Selector, seen: Option<&Observed>) -> Result<()> {
         let name = selector.name();
         let blind = Candidate::blind(&name);
         let experiment = &mut self.experiment;
@@ -312,8 +315,14 @@ impl Work<'_, '_> {
                 let inputs = Observations::inputs(experiment.task.pool)?;
                 experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
             }
-            Selector::OutOfFold(_, strategy) => self.out_of_fold(&name, strategy),
-            Selector::Gleaner(_, gleaner) => self.gleaner(&name, gleaner),
+            Selector::OutOfFold(_, strategy) => {
+                self.ways.push(selector);
+                self.out_of_fold(&name, strategy)
+            }
+            Selector::Gleaner(_, gleaner) => {
+                self.ways.push(selector);
+                self.gleaner(&name, gleaner)
+            }
             Selector::Certified(options) => self.certified(&name, options),
             Selector::Joint(heads) => {
                 let mut joint = self.joint.clone();
@@ -409,17 +418,33 @@ impl Work<'_, '_> {
 
     /// The outcome of the choice that is kept, at the price of all that was tried.
     fn certified(&mut self, name: &str, options: &PortfolioOptions) -> Result<()> {
-        let experiment = &mut self.experiment;
+        options.check()?;
+        let Self { experiment, certifiable, ways, .. } = self;
+        let names: Vec<&str> = certifiable.iter().map(|(name, _)| name.as_str()).collect();
+        let mut folds = match options.scheme {
+            Scheme::CrossValidation { folds } => Some(Folds::new(experiment, ways, folds)?),
+            Scheme::HoldOut => None,
+        };
         for &fraction in experiment.fractions {
             let mut choices = Vec::new();
             let mut selection = 0.0;
-            for (name, before) in &self.certifiable {
+            for (name, before) in certifiable.iter() {
                 let candidate = Candidate { name, chooser: Chooser::Inputs, before: *before };
                 let kept = experiment.choice(candidate, fraction, |_| Err(gone()))?;
                 choices.push((name.clone(), kept.0));
                 selection += kept.1.selection;
             }
-            let (certificate, seconds) = certify(experiment, options, fraction, &choices)?;
+            let asked = (fraction, experiment.seed);
+            let (certificate, seconds) = match &mut folds {
+                Some(folds) => {
+                    let mut exam = CrossValidation { experiment, folds, fraction };
+                    certify(&mut exam, options, asked, &names)?
+                }
+                None => {
+                    let mut exam = HoldOut::new(experiment, fraction, &choices)?;
+                    certify(&mut exam, options, asked, &names)?
+                }
+            };
             let of = |o: &&Outcome| {
                 let kept = o.strategy == certificate.kept && o.chooser == Chooser::Inputs;
                 kept && o.fraction == fraction
