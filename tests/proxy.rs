@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device};
 use gleaner::choose::{
-    Aum, Choice, Craig, Entropy, Evidence, Forgetting, KCenter, LargestLoss, Margin, Needs, Random,
-    Strategy,
+    Aum, BetaSampled, Choice, Craig, Dual, Entropy, Evidence, Forgetting, KCenter, LargestLoss,
+    Margin, Needs, Random, Strategy,
 };
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::data::{Dataset, Source};
@@ -15,7 +15,8 @@ use gleaner::experiment::{
     Oracle, Progress, Rounds, Selector, Stages, Task, active_learning, compare, core_set,
 };
 use gleaner::learn::{Learner, Mlp, MlpOptions};
-use gleaner::learn::{Length, TrainingOptions};
+use gleaner::learn::{Length, Sampling, Training, TrainingOptions, evaluate};
+use gleaner::seeds::{Part, Seeds};
 use gleaner::{Error, Result};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -345,5 +346,43 @@ fn a_comparison_has_a_row_for_every_way() -> Result<()> {
         let refused = compare(blind, &model, &options, 0, Stages { run: &run, watch: &mut |_| {} });
         assert!(matches!(refused, Err(Error::Shape { .. })));
     }
+    Ok(())
+}
+
+/// What a strategy sees of a training in a comparison is what happened in it: the same by hand, to the bit.
+#[test]
+fn dual_looks_at_the_probabilities_along_training() -> Result<()> {
+    let (data, build) = (Data::new()?, mlp(12));
+    let (model, seed) = (model("mlp", &build), 4);
+    let learner = (model.build)(seed)?;
+    let mut training = Training::new(&learner, &data.pool, Sampling::All, &model.training, seed)?;
+    training = training.with_history();
+    while !training.is_finished() {
+        training.epoch(|_| {})?;
+    }
+    let history = training.into_history().unwrap();
+    let points = data.pool.len();
+    assert_eq!(history.label_probabilities.len(), 6 * points);
+    let evidence = Evidence::new(points).with_label_probabilities(&history.label_probabilities)?;
+
+    let both: [Box<dyn Strategy>; 2] = [Box::<Dual>::default(), Box::<BetaSampled>::default()];
+    let count = points / 5;
+    let seeds = Seeds::new(seed);
+    let by_hand = both.iter().map(|strategy| -> Result<f64> {
+        let chosen = strategy.select(&evidence, count, &mut seeds.stream(0))?.indices;
+        let fresh = (model.build)(seeds.part(Part::Targets).value())?;
+        let sampling = Sampling::Fixed(&chosen);
+        evaluate(&fresh, &data.pool, sampling, &data.test, &model.training, seed)
+    });
+    let by_hand = by_hand.collect::<Result<Vec<_>>>()?;
+    let selectors = both.into_iter().map(Selector::Strategy).collect();
+    let joint = Joint::default();
+    let options = ComparisonOptions { selectors, fractions: vec![0.2], joint };
+    let run = Run::in_memory();
+    let stages = Stages { run: &run, watch: &mut |_| {} };
+    let found = compare(data.task(), &model, &options, seed, stages)?;
+    let errors: Vec<f64> = found.outcomes.iter().map(|o| o.error).collect();
+    assert_eq!(errors, by_hand);
+    assert!(found.outcomes.iter().all(|o| o.seconds.training > 0.0), "{:?}", found.outcomes);
     Ok(())
 }

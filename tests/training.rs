@@ -240,6 +240,15 @@ fn a_state_of_another_training_is_refused() -> Result<()> {
     let longer = TrainingOptions { length: Length::Steps(4), ..recipe };
     let mut longer = Training::new(&small, &data, Sampling::Fixed(&everyone), &longer, 0)?;
     assert!(matches!(longer.restore(&state), Err(Error::Shape { .. })));
+    // What an earlier version kept lacks a part of the history.
+    let mut earlier = state;
+    earlier.set("history/right", Tensor::zeros(0, DType::U8, &Device::Cpu)?);
+    earlier.set("history/margins", Tensor::zeros(0, DType::F32, &Device::Cpu)?);
+    let recipe = TrainingOptions { length: Length::Steps(3), ..Default::default() };
+    let training = Training::new(&small, &data, Sampling::Fixed(&everyone), &recipe, 0)?;
+    let refused = training.with_history().restore(&earlier).unwrap_err();
+    assert!(matches!(refused, Error::Unknown { .. }));
+    assert!(refused.to_string().contains("history/label_probabilities"), "{refused}");
     Ok(())
 }
 
@@ -274,13 +283,41 @@ fn history_by_a_learner_that_stands_still() -> Result<()> {
         let expected = own - others.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         // Products of 7 rows at a time round differently from those of all rows.
         assert!((margin - expected).abs() < 1e-5, "point {point}: {margin}, {expected}");
+        let total: f64 = logits[point].iter().map(|z| f64::from(*z).exp()).sum();
+        let expected = f64::from(own).exp() / total;
+        let p = f64::from(history.label_probabilities[k]);
+        assert!((p - expected).abs() < 1e-5, "point {point}: {p}, {expected}");
     }
+    assert_eq!(history.label_probabilities.len(), 2 * data.len());
     // A part of the data leaves no rows: they would not line up.
     let part = [0, 1, 2];
     let mut training =
         Training::new(&learner, &data, Sampling::Fixed(&part), &recipe, 0)?.with_history();
     training.epoch(|_| {})?;
     assert!(training.into_history().unwrap().right.is_empty());
+    Ok(())
+}
+
+/// With two classes the margin `m` says it all: the probability is `1 / (1 + e^-m)`, sure logits included.
+#[test]
+fn probabilities_of_the_label_are_the_sigmoid_of_the_margin() -> Result<()> {
+    let inputs: Vec<f32> = (0..40).map(|k| (k as f32 - 20.0) * [0.1, 50.0][k % 2]).collect();
+    let inputs = Tensor::from_vec(inputs, (40, 1), &Device::Cpu)?;
+    let data = Dataset::new(inputs, (0..40).map(|k| k / 3 % 2).collect(), 2)?;
+    let options = MlpOptions { inputs: 1, hidden: vec![8], classes: 2 };
+    let learner = Mlp::new(&options, 4, DType::F32, &Device::Cpu)?;
+    let recipe = TrainingOptions { length: Length::Epochs(3), batch: 16, ..Default::default() };
+    let mut training = Training::new(&learner, &data, Sampling::All, &recipe, 0)?.with_history();
+    while !training.is_finished() {
+        training.epoch(|_| {})?;
+    }
+    let history = training.into_history().unwrap();
+    assert_eq!(history.label_probabilities.len(), 3 * 40);
+    for (p, margin) in history.label_probabilities.iter().zip(&history.margins) {
+        let expected = 1.0 / (1.0 + f64::from(-margin).exp());
+        // The margin is rounded to `f32` before it goes through the sigmoid, which is flat for large ones.
+        assert!((f64::from(*p) - expected).abs() < 1e-6, "{p}, {expected} of margin {margin}");
+    }
     Ok(())
 }
 

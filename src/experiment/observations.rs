@@ -17,7 +17,7 @@ use crate::seeds::Seeds;
 /// the points while it was trained.
 ///
 /// # Cost
-/// One forward pass; `points (width + classes)` numbers of memory.
+/// One forward pass; `points (width + classes)` numbers of memory, and two a point for every epoch of a history.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
     points: usize,
@@ -170,6 +170,7 @@ impl Observations {
         if !self.history.right.is_empty() {
             evidence = evidence.with_history(&self.history.right)?;
             evidence = evidence.with_margins(&self.history.margins)?;
+            evidence = evidence.with_label_probabilities(&self.history.label_probabilities)?;
         }
         Ok(evidence)
     }

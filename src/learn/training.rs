@@ -27,7 +27,35 @@ pub struct History {
     pub right: Vec<bool>,
     /// Logit of the label minus the largest other one, epochs x points.
     pub margins: Vec<f32>,
+    /// Probability of the label, the softmax of its logit among all (in `f64`), epochs x points.
+    pub label_probabilities: Vec<f32>,
 }
+
+impl History {
+    fn set_in(&self, state: &mut Checkpoint) -> Result<()> {
+        let right: Vec<u8> = self.right.iter().map(|right| u8::from(*right)).collect();
+        let length = right.len();
+        state.set("history/right", Tensor::from_vec(right, length, &Device::Cpu)?);
+        for (name, numbers) in
+            [(MARGINS, &self.margins), (PROBABILITIES, &self.label_probabilities)]
+        {
+            state.set(name, Tensor::from_slice(numbers, length, &Device::Cpu)?);
+        }
+        Ok(())
+    }
+
+    fn kept_in(state: &Checkpoint) -> Result<Self> {
+        let right = state.tensor("history/right")?.to_vec1::<u8>()?;
+        Ok(Self {
+            right: right.into_iter().map(|right| right != 0).collect(),
+            margins: state.tensor(MARGINS)?.to_vec1()?,
+            label_probabilities: state.tensor(PROBABILITIES)?.to_vec1()?,
+        })
+    }
+}
+
+const MARGINS: &str = "history/margins";
+const PROBABILITIES: &str = "history/label_probabilities";
 
 /// What an epoch did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -218,11 +246,8 @@ impl<'a> Training<'a> {
         state.set_variables("variables", self.learner.variables())?;
         state.set_variables("buffers", self.learner.buffers())?;
         state.set_all("optimiser", self.optimiser.state()?);
-        if let Some(History { right, margins }) = &self.history {
-            let right: Vec<u8> = right.iter().map(|right| u8::from(*right)).collect();
-            let length = right.len();
-            state.set("history/right", Tensor::from_vec(right, length, &Device::Cpu)?);
-            state.set("history/margins", Tensor::from_slice(margins, length, &Device::Cpu)?);
+        if let Some(history) = &self.history {
+            history.set_in(&mut state)?;
         }
         state.set_generator("order", &self.order);
         state.set_generator("augmenter", &self.augmenter);
@@ -248,15 +273,7 @@ impl<'a> Training<'a> {
             return Err(Error::Shape { what: "kept training", expected, found: steps.to_string() });
         }
         let seconds = state.note("seconds")?;
-        let history = match &self.history {
-            Some(_) => Some(History {
-                right: (state.tensor("history/right")?.to_vec1::<u8>()?.iter())
-                    .map(|right| *right != 0)
-                    .collect(),
-                margins: state.tensor("history/margins")?.to_vec1()?,
-            }),
-            None => None,
-        };
+        let history = self.history.is_some().then(|| History::kept_in(state)).transpose()?;
         restore_learner(self.learner, state)?;
         self.optimiser.load_state(&state.all("optimiser"))?;
         (self.order, self.augmenter) = (order, augmenter);
@@ -284,12 +301,18 @@ struct Drawn {
 struct Row {
     right: Vec<bool>,
     margins: Vec<f32>,
+    label_probabilities: Vec<f32>,
     seen: Vec<bool>,
 }
 
 impl Row {
     fn new(points: usize) -> Self {
-        Self { right: vec![false; points], margins: vec![0.0; points], seen: vec![false; points] }
+        Self {
+            right: vec![false; points],
+            margins: vec![0.0; points],
+            label_probabilities: vec![0.0; points],
+            seen: vec![false; points],
+        }
     }
 
     fn note(&mut self, batch: &[usize], labels: &[u32], logits: &Tensor) -> Result<()> {
@@ -304,6 +327,7 @@ impl Row {
             let margin = if rival == usize::MAX { 0.0 } else { logits[label] - largest };
             self.right[point] = margin > 0.0 || (margin == 0.0 && label < rival);
             self.margins[point] = margin;
+            self.label_probabilities[point] = probability(logits, label);
             self.seen[point] = true;
         }
         Ok(())
@@ -313,8 +337,15 @@ impl Row {
         if self.seen.iter().all(|seen| *seen) {
             history.right.extend(self.right);
             history.margins.extend(self.margins);
+            history.label_probabilities.extend(self.label_probabilities);
         }
     }
+}
+
+/// Softmax of one logit among all: `1 / sum_c exp(z_c - z)`, which is 0 where the sum overflows.
+fn probability(logits: &[f32], label: usize) -> f32 {
+    let own = f64::from(logits[label]);
+    (1.0 / logits.iter().map(|z| (f64::from(*z) - own).exp()).sum::<f64>()) as f32
 }
 
 /// Trains `learner` on the points of `data` that `sampling` says, calling `watch` after every step.

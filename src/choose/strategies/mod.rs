@@ -56,8 +56,8 @@ impl Strategy for Box<dyn Strategy> {
     }
 }
 
-/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`], those
-/// that look at the probabilities of the labels along training, and [`TowardsTarget`], which answers another question.
+/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`] and
+/// [`TowardsTarget`], which answers another question.
 pub fn all() -> Vec<Box<dyn Strategy>> {
     vec![
         Box::new(LeastConfidence),
@@ -68,6 +68,8 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
         Box::new(El2n),
         Box::new(Grand),
         Box::new(Aum),
+        Box::new(Dual::default()),
+        Box::new(BetaSampled::default()),
         Box::new(LargestLoss),
         Box::new(SmallestLoss),
         Box::new(CoverageCentric::<Aum>::default()),
@@ -109,8 +111,6 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
     }
     let mut all = all();
     all.push(Box::new(Random));
-    all.push(Box::new(Dual::default()));
-    all.push(Box::new(BetaSampled::default()));
     all.push(Box::new(TowardsTarget::default()));
     let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
     let found = all.into_iter().find(|strategy| strategy.name() == name);
