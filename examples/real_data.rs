@@ -8,8 +8,8 @@ mod shared;
 use anyhow::Result;
 use clap::Parser;
 use gleaner::experiment::tables::{PairedLevel, report_paired};
-use gleaner::experiment::{ComparisonOptions, Joint, side_by_side};
-use shared::real_data::{NOISES, RealDataFlags as Flags, Work, compared, selectors};
+use gleaner::experiment::{ComparisonOptions, side_by_side};
+use shared::real_data::{NOISES, RealDataFlags as Flags, Work, compared, joint, selectors};
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -23,8 +23,8 @@ fn main() -> Result<()> {
     };
     let points = if common.quick { flags.points.min(1_000) } else { flags.points };
     let kept = out.join(if common.quick { "run-quick" } else { "run" });
-    let (joint, fractions) = (Joint::default(), shares.to_vec());
-    let options = ComparisonOptions { selectors: selectors(), fractions, joint };
+    let (selectors, joint) = (selectors(flags.joint), joint(common.quick));
+    let options = ComparisonOptions { selectors, fractions: shares.to_vec(), joint };
     let task = Work { points, steps, options, kept: &kept, common };
     println!(
         "everything is kept in {}: the same command goes on where it was stopped",

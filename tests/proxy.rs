@@ -386,3 +386,33 @@ fn dual_looks_at_the_probabilities_along_training() -> Result<()> {
     assert!(found.outcomes.iter().all(|o| o.seconds.training > 0.0), "{:?}", found.outcomes);
     Ok(())
 }
+
+/// Another name is another row, with the same choices; the settings say what is behind it.
+#[test]
+fn any_way_may_have_another_name() -> Result<()> {
+    let (data, build) = (Data::new()?, mlp(12));
+    let model = model("mlp", &build);
+    let entropy = || Selector::Strategy(Box::new(Entropy));
+    let ways = [
+        entropy(),
+        Selector::named("unsure", entropy()),
+        Selector::named("new each time", Selector::FreshRandom),
+        Selector::named("twice", Selector::named("once", Selector::FullData)),
+    ];
+    let joint = Joint::default();
+    let options = ComparisonOptions { selectors: ways.into(), fractions: vec![0.2], joint };
+    let run = Run::in_memory();
+    let stages = Stages { run: &run, watch: &mut |_| {} };
+    let found = compare(data.task(), &model, &options, 0, stages)?.outcomes;
+    let names: Vec<&str> = found.iter().map(|o| o.strategy.as_str()).collect();
+    assert_eq!(names, ["entropy", "unsure", "new each time", "twice"]);
+    assert_eq!(found[0].error, found[1].error);
+    assert!(found[1].seconds.training > 0.0 && found[3].fraction == 1.0);
+    assert_eq!(options.trainings(), 1 + 4);
+    let mut noted = Default::default();
+    options.note(&mut noted);
+    let expected =
+        "entropy, unsure (entropy), new each time (fresh-random), twice (once (full data))";
+    assert_eq!(noted["selectors"], expected);
+    Ok(())
+}

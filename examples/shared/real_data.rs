@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use clap::{Args, Parser};
-use gleaner::choose::{ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
+use gleaner::choose::{BetaSampled, ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
 use gleaner::data::table::{Categories, TableOptions, load};
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
 use gleaner::experiment::{
-    Comparison, ComparisonOptions, Data, Model, PortfolioOptions, Progress, Run, Selector, Stages,
-    compare,
+    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Selector,
+    Stages, compare,
 };
-use gleaner::joint::Gleaner;
+use gleaner::joint::{Gleaner, Heads, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::value::{Suspects, Trusted};
 use gleaner::{Dataset, Learner, Seeds, Source};
@@ -155,6 +155,9 @@ pub struct RealDataFlags {
     /// Points to choose from at most.
     #[arg(long, default_value_t = 4_000)]
     pub points: usize,
+    /// With the selection models that are trained together with a learner: the better part of a minute a seed.
+    #[arg(long)]
+    pub joint: bool,
     #[command(flatten)]
     pub common: super::Common,
 }
@@ -163,13 +166,21 @@ pub struct RealDataFlags {
 pub const NOISES: [(&str, f64); 3] = [("no", 0.0), ("symmetric", 0.2), ("next-class", 0.2)];
 const VALIDATION: usize = 300;
 
-/// What is compared; the simple rivals are filters of labels with coverage or random behind them.
-pub fn selectors() -> Vec<Selector> {
+/// Training a selection model together with a learner, as `synthetic` does.
+pub fn joint(quick: bool) -> Joint {
+    let (warm_up, steps) = if quick { (300, 500) } else { (1000, 1700) };
+    let trainer = TrainerOptions { warm_up, ..Default::default() };
+    Joint { trainer, steps, ..Default::default() }
+}
+
+/// What is compared; the simple rivals are filters of labels with coverage or random behind them. Joint training on top
+/// if it is asked for.
+pub fn selectors(joint: bool) -> Vec<Selector> {
     let proportional = Shares::Proportional;
     let random = || ClassBalanced::new(Random, proportional);
     let covering = || ClassBalanced::new(FacilityLocation::default(), proportional);
     let named = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
-    vec![
+    let mut all = vec![
         named("random", Box::new(random())),
         // What the head adds.
         Selector::Gleaner(
@@ -185,10 +196,15 @@ pub fn selectors() -> Vec<Selector> {
         named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
         Selector::Certified(PortfolioOptions::default()),
         Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
-        Selector::FreshRandom,
-        Selector::ValidationAlone,
-        Selector::FullData,
-    ]
+        Selector::named("dual + beta sampling", Selector::Strategy(Box::<BetaSampled>::default())),
+    ];
+    if joint {
+        let trained = |name, heads| Selector::named(name, Selector::Joint(heads));
+        all.push(trained("joint trainer, column costs", Heads::Unary));
+        all.push(trained("joint trainer, embedding (HOST-CP)", Heads::Embedding));
+    }
+    all.extend([Selector::FreshRandom, Selector::ValidationAlone, Selector::FullData]);
+    all
 }
 
 /// The data of one seed: validation labels stay right.

@@ -46,9 +46,16 @@ pub enum Selector {
     ValidationAlone,
     /// Everything.
     FullData,
+    /// Any of these under a name of its own.
+    Named(String, Box<Selector>),
 }
 
 impl Selector {
+    /// Any way under a name of its own, in tables and in a run's folder.
+    pub fn named(name: &str, way: Self) -> Self {
+        Self::Named(name.into(), Box::new(way))
+    }
+
     /// The learned selection and what it must beat, in the order of the tables.
     pub fn usual() -> Vec<Self> {
         vec![
@@ -84,6 +91,15 @@ impl Selector {
             Self::FreshRandom => "fresh-random".into(),
             Self::ValidationAlone => "validation alone".into(),
             Self::FullData => "full data".into(),
+            Self::Named(name, _) => name.clone(),
+        }
+    }
+
+    /// What it does, whatever it is called.
+    fn way(&self) -> &Self {
+        match self {
+            Self::Named(_, way) => way.way(),
+            unnamed => unnamed,
         }
     }
 
@@ -93,12 +109,13 @@ impl Selector {
             Self::OutOfFold(name, strategy) => format!("{name} ({})", strategy.name()),
             Self::Gleaner(name, gleaner) => format!("{name} ({gleaner:?})"),
             Self::Certified(options) => format!("{} ({options:?})", self.name()),
+            Self::Named(name, way) => format!("{name} ({})", way.settings()),
             other => other.name(),
         }
     }
 
     fn looks_at_a_learner(&self) -> bool {
-        match self {
+        match self.way() {
             Self::Strategy(strategy) | Self::Suspicion(strategy) => {
                 strategy.needs() != Needs::NOTHING
             }
@@ -158,7 +175,7 @@ impl ComparisonOptions {
     pub fn trainings(&self) -> usize {
         let (mut candidates, mut once, mut each) = (0, 0, 0);
         for selector in &self.selectors {
-            match selector {
+            match selector.way() {
                 Selector::ValidationAlone | Selector::FullData => once += 1,
                 // Trains none of its own for the test.
                 Selector::Certified(options) => each += options.trainings(candidates),
@@ -280,7 +297,7 @@ pub fn compare(
         false => None,
     };
     for selector in &options.selectors {
-        work.run(selector, seen.as_ref())?;
+        work.run(selector, selector.name(), seen.as_ref())?;
     }
     let (outcomes, certificates) = (work.experiment.outcomes, work.certificates);
     Ok(Comparison { outcomes, detections: work.detections, certificates })
@@ -301,11 +318,11 @@ struct Work<'a, 's> {
 }
 
 impl<'a> Work<'a, '_> {
-    fn run(&mut self, selector: &'a Selector, seen: Option<&Observed>) -> Result<()> {
-        let name = selector.name();
+    fn run(&mut self, selector: &'a Selector, name: String, seen: Option<&Observed>) -> Result<()> {
         let blind = Candidate::blind(&name);
         let experiment = &mut self.experiment;
         match selector {
+            Selector::Named(_, way) => self.run(way, name, seen),
             Selector::Strategy(strategy) => self.strategy(&name, strategy, seen).map(|_| ()),
             Selector::Suspicion(strategy) => {
                 let ranking = self.strategy(&name, strategy, seen)?;
@@ -337,7 +354,7 @@ impl<'a> Work<'a, '_> {
             }
             Selector::FreshRandom => {
                 let mut fractions = experiment.fractions.iter();
-                fractions.try_for_each(|fraction| experiment.test_fresh_random(*fraction))
+                fractions.try_for_each(|fraction| experiment.test_fresh_random(blind, *fraction))
             }
             Selector::ValidationAlone => match experiment.task.validation {
                 Some(validation) => experiment.test_alone(blind, validation, None),

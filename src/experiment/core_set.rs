@@ -167,7 +167,7 @@ fn baselines(experiment: &mut Experiment) -> Result<()> {
         let draw = |count| Random.select(&nothing, count, &mut rng.clone());
         let (choice, seconds) = experiment.choice(random, fraction, draw)?;
         experiment.test_choice(random, fraction, &choice, seconds)?;
-        experiment.test_fresh_random(fraction)?;
+        experiment.test_fresh_random(Candidate::blind("fresh-random"), fraction)?;
     }
     experiment.test_everything()
 }

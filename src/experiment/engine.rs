@@ -180,9 +180,9 @@ impl Experiment<'_, '_> {
     }
 
     /// The target on a new random sample every epoch.
-    pub(crate) fn test_fresh_random(&mut self, fraction: f64) -> Result<()> {
+    pub(crate) fn test_fresh_random(&mut self, candidate: Candidate, fraction: f64) -> Result<()> {
         let count = Amount::Fraction(fraction).of(self.task.pool.points())?;
-        let (candidate, pool) = (Candidate::blind("fresh-random"), self.task.pool);
+        let pool = self.task.pool;
         self.test(candidate, fraction, pool, Sampling::FreshRandom(count), None)
     }
 
