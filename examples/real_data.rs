@@ -1,4 +1,4 @@
-//! Which way of choosing training data helps on real tables and texts, with wrong labels and without.
+//! Which way of choosing training data helps on real tables, texts and pictures, with wrong labels and without.
 //!
 //! `cargo run --release --example real_data -- --data DIR [--set NAME,…]` for the sets that `shared/real_data.rs` names, or
 //! `-- --train FILE --test FILE --label COLUMN` for tables of yours.

@@ -1,4 +1,4 @@
-//! The sets of `real_data` and `valuation`: tables and texts as features, standardised, with a test part.
+//! The sets of `real_data` and `valuation`: tables, texts and pictures as features, standardised, with a test part.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,9 @@ use gleaner::data::table::{Categories, TableOptions, load};
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
+use gleaner::data::{
+    ImageParquetOptions, PatchOptions, Patches, cifar::Version, load_image_parquet,
+};
 use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
 use gleaner::experiment::{
     Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Selector,
@@ -21,13 +24,23 @@ use gleaner::value::{Suspects, Trusted};
 use gleaner::{Dataset, Learner, Seeds, Source};
 
 /// All of them.
-pub const SETS: [&str; 7] =
-    ["optdigits", "spambase", "adult", "protein_ss", "newsgroups20", "sms_spam", "amazon_mds"];
+pub const SETS: [&str; 8] = [
+    "optdigits",
+    "spambase",
+    "adult",
+    "protein_ss",
+    "newsgroups20",
+    "sms_spam",
+    "amazon_mds",
+    "cifar10",
+];
+/// Pictures of `cifar10` that are chosen from, the first of a file without order.
+const PICTURES: usize = 10_000;
 
 /// Which sets.
 #[derive(Args)]
 pub struct SetFlags {
-    /// The folder of the sets, with `tabular` and `text` in it.
+    /// The folder of the sets, with `tabular`, `text` and `cifar10` in it.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Which of them.
@@ -95,6 +108,7 @@ impl Set {
             }
             "newsgroups20" => Self::texts(name, folder, 20),
             "sms_spam" | "amazon_mds" => Self::texts(name, folder, 2),
+            "cifar10" => Self::pictures(name, &folder.join(name)),
             other => bail!("no set {other:?}; there are {}", SETS.join(", ")),
         }
     }
@@ -130,6 +144,25 @@ impl Set {
             let shape = (texts.len(), words.width());
             let inputs = Tensor::from_vec(words.features(&texts), shape, &Device::Cpu)?;
             Ok(Dataset::new(inputs, labels, classes)?)
+        };
+        Ok(Self { name: name.into(), train: dataset(train)?, test: dataset(test)? })
+    }
+
+    /// CIFAR-10 as the hub has it; the kinds of patches are learned of the training pictures.
+    fn pictures(name: &str, folder: &Path) -> Result<Self> {
+        let options = ImageParquetOptions {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            ..ImageParquetOptions::cifar(Version::Cifar10)
+        };
+        let first = ImageParquetOptions { limit: Some(PICTURES), ..options.clone() };
+        let train = load_image_parquet(folder.join("train.parquet"), &first)?;
+        let test = load_image_parquet(folder.join("test.parquet"), &options)?;
+        let rng = &mut Seeds::new(0).named("patches");
+        let patches = Patches::fit(train.inputs(), &PatchOptions::default(), rng)?;
+        let dataset = |pictures: Dataset| -> gleaner::Result<Dataset> {
+            let inputs = patches.features(pictures.inputs())?;
+            Dataset::new(inputs, pictures.labels().to_vec(), pictures.classes())
         };
         Ok(Self { name: name.into(), train: dataset(train)?, test: dataset(test)? })
     }

@@ -11,7 +11,8 @@
 //! | Pictures in parquet, as on the hub | `load_image_parquet` (`images`, `parquet`) | 3 × height × width | any | any | one file |
 //! | Ready-made features | `table::load` (`tables`, `parquet`) | any length | any | any | csv, tsv, npy, npz, safetensors, parquet |
 //!
-//! Names in brackets are cargo features. Nothing is downloaded, unless `download::HubFile::fetch`
+//! Names in brackets are cargo features. Pictures become rows of features by [`Patches`], texts by [`text::tfidf`], both
+//! without labels. Nothing is downloaded, unless `download::HubFile::fetch`
 //! (`download`) is asked to. Anything else becomes a [`Dataset`] through [`Dataset::new`], or
 //! implements [`Source`].
 //!
@@ -46,6 +47,7 @@ pub use image::cifar;
 pub use image::folder::{ImageFolder, ImageFolderOptions};
 #[cfg(all(feature = "images", feature = "parquet"))]
 pub use image::parquet::{ImageParquetOptions, load_image_parquet};
+pub use image::patches::{PatchOptions, Patches};
 pub use source::{Source, Subset};
 pub use split::{flip_labels, flip_labels_to_next, shuffled_batches, stratified_split};
 pub use standard::Standardiser;

@@ -1,4 +1,4 @@
-//! Images: the CIFAR files, folders of pictures, pictures in parquet, augmentation.
+//! Images: the CIFAR files, folders of pictures, pictures in parquet, augmentation, features of patches.
 
 pub(crate) mod augmentation;
 pub mod cifar;
@@ -6,5 +6,6 @@ pub mod cifar;
 pub(crate) mod folder;
 #[cfg(all(feature = "images", feature = "parquet"))]
 pub(crate) mod parquet;
+pub(crate) mod patches;
 #[cfg(feature = "images")]
 mod picture;
