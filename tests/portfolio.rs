@@ -11,9 +11,14 @@ use gleaner::joint::Gleaner;
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::{Error, Learner, Result, Seeds};
 
-fn data(seed: u64) -> Result<Data> {
-    let shape =
-        ClusterOptions { label_noise: 0.3, points: 600, validation: 400, ..Default::default() };
+fn data(points: usize, seed: u64) -> Result<Data> {
+    let shape = ClusterOptions {
+        label_noise: 0.3,
+        clusters: 20,
+        points,
+        validation: points,
+        ..Default::default()
+    };
     let made = clusters(&shape, &mut Seeds::new(seed).stream(0))?;
     let (pool, validation, test) = (made.train, made.validation, made.test);
     Ok(Data { pool, validation, test, flipped: made.flipped })
@@ -31,13 +36,13 @@ fn found(
         ComparisonOptions { selectors, fractions: vec![fraction], joint: Joint::default() };
     let shape = MlpOptions {
         inputs: task.pool.inputs_at(&[0])?.dim(1)?,
-        hidden: vec![16],
+        hidden: vec![64],
         classes: task.pool.classes(),
     };
     let build = |seed| -> Result<Box<dyn Learner>> {
         Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &Device::Cpu)?))
     };
-    let training = TrainingOptions { length: Length::Steps(120), ..Default::default() };
+    let training = TrainingOptions { length: Length::Steps(200), ..Default::default() };
     let model = Model { name: "mlp".into(), build: &build, training };
     compare(task, &model, &options, seed, Stages { run, watch })
 }
@@ -60,7 +65,7 @@ fn a_large_gain_is_certified() -> Result<()> {
 }
 
 fn a_large_gain_is_certified_by(scheme: Scheme) -> Result<()> {
-    let data = data(1)?;
+    let data = data(1500, 1)?;
     let selectors = || {
         let gleaner = Selector::Gleaner("gleaner".into(), Gleaner::default());
         vec![random("random"), gleaner, certified(scheme)]
@@ -118,7 +123,7 @@ fn nothing_is_certified_by(scheme: Scheme) -> Result<()> {
             certified(scheme),
         ];
         let found =
-            found(selectors, data(seed)?.task(), 0.9, seed, &Run::in_memory(), &mut |_| {})?;
+            found(selectors, data(600, seed)?.task(), 0.9, seed, &Run::in_memory(), &mut |_| {})?;
         let certificate = &found.certificates[0];
         kept += usize::from(certificate.kept != "random");
         let says = certificate.to_string();
@@ -131,7 +136,7 @@ fn nothing_is_certified_by(scheme: Scheme) -> Result<()> {
 
 #[test]
 fn a_certificate_needs_sane_settings() -> Result<()> {
-    let data = data(2)?;
+    let data = data(600, 2)?;
     for portfolio in [
         PortfolioOptions { scheme: Scheme::CrossValidation { folds: 2 }, ..Default::default() },
         PortfolioOptions { scheme: Scheme::CrossValidation { folds: 601 }, ..Default::default() },
@@ -155,7 +160,7 @@ fn a_certificate_needs_sane_settings() -> Result<()> {
 /// Nobody needs a validation part for cross-validation, and everybody else does.
 #[test]
 fn without_validation_data() -> Result<()> {
-    let data = data(1)?;
+    let data = data(1500, 1)?;
     let alone = Task { validation: None, ..data.task() };
     let selectors = |scheme| {
         let gleaner = Selector::Gleaner("gleaner".into(), Gleaner::default());

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use clap::{Args, Parser};
-use gleaner::choose::{BetaSampled, ClassBalanced, FacilityLocation, Random, Shares, SmallestLoss};
+use gleaner::choose::{
+    BetaSampled, ClassBalanced, FacilityLocation, Margin, Mixed, Random, Shares, SmallestLoss,
+};
 use gleaner::data::table::{Categories, TableOptions, load};
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
@@ -15,8 +17,8 @@ use gleaner::data::{
 };
 use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
 use gleaner::experiment::{
-    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Selector,
-    Stages, compare,
+    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Scheme,
+    Selector, Stages, compare,
 };
 use gleaner::joint::{Gleaner, Heads, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
@@ -208,26 +210,38 @@ pub fn joint(quick: bool) -> Joint {
 
 /// What is compared; the simple rivals are filters of labels with coverage or random behind them. Joint training on top
 /// if it is asked for.
-pub fn selectors(joint: bool) -> Vec<Selector> {
+pub fn selectors(joint: bool) -> gleaner::Result<Vec<Selector>> {
     let proportional = Shares::Proportional;
     let random = || ClassBalanced::new(Random, proportional);
     let covering = || ClassBalanced::new(FacilityLocation::default(), proportional);
+    let half_hard = Mixed::new(FacilityLocation::default(), Margin, 0.5)?;
+    let half_hard = ClassBalanced::new(half_hard, proportional);
     let named = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
     let mut all = vec![
         named("random", Box::new(random())),
-        // What the head adds.
-        Selector::Gleaner(
-            "gleaner, head learned".into(),
-            Gleaner { steps: 100, ..Default::default() },
-        ),
         Selector::Gleaner("gleaner".into(), Gleaner::default()),
+        Selector::Gleaner(
+            "gleaner, a quarter hard".into(),
+            Gleaner { hard: 0.25, ..Default::default() },
+        ),
         named("out-of-fold filter + coverage", Box::new(Trusted::new(covering()))),
+        named("out-of-fold filter + half hard", Box::new(Trusted::new(half_hard))),
         named(
             "neighbour filter + coverage",
             Box::new(Trusted::beyond(Suspects::Neighbours(15), covering())),
         ),
         named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
+        // One of those above.
         Selector::Certified(PortfolioOptions::default()),
+        Selector::named(
+            "auto, held out",
+            Selector::Certified(PortfolioOptions { scheme: Scheme::HoldOut, ..Default::default() }),
+        ),
+        // What the head adds.
+        Selector::Gleaner(
+            "gleaner, head learned".into(),
+            Gleaner { steps: 100, ..Default::default() },
+        ),
         Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
         Selector::named("dual + beta sampling", Selector::Strategy(Box::<BetaSampled>::default())),
     ];
@@ -237,7 +251,7 @@ pub fn selectors(joint: bool) -> Vec<Selector> {
         all.push(trained("joint trainer, embedding (HOST-CP)", Heads::Embedding));
     }
     all.extend([Selector::FreshRandom, Selector::ValidationAlone, Selector::FullData]);
-    all
+    Ok(all)
 }
 
 /// The data of one seed: validation labels stay right.

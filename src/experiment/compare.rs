@@ -7,7 +7,7 @@ use std::time::Instant;
 use candle_core::Device;
 
 use super::engine::{Candidate, Experiment, Joint, Observed, gone};
-use super::exam::{CrossValidation, Folds, HoldOut};
+use super::exam::{CrossValidation, Folds, HoldOut, Way};
 use super::jobs::side_by_side;
 use super::portfolio::{Certificate, PortfolioOptions, Scheme, certify};
 use super::{
@@ -287,7 +287,6 @@ pub fn compare(
         model,
         joint: &options.joint,
         out_of_fold: None,
-        certifiable: Vec::new(),
         ways: Vec::new(),
         detections: Vec::new(),
         certificates: Vec::new(),
@@ -309,10 +308,8 @@ struct Work<'a, 's> {
     joint: &'a Joint,
     /// Once somebody asked for it.
     out_of_fold: Option<Observed>,
-    /// What a certificate may compare, by name and in itself, and the seconds before the first choice of each; evidence that
-    /// several look at is counted at the first.
-    certifiable: Vec<(String, Seconds)>,
-    ways: Vec<&'a Selector>,
+    /// What a certificate may compare; evidence that several look at is counted at the first.
+    ways: Vec<Way<'a>>,
     detections: Vec<Detection>,
     certificates: Vec<Certificate>,
 }
@@ -333,12 +330,14 @@ impl<'a> Work<'a, '_> {
                 experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ())
             }
             Selector::OutOfFold(_, strategy) => {
-                self.ways.push(selector);
-                self.out_of_fold(&name, strategy)
+                let before = self.out_of_fold(&name, strategy)?;
+                self.ways.push(Way { name, selector, before });
+                Ok(())
             }
             Selector::Gleaner(_, gleaner) => {
-                self.ways.push(selector);
-                self.gleaner(&name, gleaner)
+                let before = self.gleaner(&name, gleaner)?;
+                self.ways.push(Way { name, selector, before });
+                Ok(())
             }
             Selector::Certified(options) => self.certified(&name, options),
             Selector::Joint(heads) => {
@@ -387,14 +386,15 @@ impl<'a> Work<'a, '_> {
     }
 
     /// A strategy on what is known of the inputs; one that looks at no probability is not charged for it.
-    fn out_of_fold(&mut self, name: &str, strategy: &dyn Strategy) -> Result<()> {
+    /// The seconds before the first choice.
+    fn out_of_fold(&mut self, name: &str, strategy: &dyn Strategy) -> Result<Seconds> {
         let blind = Candidate { chooser: Chooser::Inputs, ..Candidate::blind(name) };
         let needs = strategy.needs();
         let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
         if !judged.iter().any(|kind| needs.contains(*kind)) {
-            self.certifiable.push((name.to_string(), blind.before));
             let inputs = Observations::labelled_inputs(self.experiment.task.pool)?;
-            return self.experiment.strategy(blind, strategy, &inputs.evidence()?).map(|_| ());
+            self.experiment.strategy(blind, strategy, &inputs.evidence()?)?;
+            return Ok(blind.before);
         }
         let (seen, charged) = match self.out_of_fold.take() {
             Some(seen) => (seen, Seconds::default()),
@@ -404,17 +404,15 @@ impl<'a> Work<'a, '_> {
                 (seen, charged)
             }
         };
-        self.certifiable.push((name.to_string(), charged));
         let candidate = Candidate { before: seen.seconds, ..blind };
-        let done = seen.with_evidence(|evidence| {
-            self.experiment.strategy(candidate, strategy, evidence).map(|_| ())
-        });
+        let done =
+            seen.with_evidence(|evidence| self.experiment.strategy(candidate, strategy, evidence));
         self.out_of_fold = Some(seen);
-        done
+        done.map(|_| charged)
     }
 
-    /// One look, then a choice at every share.
-    fn gleaner(&mut self, name: &str, gleaner: &Gleaner) -> Result<()> {
+    /// One look, then a choice at every share; the seconds of looking.
+    fn gleaner(&mut self, name: &str, gleaner: &Gleaner) -> Result<Seconds> {
         let experiment = &mut self.experiment;
         let (started, seeds) = (Instant::now(), Seeds::new(experiment.seed));
         let pool = Observations::labelled_inputs(experiment.task.pool)?;
@@ -428,16 +426,15 @@ impl<'a> Work<'a, '_> {
         };
         let looked = experiment.once(&format!("{name} looked"), started.elapsed().as_secs_f64())?;
         let before = Seconds { selection: looked, ..Default::default() };
-        self.certifiable.push((name.to_string(), before));
         let candidate = Candidate { name, chooser: Chooser::Inputs, before };
-        experiment.at_all_fractions(candidate, |count| gleaned.choose(count)).map(|_| ())
+        experiment.at_all_fractions(candidate, |count| gleaned.choose(count)).map(|_| before)
     }
 
     /// The outcome of the choice that is kept, at the price of all that was tried.
     fn certified(&mut self, name: &str, options: &PortfolioOptions) -> Result<()> {
         options.check()?;
-        let Self { experiment, certifiable, ways, .. } = self;
-        let names: Vec<&str> = certifiable.iter().map(|(name, _)| name.as_str()).collect();
+        let Self { experiment, ways, .. } = self;
+        let names: Vec<&str> = ways.iter().map(|way| way.name.as_str()).collect();
         let mut folds = match options.scheme {
             Scheme::CrossValidation { folds } => Some(Folds::new(experiment, ways, folds)?),
             Scheme::HoldOut => None,
@@ -445,10 +442,10 @@ impl<'a> Work<'a, '_> {
         for &fraction in experiment.fractions {
             let mut choices = Vec::new();
             let mut selection = 0.0;
-            for (name, before) in certifiable.iter() {
+            for Way { name, before, .. } in ways.iter() {
                 let candidate = Candidate { name, chooser: Chooser::Inputs, before: *before };
                 let kept = experiment.choice(candidate, fraction, |_| Err(gone()))?;
-                choices.push((name.clone(), kept.0));
+                choices.push(kept.0);
                 selection += kept.1.selection;
             }
             let asked = (fraction, experiment.seed);
@@ -458,7 +455,7 @@ impl<'a> Work<'a, '_> {
                     certify(&mut exam, options, asked, &names)?
                 }
                 None => {
-                    let mut exam = HoldOut::new(experiment, fraction, &choices)?;
+                    let mut exam = HoldOut::new(experiment, fraction, ways, &choices)?;
                     certify(&mut exam, options, asked, &names)?
                 }
             };

@@ -17,6 +17,14 @@ use crate::learn::learner::for_each_batch;
 use crate::learn::{Sampling, Training};
 use crate::seeds::Seeds;
 
+/// A way that a certificate may compare.
+pub(crate) struct Way<'a> {
+    pub(crate) name: String,
+    pub(crate) selector: &'a Selector,
+    /// The seconds before the first choice.
+    pub(crate) before: Seconds,
+}
+
 /// Points that choose, and points that test what was chosen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -40,7 +48,9 @@ pub(crate) trait Exam {
 pub(crate) struct HoldOut<'e, 'a, 's> {
     experiment: &'e mut Experiment<'a, 's>,
     fraction: f64,
-    choices: &'e [(String, Choice)],
+    ways: &'e [Way<'a>],
+    /// One a way.
+    choices: &'e [Choice],
     validation: &'a dyn Source,
     halves: [Vec<usize>; 2],
     known: BTreeMap<(usize, usize), Vec<f64>>,
@@ -50,7 +60,8 @@ impl<'e, 'a, 's> HoldOut<'e, 'a, 's> {
     pub(crate) fn new(
         experiment: &'e mut Experiment<'a, 's>,
         fraction: f64,
-        choices: &'e [(String, Choice)],
+        ways: &'e [Way<'a>],
+        choices: &'e [Choice],
     ) -> Result<Self> {
         let Some(validation) = experiment.task.validation else {
             return Err(Error::shape("validation part for a certificate", "one", "none"));
@@ -59,7 +70,7 @@ impl<'e, 'a, 's> HoldOut<'e, 'a, 's> {
         let half = validation.points() / 2;
         let (first, second) = stratified_split(validation.labels(), half, &mut rng)?;
         let (halves, known) = ([first, second], BTreeMap::new());
-        Ok(Self { experiment, fraction, choices, validation, halves, known })
+        Ok(Self { experiment, fraction, ways, choices, validation, halves, known })
     }
 }
 
@@ -67,7 +78,7 @@ impl Exam for HoldOut<'_, '_, '_> {
     fn ask(&mut self, way: usize, part: Part, number: usize) -> Result<Answers> {
         let mut seconds = 0.0;
         if !self.known.contains_key(&(way, number)) {
-            let (name, choice) = &self.choices[way];
+            let (name, choice) = (&self.ways[way].name, &self.choices[way]);
             let stage = format!("portfolio {name} {} model {number}", self.fraction);
             let (pool, asked) = (self.experiment.task.pool, self.validation);
             let (right, took) =
@@ -84,7 +95,7 @@ impl Exam for HoldOut<'_, '_, '_> {
 /// Folds of the pool, each asked of models that were trained on a choice among the others. The last two fifths of them
 /// test; a number is one of the others in turns.
 pub(crate) struct Folds<'w, 'a> {
-    ways: &'w [&'w Selector],
+    ways: &'w [Way<'a>],
     folds: Vec<Fold<'a>>,
     testing: usize,
 }
@@ -101,7 +112,7 @@ struct Fold<'a> {
 impl<'w, 'a> Folds<'w, 'a> {
     pub(crate) fn new(
         experiment: &Experiment<'a, '_>,
-        ways: &'w [&'w Selector],
+        ways: &'w [Way<'a>],
         folds: usize,
     ) -> Result<Self> {
         let pool = experiment.task.pool;
@@ -138,10 +149,9 @@ impl Exam for CrossValidation<'_, '_, '_, '_> {
         let mut answers = Answers { right: Vec::new(), seconds: 0.0 };
         for at in asked {
             let Folds { ways, folds, .. } = &mut *self.folds;
-            let selector = ways[way];
+            let Way { name, selector, .. } = &ways[way];
             let (fraction, experiment) = (self.fraction, &mut *self.experiment);
-            let stage =
-                format!("portfolio {} {fraction} fold {at} model {number}", selector.name());
+            let stage = format!("portfolio {name} {fraction} fold {at} model {number}");
             let (seeds, validation) = (Seeds::new(experiment.seed), experiment.task.validation);
             let Fold { taught, asked, seen, gleaned } = &mut folds[at];
             let count = Amount::Fraction(fraction).of(taught.points())?;
