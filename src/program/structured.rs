@@ -393,15 +393,15 @@ impl<'a> Newton<'a> {
         better
     }
 
-    /// A budget that nothing is spent of has no curvature either, where all its entries have underflowed: its
-    /// multiplier may fall at once to where the budget is spent. Returns whether one did.
+    /// A budget that nothing is spent of has no curvature either, where no group is live or all entries have underflowed:
+    /// its multiplier may fall at once to where the budget is spent. Returns whether one did.
     fn lower_idle_budgets(&mut self) -> bool {
         let limits = &self.scaled.program.limits;
         let idle = |b: &usize| {
             self.point.lambda[*b] > 0.0 && self.point.overspend[*b] < -(1.0 - IDLE) * limits[*b]
         };
         let idle: Vec<usize> = (0..limits.len()).filter(idle).collect();
-        if idle.is_empty() || !self.scaled.entropic() {
+        if idle.is_empty() {
             return false;
         }
         self.trial.nu.copy_from(&self.point.nu);
@@ -483,7 +483,7 @@ impl<'a> Newton<'a> {
                 if length == full && full < 1.0 {
                     self.radius *= 4.0;
                 }
-                let curved = self.scaled.program.norm == Norm::Two;
+                let curved = self.scaled.program.norm == Norm::Two || self.scaled.entropic();
                 if curved && length == 1.0 && slope > UNTURNED * promised {
                     self.go_on(slope);
                 }
@@ -497,7 +497,8 @@ impl<'a> Newton<'a> {
     }
 
     /// Further along the direction, twice as far each time, for as long as d rises and its slope has hardly fallen:
-    /// where a budget is only just feasible, d is a ridge for p = 2, with less curvature than the damping.
+    /// where a budget is only just feasible, d is a ridge for p = 2 and for entropic programs, whose multipliers then have
+    /// far to go or no end, with less curvature than the damping.
     fn go_on(&mut self, mut slope: f64) {
         let n = self.scaled.program.incoming();
         let falling = self.point.lambda.iter().zip(&self.direction[n..]).filter(|(_, d)| **d < 0.0);
