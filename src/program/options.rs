@@ -140,7 +140,8 @@ pub enum Method {
     /// Slow, trusted.
     Reference,
     /// Fast: semismooth Newton on the dual; for an eps that is zero or next to nothing beside the costs within
-    /// a proximal point method, with p = 1 and a budget that prices all groups alike by one sort.
+    /// a proximal point method, with p = 1 and a budget that prices all groups alike by one sort. Where that gets nowhere
+    /// (costs of all scales, a budget that is only just feasible), a primal-dual interior point on the same structure.
     Structured,
 }
 

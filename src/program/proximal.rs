@@ -36,6 +36,8 @@ const STEPS: usize = 60;
 const NEAR: f64 = 1e-3;
 /// Rounds without a smaller gap before it counts as final.
 const PATIENCE: usize = 6;
+/// The same without an answer so far: others have their turn.
+const FRUITLESS: usize = 15;
 
 /// Multipliers of rows and of budgets.
 pub(super) type Pair = (DVector<f64>, DVector<f64>);
@@ -83,7 +85,15 @@ pub(super) fn solve(
         };
         since += 1;
         match made {
-            Err(error) => refused = Some(error),
+            Err(error) => {
+                let off = |error: &Error| match error {
+                    Error::NotConverged { residual, .. } => *residual,
+                    _ => f64::INFINITY,
+                };
+                if refused.as_ref().is_none_or(|before| off(&error) < 0.5 * off(before)) {
+                    (refused, since) = (Some(error), 0);
+                }
+            }
             Ok(made) => {
                 let gap = made.verdict().gap;
                 if best.as_ref().is_none_or(|best| gap < 0.5 * best.verdict().gap) {
@@ -94,7 +104,7 @@ pub(super) fn solve(
                 }
             }
         }
-        if best.is_some() && since >= PATIENCE {
+        if since >= if best.is_some() { PATIENCE } else { FRUITLESS } {
             break;
         }
     }

@@ -85,7 +85,7 @@ impl Answer {
         // What an interior point leaves everywhere costs little, but more than an optimum of zero.
         let least = NEGLIGIBLE * scaled.program.row_masses.amax();
         let large = all.iter().copied().filter(|e| e.value > least).collect();
-        let feasible = (self.feasible_rows(scaled), self.lambda.clone());
+        let feasible = (feasible_rows(scaled, self.nu.clone(), &self.lambda), self.lambda.clone());
         let multipliers = [feasible, (self.nu, self.lambda)];
         let made = [large, all].map(|entries| {
             let (scaled, multipliers) = (scaled.clone(), multipliers.clone());
@@ -96,36 +96,42 @@ impl Answer {
         let [large, all] = made;
         if gap(&large) <= gap(&all) { large } else { all }
     }
+}
 
-    /// Row multipliers that are feasible without the regulariser; the solver's are up to its tolerance. What
-    /// single columns bound is bounded; for the rest all are lowered alike, by no more than it takes.
-    fn feasible_rows(&self, scaled: &Scaled) -> DVector<f64> {
-        let program = &scaled.program;
-        let n = program.incoming();
-        let mut nu = self.nu.clone();
-        let mut bound = |j: usize, tau: f64| {
-            for (i, nu) in nu.iter_mut().enumerate() {
-                *nu = nu.min(scaled.cost(i, program.costs[(i, j)]) + tau);
-            }
-        };
-        for (group, columns) in program.groups.iter().enumerate() {
-            let tau = scaled.threshold(group, &self.lambda);
-            if program.norm == Norm::One || tau == 0.0 {
-                columns.iter().for_each(|&j| bound(j, tau));
-            }
+/// Row multipliers that are feasible without the regulariser; a solver's are up to its tolerance. What single columns
+/// bound is bounded; for the rest all are lowered alike, by no more than it takes.
+pub(super) fn feasible_rows(
+    scaled: &Scaled,
+    mut nu: DVector<f64>,
+    lambda: &DVector<f64>,
+) -> DVector<f64> {
+    let program = &scaled.program;
+    let n = program.incoming();
+    let mut bound = |j: usize, tau: f64| {
+        for (i, nu) in nu.iter_mut().enumerate() {
+            *nu = nu.min(scaled.cost(i, program.costs[(i, j)]) + tau);
         }
-        (n..program.costs.ncols()).for_each(|j| bound(j, 0.0));
-        let size = nu.amax();
-        let mut lowered = nu.clone();
-        for digits in (0..=16).rev() {
-            let newton = Newton::new(scaled, lowered.clone(), self.lambda.clone(), 1.0);
-            if newton.into_point(&mut 0).entries.is_empty() {
-                break;
-            }
-            lowered = nu.map(|nu| nu - size * 10f64.powi(-digits));
+    };
+    for (group, columns) in program.groups.iter().enumerate() {
+        let tau = scaled.threshold(group, lambda);
+        if program.norm == Norm::One || tau == 0.0 {
+            columns.iter().for_each(|&j| bound(j, tau));
         }
-        lowered
     }
+    (n..program.costs.ncols()).for_each(|j| bound(j, 0.0));
+    // Where all is feasible nothing is live, with the regulariser that has dead entries.
+    let mut plain = scaled.clone();
+    plain.program.regulariser = Regulariser::Quadratic(scaled.scale);
+    let feasible = |nu: &DVector<f64>| {
+        let newton = Newton::new(&plain, nu.clone(), lambda.clone(), 1.0);
+        newton.into_point(&mut 0).entries.is_empty()
+    };
+    let size = nu.amax();
+    let digits = (0..=16).rev().map(|digits| 10f64.powi(-digits));
+    let lowered = digits
+        .flat_map(|share| [nu.map(|nu| nu - share * nu.abs()), nu.map(|nu| nu - share * size)]);
+    let first = std::iter::once(nu.clone());
+    first.chain(lowered).find(feasible).unwrap_or_else(|| nu.map(|nu| nu - size))
 }
 
 /// What clarabel makes of the program; where it ran out of digits too, as every answer is judged later.

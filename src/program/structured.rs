@@ -8,6 +8,8 @@
 //! damping    more after short steps, less after full ones
 //! ```
 //!
+//! Where it creeps, or no unit fits the numbers, an [`interior`](super::interior) point takes over.
+//!
 //! Entries that can be live are listed in [`candidates`](super::candidates); [`system`](super::system)
 //! solves for the step.
 //!
@@ -21,6 +23,7 @@ use nalgebra::DVector;
 use super::candidates::Candidates;
 use super::direct::DAMPING;
 use super::dual::{Point, Scaled, first_guess};
+use super::interior;
 use super::least;
 use super::proximal;
 use super::system::System;
@@ -98,7 +101,8 @@ pub(super) fn solve(
     if let Some(solved) = least::solve(&scaled) {
         return solved;
     }
-    attempt(&scaled, FIRST_EPS.max(eps), 0.0, options)
+    let solved = attempt(&scaled, FIRST_EPS.max(eps), 0.0, options);
+    solved.or_else(|error| interior::solve(&scaled, options).ok_or(error))
 }
 
 /// Where [`solve`] failed: no single unit fits costs of all scales. Larger first values of `eps`, for budgets that are
