@@ -1305,3 +1305,67 @@ fn structured_solves_hard_instances() {
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
 }
+
+/// A random program whose numbers are many orders of magnitude apart, and its name.
+fn wild(seed: u64) -> (Recipe, String) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (n, m) = (rng.random_range(2..16usize), rng.random_range(0..3));
+    let mut power = |low: f64, high: f64| 10f64.powf(rng.random_range(low..high));
+    let scales: Vec<f64> = (0..n).map(|_| power(-6.0, 12.0)).collect();
+    let far = power(2.0, 30.0);
+    let costs = DMatrix::from_fn(n, n + m, |i, j| match seed % 3 {
+        _ if i == j => 0.0,
+        0 => power(-12.0, 30.0),
+        1 => power(-1.0, 0.0) * scales[i],
+        _ if power(0.0, 1.0) < 1.3 => far,
+        _ => power(-1.0, 0.0),
+    });
+    let row_masses = (seed % 2 == 0).then(|| (0..n).map(|_| power(-4.0, 3.0)).collect());
+    let masses: Vec<f64> = row_masses.clone().unwrap_or_else(|| vec![1.0; n]);
+    let norm = EVERY_NORM[seed as usize / 3 % 3];
+    // For p = 2 an answer is off the evenest by the root of that.
+    let least = if norm == Norm::Two { -4.0 } else { -6.0 };
+    let budget = match m {
+        0 => norm_of(norm, masses.iter().copied()) * (1.0 + power(least, -2.0)),
+        _ => masses.iter().sum::<f64>() * power(-9.0, 0.0),
+    };
+    let mut sorted: Vec<f64> = costs.iter().copied().filter(|cost| *cost > 0.0).collect();
+    sorted.sort_by(f64::total_cmp);
+    let eps = sorted[sorted.len() / 2] * power(-9.0, 1.0);
+    let regulariser = [Regulariser::None, Regulariser::Entropic(eps), Regulariser::Quadratic(eps)]
+        [seed as usize / 9 % 3];
+    let options = ProgramOptions { norm, regulariser, row_masses, ..Default::default() };
+    let name = format!("seed {seed}: n = {n} m = {m} {norm:?} {regulariser:?} budget {budget:e}");
+    (Recipe { costs, budget: Budget::Absolute(budget), options }, name)
+}
+
+/// No unit fits all numbers of such a program; every answer has passed the certificate.
+#[test]
+fn wild_programs_are_solved() {
+    let mut failures = Vec::new();
+    for seed in 0..u64::from(cases(1500).cases) {
+        let (recipe, name) = wild(seed);
+        if let Err(error) = recipe.program().solve(Method::Auto) {
+            failures.push(format!("{name}: {error}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What costs nothing is proved best by no multipliers, exactly; by others only up to their rounding.
+#[test]
+fn an_answer_that_costs_nothing_has_no_multipliers() {
+    let options = ProgramOptions {
+        norm: Norm::Two,
+        regulariser: Regulariser::None,
+        column_costs: Some(vec![0.3, 0.0, 0.2, 0.1]),
+        ..Default::default()
+    };
+    for budget in [2.0, 2.0 + 1e-9, 2.1] {
+        let costs = DMatrix::from_element(4, 4, 3.5);
+        let program = SelectionProgram::new(costs, Budget::Absolute(budget), options.clone());
+        let selection = program.unwrap().solve(Method::Auto).unwrap();
+        assert!(selection.row_multipliers().iter().all(|nu| *nu == 3.5), "{budget}");
+        assert_eq!(selection.budget_multipliers()[0], 0.0, "{budget}");
+    }
+}

@@ -41,6 +41,8 @@ pub(super) struct Certificate {
     magnitude: f64,
     /// Largest relative violation of row masses and budgets.
     pub residual: f64,
+    /// Nothing is paid above the row minima, and nothing smoothed: no multipliers prove that best.
+    pub free: bool,
     /// `Z`, where the repair had to add entries.
     pub assignment: Option<DMatrix<f64>>,
 }
@@ -99,6 +101,7 @@ impl Certificate {
             dual: bound.value * scaled.scale + shift,
             gap: (upper - bound.value) / unit,
             magnitude: bound.magnitude / unit,
+            free: upper == 0.0,
             residual: off.fold(overspend(program, &weights).1.max(0.0), larger),
             weights,
             assignment: None,

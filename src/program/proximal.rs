@@ -37,7 +37,7 @@ const NEAR: f64 = 1e-3;
 /// Rounds without a smaller gap before it counts as final.
 const PATIENCE: usize = 6;
 /// The same without an answer so far: others have their turn.
-const FRUITLESS: usize = 15;
+const FRUITLESS: usize = 30;
 
 /// Multipliers of rows and of budgets.
 pub(super) type Pair = (DVector<f64>, DVector<f64>);

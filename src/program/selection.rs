@@ -179,6 +179,11 @@ impl Selection {
             Certificate::of(&scaled, &mut entries, bound).accept(method, iterations)?;
         let assignment = certificate.assignment.clone();
         let assignment = assignment.unwrap_or_else(|| certificate::matrix(program, entries.iter()));
+        // Other multipliers prove that nothing is best up to the rounding of their own numbers only.
+        let point = match certificate.free {
+            true => proximal::best_bound(&scaled, std::iter::empty()).0,
+            false => point,
+        };
         let multipliers = scaled.unscale(&point);
         let face = match point.value.is_finite() {
             true => Face::Smooth(Box::new((point, System::default()))),
