@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     };
     let points = if common.quick { flags.points.min(1_000) } else { flags.points };
     let kept = out.join(if common.quick { "run-quick" } else { "run" });
-    let (selectors, joint) = (selectors(flags.joint)?, joint(common.quick));
+    let (selectors, joint) = (selectors(&flags)?, joint(common.quick));
     let options = ComparisonOptions { selectors, fractions: shares.to_vec(), joint };
     let task = Work { points, steps, options, kept: &kept, common };
     println!(

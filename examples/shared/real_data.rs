@@ -17,8 +17,8 @@ use gleaner::data::{
 };
 use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
 use gleaner::experiment::{
-    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Scheme,
-    Selector, Stages, compare,
+    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Selector,
+    Stages, compare,
 };
 use gleaner::joint::{Gleaner, Heads, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
@@ -193,6 +193,9 @@ pub struct RealDataFlags {
     /// With the selection models that are trained together with a learner: the better part of a minute a seed.
     #[arg(long)]
     pub joint: bool,
+    /// With the parts of the learned selection alone, and what may be added to it.
+    #[arg(long)]
+    pub ablation: bool,
     #[command(flatten)]
     pub common: super::Common,
 }
@@ -210,7 +213,7 @@ pub fn joint(quick: bool) -> Joint {
 
 /// What is compared; the simple rivals are filters of labels with coverage or random behind them. Joint training on top
 /// if it is asked for.
-pub fn selectors(joint: bool) -> gleaner::Result<Vec<Selector>> {
+pub fn selectors(flags: &RealDataFlags) -> gleaner::Result<Vec<Selector>> {
     let proportional = Shares::Proportional;
     let random = || ClassBalanced::new(Random, proportional);
     let covering = || ClassBalanced::new(FacilityLocation::default(), proportional);
@@ -233,19 +236,21 @@ pub fn selectors(joint: bool) -> gleaner::Result<Vec<Selector>> {
         named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
         // One of those above.
         Selector::Certified(PortfolioOptions::default()),
-        Selector::named(
-            "auto, held out",
-            Selector::Certified(PortfolioOptions { scheme: Scheme::HoldOut, ..Default::default() }),
-        ),
-        // What the head adds.
-        Selector::Gleaner(
-            "gleaner, head learned".into(),
-            Gleaner { steps: 100, ..Default::default() },
-        ),
         Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
         Selector::named("dual + beta sampling", Selector::Strategy(Box::<BetaSampled>::default())),
     ];
-    if joint {
+    if flags.ablation {
+        let gleaner = |name: &str, gleaner| Selector::Gleaner(name.into(), gleaner);
+        let learned = Gleaner { steps: 100, ..Default::default() };
+        let filtered = Trusted::beyond(Suspects::Unlikely(0.0), random());
+        all.push(named("coverage alone", Box::new(covering())));
+        all.push(named("filter alone", Box::new(filtered)));
+        all.push(gleaner("gleaner, weighted", Gleaner { weighted: true, ..Default::default() }));
+        all.push(gleaner("gleaner, head learned", learned.clone()));
+        let layered = Gleaner { layered: true, ..learned };
+        all.push(gleaner("gleaner, head learned through the layer", layered));
+    }
+    if flags.joint {
         let trained = |name, heads| Selector::named(name, Selector::Joint(heads));
         all.push(trained("joint trainer, column costs", Heads::Unary));
         all.push(trained("joint trainer, embedding (HOST-CP)", Heads::Embedding));

@@ -204,12 +204,12 @@ fn halving(exam: &mut dyn Exam, runners: &mut [Runner]) -> Result<(usize, f64)> 
             runners[k].accuracies.push(mean_and_std(&right).0);
             seconds += answers.seconds;
         }
-        if left.len() < 2 {
-            break;
-        }
         // Stable: of equal ones the earlier.
         left.sort_by(|a, b| runners[*b].accuracy().total_cmp(&runners[*a].accuracy()));
         left.truncate(left.len().div_ceil(2));
+        if left.len() < 2 {
+            break;
+        }
     }
     Ok((left.first().copied().unwrap_or(0), seconds))
 }
@@ -267,10 +267,10 @@ impl PortfolioOptions {
         let (mut left, mut sum) = (ways.saturating_sub(1), 0);
         loop {
             sum += 1 + left;
+            left = left.div_ceil(2);
             if left < 2 {
                 return sum + 2 * self.trainings * blocks;
             }
-            left = left.div_ceil(2);
         }
     }
 

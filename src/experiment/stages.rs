@@ -1,5 +1,7 @@
 //! Training and testing in stages that survive a kill.
 
+use std::time::{Duration, Instant};
+
 use candle_core::{Device, Tensor};
 
 use super::Model;
@@ -11,6 +13,8 @@ use crate::learn::{Checkpoint, History, Sampling, Training, error_in_batches};
 
 /// Points of one forward pass where nothing is trained.
 pub(crate) const CHUNK: usize = 256;
+/// What a kill may cost.
+const BETWEEN_SAVES: Duration = Duration::from_secs(1);
 
 /// How far a stage has come.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +31,7 @@ pub struct Progress<'a> {
 
 /// Where stages are kept, and who hears of them.
 pub struct Stages<'a> {
-    /// Keeps every epoch, selection and answer.
+    /// Keeps trainings, selections and answers.
     pub run: &'a Run,
     /// Called after every epoch.
     pub watch: &'a mut dyn FnMut(&Progress),
@@ -64,7 +68,7 @@ impl Stages<'_> {
         Ok(true)
     }
 
-    /// Trains a learner, leaving a checkpoint after every epoch and going on from the last one.
+    /// Trains a learner, leaving a checkpoint about once a second and at the end, and going on from the last one.
     pub(crate) fn train(
         &mut self,
         stage: &str,
@@ -75,9 +79,14 @@ impl Stages<'_> {
         if let Some(state) = keep {
             training.restore(state)?;
         }
+        let mut saved = Instant::now();
         while !training.is_finished() {
             let report = training.epoch(|_| {})?;
-            self.run.save(stage, &training.checkpoint()?)?;
+            // An epoch may be a single step, and take less than writing a file.
+            if training.is_finished() || saved.elapsed() >= BETWEEN_SAVES {
+                self.run.save(stage, &training.checkpoint()?)?;
+                saved = Instant::now();
+            }
             let (epoch, epochs, loss) = (report.epoch + 1, report.epochs, report.loss);
             (self.watch)(&Progress { stage, epoch, epochs, loss });
         }

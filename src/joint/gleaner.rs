@@ -4,6 +4,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
+use super::blocks::Blocks;
 use super::head::{Ground, Head};
 use super::judge::{Judge, Lesson, Targets, stratified};
 use crate::choose::neighbours::nearest::Screen;
@@ -69,6 +70,10 @@ pub struct Gleaner {
     /// Batches that the head learns on, such as 100; none by default, which makes all points worth the same: on real
     /// tables and texts the head has gained nothing beyond the spread of the seeds so far.
     pub steps: usize,
+    /// Whether the head learns through selection programs, one a class of a batch, with what the points are worth as masses
+    /// and their prices as column costs: what counts is what they keep. Batches are then larger than the number of points
+    /// that is wanted, at most four times. Otherwise, the default, all points of a batch count by their worth.
+    pub layered: bool,
     /// What a point costs that is worth nothing, in units of a point of mean mass; 0.3 by default.
     pub price: f64,
     /// How alike standardised features are; cosine by default.
@@ -91,6 +96,7 @@ impl Default for Gleaner {
             fourier: 256,
             batch: 400,
             steps: 0,
+            layered: false,
             price: 0.3,
             similarity: Similarity::Cosine,
             doubt: 0.4,
@@ -126,6 +132,8 @@ struct School {
 
 /// The smallest batch that teaches.
 const LEAST_BATCH: usize = 40;
+/// The least share of a batch that a program keeps.
+const LEAST_SHARE: f64 = 0.25;
 /// Batches that ridge and temperature are chosen on.
 const TUNING: usize = 6;
 /// The neighbour within the class whose distance says how dense it is there.
@@ -211,10 +219,14 @@ impl Gleaned {
         let Some(School { evidence, judge, drawn: classes }) = &self.school else {
             return Ok((vec![1.0; self.labels.len()], vec![0.0; Self::EVIDENCE.len()]));
         };
-        let Gleaner { batch, steps, .. } = self.settings;
+        let Gleaner { batch, steps, layered, similarity, price, .. } = self.settings;
         let (mut judge, mut rng) = (judge.clone(), self.seeds.named("head"));
-        let batch = count.max(LEAST_BATCH).min(batch.max(1));
-        let ground = Ground { evidence, classes, batch, steps };
+        let share = (count as f64 / self.labels.len() as f64).max(LEAST_SHARE);
+        let wanted = if layered { (count as f64 / share) as usize } else { count };
+        let batch = wanted.max(LEAST_BATCH).min(batch.max(1));
+        let (rows, width, labels) = (&self.rows[..], self.width, &self.labels[..]);
+        let blocks = layered.then_some(Blocks { rows, width, labels, similarity, price, share });
+        let ground = Ground { evidence, classes, batch, steps, blocks };
         let batches: Vec<Vec<usize>> =
             (0..TUNING).map(|_| stratified(classes, batch, &mut rng)).collect();
         judge.tune(&batches)?;

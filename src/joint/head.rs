@@ -2,7 +2,8 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::judge::{Judge, stratified};
+use super::blocks::Blocks;
+use super::judge::{Judge, Verdict, stratified};
 use crate::error::Result;
 
 /// Weight of a point that the head thinks nothing of, where the best have one: no point vanishes while it learns.
@@ -22,12 +23,14 @@ pub(crate) struct Head {
     pub(crate) theta: Vec<f64>,
 }
 
-/// What the head learns on: evidence, a row a point, the points of each class that may be drawn, and how many a step draws.
+/// What the head learns on: evidence, a row a point, the points of each class that may be drawn, and how many a step draws;
+/// of these all count by their weight, or what a program keeps of them.
 pub(crate) struct Ground<'a> {
     pub(crate) evidence: &'a [Vec<f64>],
     pub(crate) classes: &'a [Vec<usize>],
     pub(crate) batch: usize,
     pub(crate) steps: usize,
+    pub(crate) blocks: Option<Blocks<'a>>,
 }
 
 impl Head {
@@ -40,8 +43,16 @@ impl Head {
         1.0 / (1.0 + (-logit).exp())
     }
 
-    fn weights(&self, evidence: &[Vec<f64>], points: &[usize]) -> Vec<f64> {
-        points.iter().map(|i| self.weight(&evidence[*i])).collect()
+    /// What the judge says about a batch, with derivatives in the head's weights.
+    fn verdict(&self, judge: &Judge, ground: &Ground, points: &[usize]) -> Result<Verdict> {
+        let weights: Vec<f64> = points.iter().map(|i| self.weight(&ground.evidence[*i])).collect();
+        let Some(blocks) = &ground.blocks else {
+            return judge.verdict(points, &weights);
+        };
+        let kept = blocks.keep(points, &weights)?;
+        let mut verdict = judge.verdict(points, &kept.weights)?;
+        verdict.by_weight = kept.pullback(&verdict.by_weight)?;
+        Ok(verdict)
     }
 
     /// Two heads, each learned from one half of the validation points; their mean, as far as the other halves confirm
@@ -62,7 +73,7 @@ impl Head {
             for (judge, head) in judges.iter().rev().zip(&heads) {
                 let head = head.times(trust);
                 for batch in &batches {
-                    loss += judge.verdict(batch, &head.weights(ground.evidence, batch))?.loss;
+                    loss += head.verdict(judge, ground, batch)?.loss;
                 }
             }
             best = if loss < best.0 { (loss, trust) } else { best };
@@ -82,7 +93,7 @@ impl Head {
         let (mut first, mut second) = (vec![0.0; width], vec![0.0; width]);
         for step in 0..ground.steps {
             let points = stratified(ground.classes, ground.batch, rng);
-            let verdict = judge.verdict(&points, &head.weights(ground.evidence, &points))?;
+            let verdict = head.verdict(judge, ground, &points)?;
             let mut slope: Vec<f64> = head.theta.iter().map(|t| DECAY * t).collect();
             for (i, by_weight) in points.iter().zip(verdict.by_weight) {
                 let evidence = &ground.evidence[*i];

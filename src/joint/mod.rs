@@ -23,6 +23,7 @@
 //! hypergradient is one directional derivative, not a backward pass a sample; validation data is never
 //! test data.
 
+mod blocks;
 mod checkpoint;
 mod choose;
 mod gleaner;
