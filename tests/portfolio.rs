@@ -1,6 +1,6 @@
 //! Certificates: what is kept is what is tested, and random where nothing is surely better.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use gleaner::choose::{ClassBalanced, Random, Shares};
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::experiment::{
@@ -9,7 +9,7 @@ use gleaner::experiment::{
 };
 use gleaner::joint::Gleaner;
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
-use gleaner::{Error, Learner, Result, Seeds};
+use gleaner::{Dataset, Error, Learner, Result, Seeds};
 
 fn data(points: usize, seed: u64) -> Result<Data> {
     let shape = ClusterOptions {
@@ -191,4 +191,23 @@ fn settings_of_what_chooses_are_noted() {
     assert_ne!(noted(learned, PortfolioOptions::default()), usual);
     let bold = PortfolioOptions { confidence: 0.8, ..Default::default() };
     assert_ne!(noted(Gleaner::default(), bold), usual);
+}
+
+/// A class of one point, folds without it, hardly a point to keep: a certificate all the same.
+#[test]
+fn few_points_give_a_certificate() -> Result<()> {
+    let inputs: Vec<f32> = (0..26).map(|k| (k % 13) as f32 + 100.0 * (k / 13) as f32).collect();
+    let labels: Vec<u32> = (0..26).map(|i| if i == 25 { 2 } else { i / 13 }).collect();
+    let inputs = Tensor::from_vec(inputs, (26, 1), &Device::Cpu)?;
+    let few = Dataset::new(inputs, labels, 3)?;
+    let task = Task { pool: &few, validation: None, test: &few, flipped: &[] };
+    for (fraction, folds) in [(0.05, 3), (0.3, 5), (1.0, 13)] {
+        let gleaner = Selector::Gleaner("gleaner".into(), Gleaner::default());
+        let selectors =
+            vec![random("random"), gleaner, certified(Scheme::CrossValidation { folds })];
+        let found = found(selectors, task, fraction, 0, &Run::in_memory(), &mut |_| {})?;
+        let certificate = &found.certificates[0];
+        assert!(certificate.gain.is_finite(), "{certificate}");
+    }
+    Ok(())
 }
