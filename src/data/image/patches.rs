@@ -97,22 +97,21 @@ impl PatchOptions {
 /// use gleaner::data::{PatchOptions, Patches};
 /// use rand::SeedableRng;
 ///
-/// // Pictures with stripes across in the upper half, with stripes down in the lower half.
+/// // Two pictures with stripes across, the second one pixel further down, and two with stripes down.
 /// let stripes = |k: usize| {
-///     let pixel = move |y: usize, x: usize| ((if y < 8 { y + k } else { x + k }) / 2 % 2) as f32;
-///     (0..16 * 16).map(move |at| pixel(at / 16, at % 16))
+///     let along = move |at: usize| if k < 2 { at / 19 } else { at % 19 };
+///     (0..19 * 19).map(move |at| ((along(at) + k) / 2 % 2) as f32)
 /// };
 /// let pixels: Vec<f32> = (0..4).flat_map(stripes).collect();
-/// let pictures = Tensor::from_vec(pixels, (4, 1, 16, 16), &Device::Cpu)?;
+/// let pictures = Tensor::from_vec(pixels, (4, 1, 19, 19), &Device::Cpu)?;
 /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
 /// let options = PatchOptions { size: 4, centroids: 8, sampled: 500, ..Default::default() };
 /// let patches = Patches::fit(&pictures, &options, &mut rng)?;
-/// let features = patches.features(&pictures)?;
-/// assert_eq!(features.dims(), [4, 4 * 8]);
-/// // Both quarters of a half look alike, upper and lower ones do not.
-/// let first: Vec<f32> = features.get(0)?.to_vec1()?;
-/// let apart = |a: usize, b: usize| -> f32 { (0..8).map(|k| (first[8 * a + k] - first[8 * b + k]).abs()).sum() };
-/// assert!(3.0 * apart(0, 1) < apart(0, 2) && 3.0 * apart(2, 3) < apart(1, 3));
+/// let features = patches.features(&pictures)?.to_vec2::<f32>()?;
+/// assert_eq!(features[0].len(), 4 * 8);
+/// // Where a stripe lies hardly matters: which way it runs does.
+/// let apart = |a: usize, b: usize| -> f32 { (0..32).map(|k| (features[a][k] - features[b][k]).abs()).sum() };
+/// assert!(10.0 * apart(0, 1) < apart(0, 2) && 10.0 * apart(2, 3) < apart(1, 3));
 /// # Ok::<(), gleaner::Error>(())
 /// ```
 ///
