@@ -236,7 +236,10 @@ pub fn selectors(flags: &RealDataFlags) -> gleaner::Result<Vec<Selector>> {
         named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
         // One of those above.
         Selector::Certified(PortfolioOptions::default()),
-        Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
+        Selector::named(
+            "margin filter + random",
+            Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
+        ),
         Selector::named("dual + beta sampling", Selector::Strategy(Box::<BetaSampled>::default())),
     ];
     if flags.ablation {
