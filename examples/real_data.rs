@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Parser;
 use gleaner::experiment::tables::{PairedLevel, report_paired};
 use gleaner::experiment::{ComparisonOptions, side_by_side};
-use shared::real_data::{NOISES, RealDataFlags as Flags, Work, compared, joint, selectors};
+use shared::real_data::{DRAWN, NOISES, RealDataFlags as Flags, Work, compared, joint, selectors};
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             rate,
             seeds: found.by_ref().take(seeds.len()).collect(),
         }));
-        report_paired(&out, &levels, shares)?;
+        report_paired(&out, &levels, shares, &DRAWN)?;
         levels[first..].iter().for_each(|level| print!("{}", level.text("random", shares)));
     }
     println!("written: {}/{{summary,certificates}}.csv and a picture a set", out.display());

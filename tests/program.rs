@@ -1320,7 +1320,7 @@ fn wild(seed: u64) -> (Recipe, String) {
         _ if power(0.0, 1.0) < 1.3 => far,
         _ => power(-1.0, 0.0),
     });
-    let row_masses = (seed % 2 == 0).then(|| (0..n).map(|_| power(-4.0, 3.0)).collect());
+    let row_masses = seed.is_multiple_of(2).then(|| (0..n).map(|_| power(-4.0, 3.0)).collect());
     let masses: Vec<f64> = row_masses.clone().unwrap_or_else(|| vec![1.0; n]);
     let norm = EVERY_NORM[seed as usize / 3 % 3];
     // For p = 2 an answer is off the evenest by the root of that.

@@ -200,6 +200,17 @@ pub struct RealDataFlags {
     pub common: super::Common,
 }
 
+/// The rows that a picture shows.
+pub const DRAWN: [&str; 8] = [
+    "random",
+    "gleaner",
+    "auto",
+    "out-of-fold filter + coverage",
+    "neighbour filter + coverage",
+    "small loss",
+    "margin filter + random",
+    "full data",
+];
 /// Kinds of noise and their rates.
 pub const NOISES: [(&str, f64); 3] = [("no", 0.0), ("symmetric", 0.2), ("next-class", 0.2)];
 const VALIDATION: usize = 300;

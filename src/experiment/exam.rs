@@ -1,6 +1,7 @@
 //! Models that answer for a way of choosing: trained by the real recipe, asked about points that they did not see.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use rand::Rng;
@@ -191,10 +192,11 @@ fn choose(
             strategy.select(evidence, count, &mut seeds.named(&format!("draw {number}")))
         }
         Selector::Gleaner(_, gleaner) => {
-            if !gleaned.contains_key(&way) {
-                gleaned.insert(way, gleaner.look(evidence, seeds)?);
-            }
-            gleaned[&way].choose(count)
+            let gleaned = match gleaned.entry(way) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => free.insert(gleaner.look(evidence, seeds)?),
+            };
+            gleaned.choose(count)
         }
         other => Err(Error::shape("ways of a portfolio", "ways on inputs", other.name())),
     })

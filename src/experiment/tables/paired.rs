@@ -93,7 +93,7 @@ impl PairedLevel {
         format!("{gains} of {} gains certified, such as: {first}\n", all.len())
     }
 
-    fn panel(&self, shares: &[f64]) -> Panel {
+    fn panel(&self, shares: &[f64], drawn: &[&str]) -> Panel {
         let series = |way: &&str| {
             let point = |share: &f64| {
                 let all: Vec<f64> =
@@ -108,7 +108,9 @@ impl PairedLevel {
             0.0 => "labels as they are".to_string(),
             rate => format!("{:.0} % wrong labels, {}", 100.0 * rate, self.noise),
         };
-        Panel { title, series: self.ways().iter().map(series).collect() }
+        let ways = self.ways();
+        let ways = ways.iter().filter(|way| drawn.is_empty() || drawn.contains(way));
+        Panel { title, series: ways.map(series).collect() }
     }
 
     /// All certificates.
@@ -118,12 +120,18 @@ impl PairedLevel {
 }
 
 /// `summary.csv`, a row a training: set, kind and rate of noise, share kept, way, seed, accuracy and seconds; and for
-/// every set a picture of its name with a panel a kind of noise. `certificates.csv`, a row a certificate: the best way and
+/// every set a picture of its name with a panel a kind of noise, of the ways in `drawn` or of all where none is named.
+/// `certificates.csv`, a row a certificate: the best way and
 /// its gain, the lower end of that, and the way that was kept.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
-pub fn report_paired(folder: &Path, levels: &[PairedLevel], shares: &[f64]) -> Result<()> {
+pub fn report_paired(
+    folder: &Path,
+    levels: &[PairedLevel],
+    shares: &[f64],
+    drawn: &[&str],
+) -> Result<()> {
     let header = ["set", "noise", "rate", "kept", "way", "seed", "accuracy", "seconds"];
     let rows = levels.iter().flat_map(|level| {
         level.outcomes().map(|o| {
@@ -145,7 +153,7 @@ pub fn report_paired(folder: &Path, levels: &[PairedLevel], shares: &[f64]) -> R
     sets.dedup();
     for set in sets {
         let own = levels.iter().filter(|level| level.set == set);
-        let panels: Vec<Panel> = own.map(|level| level.panel(shares)).collect();
+        let panels: Vec<Panel> = own.map(|level| level.panel(shares, drawn)).collect();
         let options = ChartOptions {
             title: format!("{set}: test accuracy of networks trained on what was kept"),
             x_label: "share of the training data kept".into(),
