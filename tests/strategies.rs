@@ -10,9 +10,9 @@ use gleaner::choose::{
     Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
     Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
     Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
-    LogDeterminant, Margin, Mixed, Moderate, Offers, Prototypes, Prune4Rel, Purchase, Random,
-    Score, SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget, Window,
-    check_distinct, named, top,
+    LogDeterminant, Margin, Mixed, Moderate, Offers, Prototypes, Prune4Rel, Pull, Purchase, Random,
+    Score, SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget,
+    Transported, Window, check_distinct, named, top,
 };
 use gleaner::value::Trusted;
 use gleaner::{Error, Result};
@@ -70,6 +70,9 @@ fn all() -> Vec<Box<dyn Selects>> {
             TowardsTarget { similarity, greedy, relevance: 0.5 },
             Shares::Equal,
         )),
+        Box::new(Transported::default()),
+        Box::new(Transported { pull: Pull::Pool, ..Default::default() }),
+        Box::new(ClassBalanced::new(Transported::default(), Shares::Proportional)),
         Box::new(Prototypes::default()),
         Box::new(Prototypes { clusters: Some(3), keep: Keep::Nearest }),
         Box::new(SemDeDup { clusters: Some(2) }),
@@ -336,7 +339,7 @@ fn names_tell_strategies_apart() {
 
 #[test]
 fn defaults_are_found_by_name() -> Result<()> {
-    let others = ["random", "towards-target"];
+    let others = ["random", "towards-target", "transported"];
     let defaults = gleaner::choose::all();
     for name in defaults.iter().map(|strategy| strategy.name()).chain(others) {
         assert_eq!(named(name)?.name(), name);

@@ -12,6 +12,7 @@
 //! | [`SemDeDup`] | points without a near duplicate | features |
 //! | [`FacilityLocation`] | points to which all others are similar | features |
 //! | [`TowardsTarget`] | points like those of a target set, which cover it | features, validation |
+//! | [`Transported`] | points whose distribution is near that of a target set, by an optimal transport | features, validation |
 //! | [`Prune4Rel`] | confident points near all others, for learners that correct labels | probabilities, features |
 //! | [`GraphCut`] | points like the rest and unlike one another | features |
 //! | [`LogDeterminant`] | points that span a large volume | features |
@@ -55,6 +56,7 @@ mod needs;
 pub(crate) mod neighbours;
 pub(crate) mod ridge;
 pub(crate) mod strategies;
+pub(crate) mod transport;
 
 pub use choice::Choice;
 pub(crate) use cross_fit::deal;
@@ -83,6 +85,7 @@ pub use strategies::spread::convex::Convex;
 pub use strategies::spread::herding::Herding;
 pub use strategies::spread::k_center::KCenter;
 pub use strategies::spread::random::Random;
+pub use strategies::spread::transported::{Pull, Transported};
 pub use strategies::submodular::facility_location::FacilityLocation;
 pub use strategies::submodular::graph_cut::GraphCut;
 pub use strategies::submodular::greedy::Greedy;

@@ -1,15 +1,13 @@
 //! How much each point's mass costs an optimal transport to the validation set.
 
 use rand::RngCore;
-use rayon::prelude::*;
 
 use crate::choose::strategies::within::class_balanced::{members, numbered};
+use crate::choose::transport::{Costs, Rows, Sinkhorn, equal};
 use crate::choose::{Evidence, Kind, Needs};
-use crate::data::Standardiser;
 use crate::error::{Error, Result};
 use crate::value::Valuation;
 use crate::value::judged::Judged;
-use crate::value::parts::part;
 
 /// Minus the derivative, in each point's mass, of the distance in optimal transport between the points and the
 /// validation points, where a pair costs how far apart its features are and how far apart its labels' classes are:
@@ -108,7 +106,7 @@ impl Valuation for Lava {
         if points < 2 {
             return Ok(vec![0.0; points]);
         }
-        let mut costs = features(&judged)?;
+        let mut costs = Costs::distances(judged.rows, judged.others, judged.width)?;
         let labels = self.labels(&costs, &judged);
         let ((own, _), (wanted, classes)) = (numbered(judged.labels), numbered(judged.wanted));
         for (row, own) in costs.rows_mut().zip(own) {
@@ -116,67 +114,14 @@ impl Valuation for Lava {
             let pairs = row.iter_mut().zip(&wanted);
             pairs.for_each(|(cost, wanted)| *cost += self.label_weight * labels[*wanted as usize]);
         }
-        let duals = self.transport(&costs, &self.masses.of(&judged)).duals;
-        let sum: f64 = duals.iter().sum();
-        Ok(duals.iter().map(|f| (sum - f) / (points - 1) as f64 - f).collect())
+        let masses = self.masses.of(&judged);
+        Ok(self.sinkhorn().transport(&costs, Rows::Equal, &masses).falls())
     }
-}
-
-/// A row a point, a column a validation point.
-struct Costs {
-    of: Vec<f64>,
-    columns: usize,
-}
-
-impl Costs {
-    fn rows(&self) -> impl IndexedParallelIterator<Item = &[f64]> {
-        self.of.par_chunks(self.columns)
-    }
-
-    fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f64]> {
-        self.of.chunks_mut(self.columns)
-    }
-
-    fn part(&self, rows: &[usize], columns: &[usize]) -> Self {
-        let cell = |i: usize| columns.iter().map(move |v| self.of[i * self.columns + v]);
-        Self { of: rows.iter().flat_map(|i| cell(*i)).collect(), columns: columns.len() }
-    }
-
-    fn transposed(&self) -> Self {
-        let rows = self.of.len() / self.columns;
-        let column = |v: usize| self.of.iter().skip(v).step_by(self.columns).copied();
-        Self { of: (0..self.columns).flat_map(column).collect(), columns: rows }
-    }
-}
-
-/// Distances of standardised features.
-fn features(judged: &Judged) -> Result<Costs> {
-    let standard = Standardiser::fit(judged.rows, judged.width)?;
-    let all = |rows: &[f32]| -> Vec<f64> {
-        rows.chunks(judged.width).flat_map(|row| standard.row(row)).collect()
-    };
-    let (points, others) = (all(judged.rows), all(judged.others));
-    let cost =
-        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-    let rows = points.par_chunks(judged.width);
-    let of = rows.flat_map_iter(|a| others.chunks(judged.width).map(move |b| cost(a, b)));
-    Ok(Costs { of: of.collect(), columns: judged.wanted.len() })
-}
-
-/// What was found of a transport.
-struct Transport {
-    /// Of the rows.
-    duals: Vec<f64>,
-    /// `<P, C>`.
-    cost: f64,
 }
 
 impl Lava {
     fn check(&self) -> Result<()> {
-        if !(1e-4..=1e4).contains(&self.smoothing) {
-            let rule = "at least 1e-4 and at most 1e4";
-            return Err(Error::range("smoothing", rule, self.smoothing));
-        }
+        self.sinkhorn().check()?;
         if !(0.0..=1e6).contains(&self.label_weight) {
             return Err(Error::range(
                 "label weight",
@@ -184,10 +129,11 @@ impl Lava {
                 self.label_weight,
             ));
         }
-        if self.sweeps == 0 {
-            return Err(Error::range("sweeps", "at least 1", 0.0));
-        }
         Ok(())
+    }
+
+    fn sinkhorn(&self) -> Sinkhorn {
+        Sinkhorn { smoothing: self.smoothing, sweeps: self.sweeps }
     }
 
     /// `W` of each class of the points (a row) and each of the validation points.
@@ -196,36 +142,10 @@ impl Lava {
         let pairs = members(judged.labels).into_iter();
         let pairs = pairs.flat_map(|own| others.iter().map(move |others| (own.clone(), others)));
         let cost = |(own, others): (Vec<usize>, &Vec<usize>)| {
-            self.transport(&costs.part(&own, others), &equal(others.len())).cost
+            let costs = costs.part(&own, others);
+            self.sinkhorn().transport(&costs, Rows::Equal, &equal(others.len())).cost
         };
         pairs.map(cost).collect()
-    }
-
-    /// From rows of equal masses to columns of those given, in logarithms; ends with exact column sums.
-    fn transport(&self, costs: &Costs, masses: &[f64]) -> Transport {
-        let rows = equal(costs.of.len() / costs.columns);
-        let mean = costs.of.iter().sum::<f64>() / costs.of.len() as f64;
-        // Where nothing costs anything any unit will do.
-        let eps = if mean > 0.0 { self.smoothing * mean } else { 1.0 };
-        let turned = costs.transposed();
-        let (mut f, mut g) = (vec![0.0; rows.len()], vec![0.0; masses.len()]);
-        for _ in 0..self.sweeps {
-            let next = soft_minima(costs, &powers(&g, masses, eps), eps);
-            // Row i held exp((f_i - next_i) / eps) times its mass.
-            let worst = next.iter().zip(&f).fold(0.0f64, |worst, (a, b)| worst.max((a - b).abs()));
-            f = next;
-            g = soft_minima(&turned, &powers(&f, &rows, eps), eps);
-            if worst <= TOLERANCE * eps {
-                break;
-            }
-        }
-        let (row_powers, powers) = (powers(&f, &rows, eps), powers(&g, masses, eps));
-        let paid = |(row, of): (&[f64], &f64)| {
-            let each = row.iter().zip(&powers).map(|(c, power)| c * (of + power - c / eps).exp());
-            each.sum::<f64>()
-        };
-        let paid: Vec<f64> = costs.rows().zip(&row_powers).map(paid).collect();
-        Transport { duals: f, cost: paid.iter().sum() }
     }
 }
 
@@ -243,29 +163,4 @@ impl ValidationMasses {
             false => masses.into_iter().map(|mass| mass / total).collect(),
         }
     }
-}
-
-fn equal(points: usize) -> Vec<f64> {
-    vec![1.0 / points as f64; points]
-}
-
-/// Relative error of the row sums.
-const TOLERANCE: f64 = 1e-5;
-
-/// Logarithms of what the sums below weigh by; minus infinity for no mass.
-fn powers(duals: &[f64], masses: &[f64], eps: f64) -> Vec<f64> {
-    duals.iter().zip(masses).map(|(dual, mass)| dual / eps + mass.ln()).collect()
-}
-
-/// `-eps log sum exp(power - c / eps)` of each row.
-fn soft_minima(costs: &Costs, powers: &[f64], eps: f64) -> Vec<f64> {
-    let of = |row: &[f64]| {
-        let each = || row.iter().zip(powers).map(|(c, power)| power - c / eps);
-        // Some mass is positive.
-        let top = each().fold(f64::NEG_INFINITY, f64::max);
-        -eps * (top + each().map(|power| (power - top).exp()).sum::<f64>().ln())
-    };
-    let rows = costs.rows();
-    let least = part(rows.len());
-    rows.with_min_len(least).map(of).collect()
 }

@@ -56,8 +56,8 @@ impl Strategy for Box<dyn Strategy> {
     }
 }
 
-/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`] and
-/// [`TowardsTarget`], which answers another question.
+/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`], and
+/// [`TowardsTarget`] and [`Transported`], which answer another question.
 pub fn all() -> Vec<Box<dyn Strategy>> {
     vec![
         Box::new(LeastConfidence),
@@ -112,6 +112,7 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
     let mut all = all();
     all.push(Box::new(Random));
     all.push(Box::new(TowardsTarget::default()));
+    all.push(Box::new(Transported::default()));
     let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
     let found = all.into_iter().find(|strategy| strategy.name() == name);
     found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })

@@ -1,6 +1,7 @@
-//! Points spread over the features, or over nothing.
+//! Points spread over the features, those of a target, or nothing.
 
 pub(crate) mod convex;
 pub(crate) mod herding;
 pub(crate) mod k_center;
 pub(crate) mod random;
+pub(crate) mod transported;
