@@ -1,10 +1,13 @@
 //! Evidence out of fold, confident learning, and what it is good for.
 
 use approx::assert_relative_eq;
+use candle_core::{DType, Device};
 use gleaner::choose::{ClassBalanced, CrossFit, Evidence, OutOfFold, Random, Shares};
+use gleaner::data::Dataset;
 use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
 use gleaner::experiment::metrics::average_precision;
-use gleaner::value::{ConfidentLearning, Trusted};
+use gleaner::learn::{Length, Mlp, MlpOptions, Sampling, Training, TrainingOptions};
+use gleaner::value::{BelowThreshold, ConfidentLearning, ThresholdSamples, Trusted};
 use gleaner::{Error, Seeds, Strategy};
 use nalgebra::DMatrix;
 use rand::Rng;
@@ -175,4 +178,103 @@ fn suspects_by_hand() {
         chosen.sort_unstable();
         assert_eq!(chosen, [0, 1, 2, 4], "{suspects:?}");
     }
+}
+
+/// A learner of one class more than there are, trained with the labels of a run and watched all along.
+fn watched(made: &Clusters, run: &ThresholdSamples, seed: u64) -> BelowThreshold {
+    let inputs = made.train.inputs();
+    let data = Dataset::new(inputs.clone(), run.labels.clone(), run.classes).unwrap();
+    let shape = MlpOptions { inputs: 10, hidden: vec![64], classes: run.classes };
+    let learner = Mlp::new(&shape, seed, DType::F32, &Device::Cpu).unwrap();
+    let recipe = TrainingOptions { length: Length::Epochs(40), ..Default::default() };
+    let mut training =
+        Training::new(&learner, &data, Sampling::All, &recipe, seed).unwrap().with_history();
+    while !training.is_finished() {
+        training.epoch(|_| {}).unwrap();
+    }
+    let margins = training.into_history().unwrap().margins;
+    let evidence = Evidence::new(run.labels.len()).with_margins(&margins).unwrap();
+    run.judged(&evidence.with_labels(&run.labels).unwrap()).unwrap()
+}
+
+/// A fifth of the labels flipped. Who calls every label wrong has an F1 of a third, and who tosses a coin less; the
+/// threshold, which nobody was told, has to do far better, by what it calls wrong as well as by what it leaves.
+#[test]
+fn threshold_samples_find_flipped_labels() {
+    for seed in 0..3 {
+        let (made, _) = noisy(seed);
+        let mut rng = Seeds::new(seed).stream(1);
+        let runs =
+            ThresholdSamples::pair(made.train.labels(), made.train.classes(), &mut rng).unwrap();
+        let wrong = ThresholdSamples::wrong_of_pair(&runs.map(|run| watched(&made, &run, seed)));
+        let pairs: Vec<(bool, bool)> =
+            wrong.unwrap().into_iter().zip(made.flipped.iter().copied()).collect();
+        let count = |of: &dyn Fn(&(bool, bool)) -> bool| pairs.iter().filter(|p| of(p)).count();
+        let hits = count(&|(wrong, flipped)| *wrong && *flipped) as f64;
+        let (called, flipped) = (count(&|(wrong, _)| *wrong), count(&|(_, flipped)| *flipped));
+        let (precision, recall) = (hits / called as f64, hits / flipped as f64);
+        let f1 = 2.0 * precision * recall / (precision + recall);
+        println!("seed {seed}: F1 {f1:.3}, precision {precision:.3}, recall {recall:.3}");
+        assert!(f1 > 0.6, "seed {seed}: F1 {f1}, precision {precision}, recall {recall}");
+    }
+}
+
+/// Ten points of four classes: two samples a run. The 99th percentile of two areas lies 0.99 of the way up.
+#[test]
+fn thresholds_by_hand() {
+    let labels = [0, 1, 2, 3, 0, 1, 2, 3, 0, 1];
+    let mut rng = Seeds::new(2).stream(0);
+    let runs = ThresholdSamples::pair(&labels, 4, &mut rng).unwrap();
+    for run in &runs {
+        assert_eq!((run.samples.len(), run.classes), (2, 5));
+        for (i, label) in labels.iter().enumerate() {
+            let expected = if run.samples.contains(&i) { 4 } else { *label };
+            assert_eq!(run.labels[i], expected);
+        }
+    }
+    let [a, b] = [runs[0].samples[0], runs[0].samples[1]];
+    assert!(!runs[1].samples.contains(&a) && !runs[1].samples.contains(&b));
+
+    // Two epochs: areas are the means, -2 and 0 of the samples, the others' 0 and 2 by turns.
+    let others: Vec<usize> = (0..10).filter(|i| *i != a && *i != b).collect();
+    let mut margins = vec![0.0f32; 20];
+    (margins[a], margins[10 + a]) = (-3.0, -1.0);
+    (margins[b], margins[10 + b]) = (-1.0, 1.0);
+    for (k, i) in others.iter().enumerate() {
+        let area = [0.0, 2.0, -0.5, -0.01, -0.03][k % 5];
+        (margins[*i], margins[10 + i]) = (area - 4.0, area + 4.0);
+    }
+    let evidence = Evidence::new(10).with_margins(&margins).unwrap();
+    let first = runs[0].judged(&evidence).unwrap();
+    assert_relative_eq!(first.threshold, -0.02, epsilon = 1e-6);
+    assert_eq!((first.wrong[a], first.wrong[b]), (None, None));
+    assert_relative_eq!(first.areas[a], -2.0, epsilon = 1e-6);
+    for (k, i) in others.iter().enumerate() {
+        assert_eq!(first.wrong[*i], Some([false, false, true, false, true][k % 5]), "{k}");
+    }
+
+    // Of the second run only the first one's samples count.
+    let mut margins = [1.0f32; 10];
+    margins[a] = 0.0;
+    let second = runs[1].judged(&Evidence::new(10).with_margins(&margins).unwrap()).unwrap();
+    let wrong = ThresholdSamples::wrong_of_pair(&[first.clone(), second]).unwrap();
+    assert!(wrong[a] && !wrong[b]);
+    others.iter().for_each(|i| assert_eq!(Some(wrong[*i]), first.wrong[*i]));
+
+    // Margins of other points or labels, none at all, and data that cannot be drawn from.
+    let of = |evidence: gleaner::Result<Evidence>| runs[0].judged(&evidence.unwrap());
+    let short = of(Evidence::new(9).with_margins(&[0.0; 9]));
+    assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
+    let given = of(Evidence::new(10).with_margins(&margins).unwrap().with_labels(&labels));
+    assert!(matches!(given, Err(Error::Shape { .. })), "{given:?}");
+    let bare = of(Ok(Evidence::new(10)));
+    assert!(matches!(bare, Err(Error::Unknown { .. })), "{bare:?}");
+    for (labels, classes) in [(&[0][..], 2), (&[], 2), (&[0, 0], 1), (&[0, 2], 2)] {
+        let found = ThresholdSamples::pair(labels, classes, &mut rng);
+        assert!(matches!(found, Err(Error::OutOfRange { .. })), "{labels:?}, {classes}: {found:?}");
+    }
+    // Two points: one a run.
+    let [first, second] = ThresholdSamples::pair(&[0, 1], 2, &mut rng).unwrap();
+    assert_ne!(first.samples, second.samples);
+    assert_eq!((first.samples.len(), second.samples.len()), (1, 1));
 }

@@ -3,6 +3,7 @@
 //! | method | answers | needs |
 //! | --- | --- | --- |
 //! | [`ConfidentLearning`] | which labels are wrong, how many, and taken for what | probabilities out of fold, labels |
+//! | [`ThresholdSamples`] | which labels a learner learns no better than made-up ones | labels, margins of two trainings |
 //! | [`SelfConfidence`] | how likely each label is | the same |
 //! | [`Consensus`] | the same, by several kinds of judges | features, labels |
 //! | [`NeighbourAgreement`] | how many neighbours share the label | features, labels |
@@ -40,6 +41,7 @@ pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
 pub use label_quality::consensus::Consensus;
+pub use label_quality::threshold_samples::{BelowThreshold, ThresholdSamples};
 pub use label_quality::trusted::{Suspects, Trusted};
 pub use lava::{Lava, ValidationMasses};
 pub use leave_one_out::LeaveOneOut;

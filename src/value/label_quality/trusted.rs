@@ -21,7 +21,7 @@ pub enum Suspects {
     Neighbours(usize),
     /// Those over whose logit another one stood, on the mean of all epochs: a negative area under the margin
     /// (G. Pleiss et al., *Identifying Mislabeled Data using the Area Under the Margin Ranking*, NeurIPS 2020, without its
-    /// threshold samples).
+    /// [threshold samples](crate::value::ThresholdSamples)).
     Margins,
 }
 
