@@ -179,4 +179,21 @@ impl Part {
             }
         }
     }
+
+    pub fn go(&mut self, [primal, dual]: [f64; 2]) {
+        let capped = self.capped();
+        self.cap += primal * self.step;
+        for x in &mut self.variables {
+            x.z += primal * x.step.z;
+            x.s += dual * x.step.s;
+            x.room += primal * x.step.room;
+            x.y += dual * x.step.y;
+            // Rounding leaves the sum off by digits of the cap as it was, which may be orders more than is left of it.
+            match x.room < x.z {
+                _ if !capped => {}
+                true => x.z = self.cap - x.room,
+                false => x.room = self.cap - x.z,
+            }
+        }
+    }
 }

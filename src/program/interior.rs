@@ -397,15 +397,7 @@ impl<'a> Interior<'a> {
     }
 
     fn go(&mut self, [primal, dual]: [f64; 2]) {
-        for part in &mut self.parts {
-            part.cap += primal * part.step;
-            for x in &mut part.variables {
-                x.z += primal * x.step.z;
-                x.s += dual * x.step.s;
-                x.room += primal * x.step.room;
-                x.y += dual * x.step.y;
-            }
-        }
+        self.parts.iter_mut().for_each(|part| part.go([primal, dual]));
         let (rows, prices) = self.direction.split_at(self.nu.len());
         self.nu.iter_mut().zip(rows).for_each(|(x, d)| *x += dual * d);
         self.lambda.iter_mut().zip(prices).for_each(|(x, d)| *x += dual * d);
