@@ -48,6 +48,8 @@ const FARTHEST: f64 = 1e6;
 const NEARLY_IDLE: f64 = 1e-3;
 /// A budget of which less than this share is spent is idle.
 const IDLE: f64 = 1e-9;
+/// What such a budget's multiplier may leave of it, or exceed it by, for Newton's iteration to see to.
+const SPENT: f64 = 0.1;
 /// How much more exact than asked for an iteration tries to be.
 const MARGIN: f64 = 0.1;
 /// Steps without a smaller residual before an iteration counts as stuck.
@@ -225,13 +227,30 @@ impl<'a> Newton<'a> {
     }
 
     fn set_eps(&mut self, eps: f64) {
+        let shrink = eps / self.eps;
         self.eps = eps;
         // The last scan may have been for a trial point that was turned down.
         if !self.candidates.cover(self.point.nu.as_slice()) {
             self.candidates.scan(self.scaled, self.point.nu.as_slice(), 0.0);
         }
         self.point.evaluate(self.scaled, &self.candidates, eps);
+        if self.scaled.entropic() {
+            self.shrink(shrink);
+        }
         self.settle();
+    }
+
+    /// Where no cost is of the smoothing's size the assignment hangs on the multipliers in its units alone, and they
+    /// shrink with it: the stage is solved. Left as they are, everything under a price underflows.
+    fn shrink(&mut self, share: f64) {
+        self.trial.nu.copy_from(&self.point.nu);
+        self.trial.lambda.copy_from(&self.point.lambda);
+        self.trial.nu *= share;
+        self.trial.lambda *= share;
+        self.evaluate_trial();
+        if self.trial.residual(&self.scaled.program) <= STAGE_TOLERANCE {
+            std::mem::swap(&mut self.point, &mut self.trial);
+        }
     }
 
     /// Multipliers of another smoothing, or of none, leave entropic rows off by orders of magnitude.
@@ -411,16 +430,21 @@ impl<'a> Newton<'a> {
         self.trial.nu.copy_from(&self.point.nu);
         self.trial.lambda.copy_from(&self.point.lambda);
         for b in idle {
-            // The slope in `lambda_b` falls with it: bisection for where it turns.
+            // The slope in `lambda_b` falls with it: bisection for where it turns, unless not even zero does.
             let (mut low, mut high) = (0.0, self.point.lambda[b]);
+            self.trial.lambda[b] = low;
             for _ in 0..60 {
-                self.trial.lambda[b] = 0.5 * (low + high);
                 self.trial.evaluate(self.scaled, &self.candidates, self.eps);
-                if self.trial.overspend[b] > 0.0 {
-                    low = self.trial.lambda[b]
-                } else {
-                    high = self.trial.lambda[b]
+                let (over, now) = (self.trial.overspend[b], self.trial.lambda[b]);
+                if (over <= 0.0 && now == 0.0) || over.abs() <= SPENT * limits[b] {
+                    break;
                 }
+                if over > 0.0 {
+                    low = now
+                } else {
+                    high = now
+                }
+                self.trial.lambda[b] = 0.5 * (low + high);
             }
         }
         self.trial.evaluate(self.scaled, &self.candidates, self.eps);
