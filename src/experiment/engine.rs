@@ -160,10 +160,7 @@ impl Experiment<'_, '_> {
         choice: &Choice,
         before: Seconds,
     ) -> Result<()> {
-        let sampling = match choice.is_equal() {
-            true => Sampling::Fixed(&choice.indices),
-            false => Sampling::Weighted(&choice.indices, &choice.weights),
-        };
+        let sampling = sampling_of(choice);
         let flipped = self.share_flipped(&choice.indices);
         let pool = self.task.pool;
         self.test(Candidate { before, ..candidate }, fraction, pool, sampling, flipped)
@@ -389,6 +386,14 @@ impl Experiment<'_, '_> {
             Ok(state)
         })?;
         state.note("seconds")
+    }
+}
+
+/// The points of a choice, weighted as it says.
+pub(crate) fn sampling_of(choice: &Choice) -> Sampling<'_> {
+    match choice.is_equal() {
+        true => Sampling::Fixed(&choice.indices),
+        false => Sampling::Weighted(&choice.indices, &choice.weights),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand::Rng;
 
-use super::engine::{Experiment, Observed};
+use super::engine::{Experiment, Observed, sampling_of};
 use super::portfolio::Scheme;
 use super::stages::{CHUNK, kept_numbers, state_of_numbers};
 use super::{Observations, Seconds, Selector};
@@ -14,8 +14,8 @@ use crate::choose::{Choice, CrossFit, deal};
 use crate::data::{Source, Subset, stratified_split};
 use crate::error::{Error, Result};
 use crate::joint::{Amount, Gleaned};
+use crate::learn::Training;
 use crate::learn::learner::for_each_batch;
-use crate::learn::{Sampling, Training};
 use crate::seeds::Seeds;
 
 /// A way that a certificate may compare.
@@ -223,10 +223,7 @@ impl Experiment<'_, '_> {
         // Other seeds than those of the targets, whose errors are what is reported.
         let seed = Seeds::new(self.seed).named(&format!("portfolio model {number}")).random();
         let (model, learner) = (self.target, (self.target.build)(seed)?);
-        let sampling = match choice.is_equal() {
-            true => Sampling::Fixed(&choice.indices),
-            false => Sampling::Weighted(&choice.indices, &choice.weights),
-        };
+        let sampling = sampling_of(&choice);
         let training = Training::new(&learner, taught, sampling, &model.training, seed)?;
         let trained = self.stages.train(&stage, training, kept.as_ref())?;
         let mut right = Vec::new();

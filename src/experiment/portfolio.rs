@@ -82,7 +82,7 @@ const RESAMPLES: usize = 2000;
 pub struct Tried {
     /// Its name.
     pub name: String,
-    /// Models that were trained on it.
+    /// Models that were trained on it for the points that choose.
     pub trainings: usize,
     /// Their mean accuracy on the points that choose.
     pub accuracy: f64,

@@ -81,8 +81,11 @@ impl Kept {
             let own = DVector::from_iterator(places.len(), places.iter().map(|k| by_weight[*k]));
             let found = selection.pullback(Upstream { weights: Some(&own), assignment: None })?;
             let masses = found.row_masses.iter().zip(&found.column_costs);
-            for (k, (by_mass, by_cost)) in places.iter().zip(masses) {
-                by_worth[*k] = by_mass - self.price * by_cost;
+            let worth = selection.program().row_masses();
+            for ((k, (by_mass, by_cost)), worth) in places.iter().zip(masses).zip(worth) {
+                // What is worth more than one is free already.
+                let price = if *worth < 1.0 { self.price } else { 0.0 };
+                by_worth[*k] = by_mass - price * by_cost;
             }
         }
         Ok(by_worth)
@@ -111,7 +114,7 @@ mod tests {
             let (rows, labels) = (&rows[..], &labels[..]);
             let blocks = Blocks { rows, width, labels, similarity, price: 0.3, share: 0.25 };
             let batch: Vec<usize> = (0..points).rev().collect();
-            let worth: Vec<f64> = batch.iter().map(|_| rng.random_range(0.2..0.9)).collect();
+            let worth: Vec<f64> = batch.iter().map(|_| rng.random_range(0.2..1.2)).collect();
             let along: Vec<f64> = batch.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
             let kept = blocks.keep(&batch, &worth)?;
             let class = |c: u32| {
