@@ -45,10 +45,10 @@ pub enum DeviceKind {
 }
 
 impl Common {
-    /// So many seeds unless others were asked for; at most `quick` of them where less is wanted.
+    /// So many seeds, at most `quick` of them where less is wanted, unless others were asked for.
     pub fn seeds(&self, usual: u64, quick: u64) -> Range<u64> {
-        let asked = self.seeds.unwrap_or(usual);
-        self.seed..self.seed + if self.quick { asked.min(quick) } else { asked }
+        self.seed
+            ..self.seed + self.seeds.unwrap_or(if self.quick { quick.min(usual) } else { usual })
     }
 
     pub fn out(&self, example: &str) -> PathBuf {

@@ -188,7 +188,7 @@ pub struct RealDataFlags {
     #[command(flatten)]
     pub sets: SetFlags,
     /// Points to choose from at most.
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 4_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub points: usize,
     /// With the selection models that are trained together with a learner: the better part of a minute a seed.
     #[arg(long)]
