@@ -59,6 +59,7 @@
 #![deny(rustdoc::broken_intra_doc_links)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adam;
 pub mod choose;
 pub mod data;
 pub mod error;

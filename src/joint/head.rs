@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::blocks::Blocks;
 use super::judge::{Judge, Verdict, stratified};
+use crate::adam::Adam;
 use crate::error::Result;
 
 /// Weight of a point that the head thinks nothing of, where the best have one: no point vanishes while it learns.
@@ -90,7 +91,7 @@ impl Head {
     fn on(judge: &Judge, ground: &Ground, rng: &mut ChaCha8Rng) -> Result<Self> {
         let width = ground.evidence.first().map_or(0, Vec::len);
         let mut head = Self { theta: vec![0.0; width] };
-        let (mut first, mut second) = (vec![0.0; width], vec![0.0; width]);
+        let mut adam = Adam::new(width);
         for step in 0..ground.steps {
             let points = stratified(ground.classes, ground.batch, rng);
             let verdict = head.verdict(judge, ground, &points)?;
@@ -102,13 +103,7 @@ impl Head {
                 pairs.for_each(|(slope, e)| *slope += by_weight * s * (1.0 - s) * e);
             }
             let rate = RATE * (1.0 - step as f64 / ground.steps as f64);
-            let unbias = |decay: f64| 1.0 - decay.powi(step as i32 + 1);
-            for k in 0..width {
-                first[k] = 0.9 * first[k] + 0.1 * slope[k];
-                second[k] = 0.99 * second[k] + 0.01 * slope[k] * slope[k];
-                let size = (second[k] / unbias(0.99)).sqrt() + 1e-12;
-                head.theta[k] -= rate * first[k] / unbias(0.9) / size;
-            }
+            adam.step(&mut head.theta, &slope, rate);
         }
         Ok(head)
     }
