@@ -3,8 +3,8 @@
 use approx::assert_relative_eq;
 use gleaner::choose::{Evidence, Kind};
 use gleaner::value::{
-    CutFeatures, DataOob, Influence, KnnBanzhaf, KnnBetaShapley, KnnShapley, Lava, LeaveOneOut,
-    NeighbourAgreement, SelfConfidence, TracIn, ValidationMasses, Valuation,
+    CutFeatures, DataOob, Dvrl, Influence, KnnBanzhaf, KnnBetaShapley, KnnShapley, Lava,
+    LeaveOneOut, NeighbourAgreement, SelfConfidence, TracIn, ValidationMasses, Valuation,
 };
 use gleaner::{Error, Seeds};
 use nalgebra::{DMatrix, DVector};
@@ -143,6 +143,36 @@ fn trees_vote_on_what_is_out_of_their_bag() {
     let found = value(&features, &labels, DataOob { trees: 1, ..Default::default() });
     assert!(found.iter().all(|value| (0.0..=1.0).contains(value)), "{found:?}");
     assert_eq!(value(&[1.0], &[7], DataOob::default()), [1.0]);
+}
+
+/// A fifth of two clusters' labels is wrong: of as many points with the least values chance finds a fifth too. The bar is
+/// four fifths, for each of three seeds.
+#[test]
+fn reinforcement_finds_flipped_labels() {
+    let (points, wrong) = (100, |i: usize| i % 5 == 3);
+    let clean: Vec<u32> = (0..points as u32).map(|i| i / 50).collect();
+    let labels: Vec<u32> = clean.iter().enumerate().map(|(i, y)| y ^ u32::from(wrong(i))).collect();
+    let wanted: Vec<u32> = (0..20).map(|i| i / 10).collect();
+    // Further apart than they are wide: no flipped label is one that its place explains.
+    let apart = |labels: &[u32], seed| -> Vec<f32> {
+        let rows = clouds(labels, 2, seed);
+        let moved =
+            rows.iter().zip(labels.iter().flat_map(|y| [*y as f32 * -2.0, *y as f32 * 2.0]));
+        moved.map(|(x, by)| x + by).collect()
+    };
+    let (features, others) = (apart(&clean, 10), apart(&wanted, 11));
+    let seen = Evidence::new(20).with_features(&others, 2).unwrap();
+    let seen = seen.with_labels(&wanted).unwrap();
+    let evidence = Evidence::new(points).with_features(&features, 2).unwrap();
+    let evidence = evidence.with_labels(&labels).unwrap().with_validation(&seen);
+    for seed in 0..3 {
+        let values = Dvrl::default().values(&evidence, &mut Seeds::new(seed).stream(0)).unwrap();
+        assert!(values.iter().all(|p| (0.0..=1.0).contains(p)));
+        let mut order: Vec<usize> = (0..points).collect();
+        order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+        let found = order[..20].iter().filter(|i| wrong(**i)).count();
+        assert!(found >= 16, "seed {seed}: {found} of 20");
+    }
 }
 
 /// Against a ridge taught without the point, written down plainly. 1e-8: factors of matrices with a condition below
@@ -355,7 +385,7 @@ fn lava_is_the_slope_of_the_transport() {
     }
 }
 
-/// All of them, with as few trees as tests can wait for.
+/// All of them, with as few trees and iterations as tests can wait for.
 fn all() -> Vec<Box<dyn Valuation + Send + Sync>> {
     vec![
         Box::new(KnnShapley::default()),
@@ -369,6 +399,8 @@ fn all() -> Vec<Box<dyn Valuation + Send + Sync>> {
         Box::new(Lava { masses: ValidationMasses::Equal, ..Default::default() }),
         Box::new(DataOob { trees: 30, ..Default::default() }),
         Box::new(DataOob { trees: 30, features: CutFeatures::All, depth: 0 }),
+        Box::new(Dvrl { iterations: 30, ..Default::default() }),
+        Box::new(Dvrl { iterations: 30, batch: 5, fourier: 8, ..Default::default() }),
         Box::new(NeighbourAgreement::default()),
         Box::new(SelfConfidence),
     ]
@@ -463,7 +495,7 @@ fn what_is_missing_or_odd_is_refused() {
             assert!(matches!(found, Err(Error::Shape { .. })), "{}", valuation.name());
         }
     }
-    let refused: [&dyn Valuation; 12] = [
+    let refused: [&dyn Valuation; 22] = [
         &KnnShapley { neighbours: 0 },
         &KnnBanzhaf { neighbours: 0 },
         &KnnBetaShapley { neighbours: 0, ..Default::default() },
@@ -472,6 +504,16 @@ fn what_is_missing_or_odd_is_refused() {
         &NeighbourAgreement { neighbours: 0 },
         &DataOob { trees: 0, ..Default::default() },
         &LeaveOneOut { ridge: 0.0, ..Default::default() },
+        &Dvrl { iterations: 0, ..Default::default() },
+        &Dvrl { batch: 0, ..Default::default() },
+        &Dvrl { hidden: 0, ..Default::default() },
+        &Dvrl { window: 0, ..Default::default() },
+        &Dvrl { rate: 0.0, ..Default::default() },
+        &Dvrl { rate: f64::NAN, ..Default::default() },
+        &Dvrl { threshold: 0.4, ..Default::default() },
+        &Dvrl { threshold: 1.1, ..Default::default() },
+        &Dvrl { ridge: 0.0, ..Default::default() },
+        &Dvrl { ridge: f64::INFINITY, ..Default::default() },
         &Influence { damping: f64::INFINITY },
         &Lava { smoothing: -1.0, ..Default::default() },
         &Lava { label_weight: f64::NAN, ..Default::default() },

@@ -13,7 +13,7 @@ use gleaner::learn::{
 };
 use gleaner::report::Series;
 use gleaner::value::{
-    Consensus, DataOob, Influence, KnnBanzhaf, KnnBetaShapley, KnnShapley, Lava, LeaveOneOut,
+    Consensus, DataOob, Dvrl, Influence, KnnBanzhaf, KnnBetaShapley, KnnShapley, Lava, LeaveOneOut,
     NeighbourAgreement, SelfConfidence, TracIn, Valuation, lower_cluster,
 };
 use gleaner::{Dataset, Result, Seeds};
@@ -85,6 +85,7 @@ fn all() -> Vec<(Box<dyn Valuation>, bool)> {
         (Box::new(TracIn), true),
         (Box::new(Influence::default()), true),
         (Box::new(Lava::default()), false),
+        (Box::new(Dvrl::default()), false),
         (Box::new(DataOob::default()), false),
         (Box::new(NeighbourAgreement::default()), false),
         (Box::new(SelfConfidence), false),

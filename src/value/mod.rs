@@ -15,6 +15,7 @@
 //! | [`TracIn`] | how far a step on each point lowers the validation loss | the same, or errors for labels and probabilities |
 //! | [`Lava`] | how much each point costs an optimal transport to the validation set | features, labels, a validation set |
 //! | [`DataOob`] | how often trees that have not seen a point agree with its label | features, labels |
+//! | [`Dvrl`] | how probably a network selects each point that learned what a validation set gains by it | features, labels, a validation set |
 //! | [`Trusted`] | what any strategy keeps of the points whose labels hold | the same, and its strategy's |
 //!
 //! What gives a number a point is a [`Valuation`].
@@ -22,6 +23,8 @@
 pub(crate) mod banzhaf;
 pub(crate) mod beta_shapley;
 pub(crate) mod data_oob;
+pub(crate) mod dvrl;
+pub(crate) mod estimator;
 pub(crate) mod influence;
 pub(crate) mod judged;
 pub(crate) mod label_quality;
@@ -37,6 +40,7 @@ pub(crate) mod valuation;
 pub use banzhaf::KnnBanzhaf;
 pub use beta_shapley::KnnBetaShapley;
 pub use data_oob::{CutFeatures, DataOob};
+pub use dvrl::Dvrl;
 pub use influence::Influence;
 pub use label_quality::agreement::{NeighbourAgreement, SelfConfidence};
 pub use label_quality::confident::ConfidentLearning;
