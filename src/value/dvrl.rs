@@ -29,11 +29,12 @@ use crate::value::judged::Judged;
 /// The predictor is no network but a ridge regression on one-hot labels, on standardised features or `fourier` random waves
 /// of them as in [`CrossFit`](crate::choose::CrossFit): an iteration teaches it in closed form and to the end, so that
 /// thousands take seconds. What the value knows of a point are its features, its label and `f_val`: points that look alike
-/// are worth alike.
+/// are worth alike. Training is noisy, and now and then a run learns little: the mean of several runs' values is safer.
 ///
 /// # Cost
 /// `O(iterations (batch d (d + C) + d^3 + M d C + batch hidden (width + 2 C)))` time on one core, for `d` features that the
-/// predictor sees and `C` classes, `O((N + M) (d + width + C))` memory.
+/// predictor sees and `C` classes, `O((N + M) (d + width + C))` memory. The defaults take 2 s with 64 features and 10
+/// classes.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] without an iteration, a point in the batch, a hidden unit or a window, unless the rate lies in
@@ -45,8 +46,7 @@ use crate::value::judged::Judged;
 ///
 /// # Differences from the paper
 /// The predictor, as said; one hidden layer, where the paper has several; advantages are divided by their spread and rates
-/// fall linearly. The penalty and the absolute
-/// difference are those of the authors' code.
+/// fall linearly. The penalty and the absolute difference are those of the authors' code.
 ///
 /// # Example
 /// ```
@@ -67,20 +67,22 @@ use crate::value::judged::Judged;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dvrl {
-    /// Selections that are tried.
+    /// Selections that are tried; 4000 by default. Of all settings the defaults were chosen on optdigits and Spambase with
+    /// flipped labels: there fewer iterations find fewer of these, and more no more.
     pub iterations: usize,
-    /// Points that may be selected in an iteration; all, if there are fewer.
+    /// Points that may be selected in an iteration; all, if there are fewer. 256 by default: with few of them the predictor
+    /// says little about each.
     pub batch: usize,
-    /// Hidden units.
+    /// Hidden units; 10 by default.
     pub hidden: usize,
-    /// Of Adam's first step; it falls linearly.
+    /// Of Adam's first step; it falls linearly. 0.01 by default.
     pub rate: f64,
-    /// Iterations over which the mean of past rewards moves; the paper's `T`.
+    /// Iterations over which the mean of past rewards moves; the paper's `T`, 20 by default.
     pub window: usize,
     /// The mean probability is kept below this, and above one minus it, so that both selections are tried; 0.9 as in the
     /// authors' code. At one nothing is penalised.
     pub threshold: f64,
-    /// Of both regressions, in units of the mean of the diagonal.
+    /// Of both regressions, in units of the mean of the diagonal; 0.1 by default.
     pub ridge: f64,
     /// Random features; none by default: the standardised features serve themselves.
     pub fourier: usize,
@@ -91,7 +93,7 @@ impl Default for Dvrl {
         Self {
             iterations: 4000,
             batch: 256,
-            hidden: 32,
+            hidden: 10,
             rate: 0.01,
             window: 20,
             threshold: 0.9,
