@@ -2,7 +2,7 @@
 
 use approx::assert_relative_eq;
 use candle_core::{DType, Device};
-use gleaner::choose::{ClassBalanced, CrossFit, Evidence, OutOfFold, Random, Shares};
+use gleaner::choose::{ClassBalanced, CrossFit, Evidence, JudgedBy, OutOfFold, Random, Shares};
 use gleaner::data::Dataset;
 use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
 use gleaner::experiment::metrics::average_precision;
@@ -27,15 +27,23 @@ fn cross_fit(made: &Clusters, features: &[f32], settings: CrossFit) -> OutOfFold
         .unwrap()
 }
 
-/// Every fold against a refit of its own, written down plainly: 1e-5, for probabilities come in f32.
+/// Every fold against a refit of its own, written down plainly, with more points than features and with fewer: 1e-5, for
+/// probabilities come in f32.
 #[test]
 fn each_fold_is_judged_by_the_others_alone() {
+    [3, 45].into_iter().for_each(refitted);
+}
+
+fn refitted(width: usize) {
     let mut rng = Seeds::new(3).stream(0);
-    let (n, width, classes) = (40, 3, 3);
+    let (n, classes) = (40, 3);
     let features: Vec<f32> = (0..n * width).map(|_| rng.random_range(-1.0..1.0)).collect();
     let labels: Vec<u32> = (0..n).map(|_| rng.random_range(0..3)).collect();
-    let settings = CrossFit { folds: 4, fourier: 0, neighbours: 0 };
+    let settings = CrossFit { folds: 4, linear: true, fourier: 0, neighbours: 0 };
     let found = settings.classes(&features, width, &labels, classes, Seeds::new(5)).unwrap();
+    let [(JudgedBy::Linear { ridge, temperature }, 1.0)] = found.judges[..] else {
+        panic!("{:?}", found.judges)
+    };
     for fold in 0..4 {
         assert!(found.folds.iter().filter(|f| **f == fold).count() == 10, "{:?}", found.folds);
     }
@@ -54,10 +62,10 @@ fn each_fold_is_judged_by_the_others_alone() {
         let others: Vec<usize> = (0..n).filter(|k| found.folds[*k] != found.folds[i]).collect();
         let (rows, targets) = (phi.select_rows(&others), y.select_rows(&others));
         let gram = rows.transpose() * &rows;
-        let ridge = found.ridge * gram.trace() / (width + 1) as f64;
+        let ridge = ridge * gram.trace() / (width + 1) as f64;
         let a = gram + DMatrix::identity(width + 1, width + 1) * ridge;
         let scores = phi.row(i) * a.lu().solve(&(rows.transpose() * targets)).unwrap();
-        let powers: Vec<f64> = scores.iter().map(|s| (s / found.temperature).exp()).collect();
+        let powers: Vec<f64> = scores.iter().map(|s| (s / temperature).exp()).collect();
         for (c, power) in powers.iter().enumerate() {
             let p = f64::from(found.probabilities[i * classes + c]);
             assert_relative_eq!(p, power / powers.iter().sum::<f64>(), epsilon = 1e-5);
@@ -144,7 +152,7 @@ fn odd_data_is_judged_or_refused() {
 /// Two pairs on a line, one neighbour each: a half for the neighbour's class, a half shared out.
 #[test]
 fn votes_by_hand() {
-    let settings = CrossFit { folds: 2, fourier: 0, neighbours: 1 };
+    let settings = CrossFit { folds: 2, linear: true, fourier: 0, neighbours: 1 };
     let of = |labels: &[u32]| {
         settings.classes(&[0.0, 1.0, 10.0, 11.0], 1, labels, 2, Seeds::new(0)).unwrap()
     };
@@ -154,9 +162,38 @@ fn votes_by_hand() {
     let alone = CrossFit { neighbours: 0, ..settings };
     let alone = alone.classes(&[0.0, 1.0, 10.0, 11.0], 1, &[0, 1, 1, 1], 2, Seeds::new(0)).unwrap();
     assert!(alone.votes.is_empty());
+    let [(_, linear), (JudgedBy::Local, local)] = seen.judges[..] else {
+        panic!("{:?}", seen.judges)
+    };
+    assert_relative_eq!(linear + local, 1.0, epsilon = 1e-12);
     for (k, p) in seen.probabilities.iter().enumerate() {
-        assert_relative_eq!(*p, 0.5 * (alone.probabilities[k] + seen.votes[k]), epsilon = 1e-6);
+        let mixed = linear * f64::from(alone.probabilities[k]) + local * f64::from(seen.votes[k]);
+        assert_relative_eq!(f64::from(*p), mixed, epsilon = 1e-6);
     }
+}
+
+/// More features than the linear judge takes, of which one in ten leans to the class: folded among noise they still tell.
+/// Without a judge there is no verdict.
+#[test]
+fn wide_features_are_folded() {
+    let (n, width) = (300, 2500);
+    let mut rng = Seeds::new(2).stream(0);
+    let labels: Vec<u32> = (0..n).map(|i| i % 2).collect();
+    let mut leaning = |label: u32, j: usize| {
+        let lean = if j.is_multiple_of(10) { label as f32 - 0.5 } else { 0.0 };
+        lean + rng.random_range(-1.0f32..1.0)
+    };
+    let features: Vec<f32> = labels
+        .iter()
+        .flat_map(|y| (0..width).map(|j| leaning(*y, j)).collect::<Vec<_>>())
+        .collect();
+    let settings = CrossFit { fourier: 0, neighbours: 0, ..Default::default() };
+    let found = settings.classes(&features, width, &labels, 2, Seeds::new(0)).unwrap();
+    let right = found.likely().iter().zip(&labels).filter(|(a, b)| a == b).count();
+    assert!(right > 250, "{right} of {n}: {:?}", found.judges);
+    let none = CrossFit { linear: false, ..settings };
+    let refused = none.classes(&features, width, &labels, 2, Seeds::new(0));
+    assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{refused:?}");
 }
 
 /// What each kind of suspect leaves out of five points: the fourth label is unlikely, the fifth merely in doubt.

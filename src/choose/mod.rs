@@ -55,12 +55,13 @@ mod evidence;
 mod needs;
 pub(crate) mod neighbours;
 pub(crate) mod ridge;
+mod stack;
 pub(crate) mod strategies;
 pub(crate) mod transport;
 
 pub use choice::Choice;
 pub(crate) use cross_fit::deal;
-pub use cross_fit::{CrossFit, OutOfFold};
+pub use cross_fit::{CrossFit, JudgedBy, OutOfFold};
 pub(crate) use cross_fit::{softmax, temperature};
 pub(crate) use evidence::check_table;
 pub use evidence::{Evidence, check_needs};

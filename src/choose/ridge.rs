@@ -16,22 +16,29 @@ pub(crate) fn one_hot(labels: &[u32], points: &[usize], classes: usize) -> DMatr
     DMatrix::from_fn(points.len(), classes, |k, c| f64::from(labels[points[k]] as usize == c))
 }
 
-/// Features to `phi`: standardised, then waves of them, and a one.
+/// Features to `phi`: standardised, then as they are, folded, or waves of them; and a one.
 pub(crate) struct Map {
     standard: Standardiser,
+    lift: Lift,
+}
+
+enum Lift {
+    Plain,
+    /// Where each feature is added, and its sign; and how many places there are.
+    Folded(Vec<(usize, f64)>, usize),
     /// Frequencies, a column each, and phases.
-    waves: Option<(DMatrix<f64>, DVector<f64>)>,
+    Waves(DMatrix<f64>, DVector<f64>),
 }
 
 impl Map {
-    /// Errors as [`Standardiser::fit`].
+    /// Waves, or the features as they are if there are to be none. Errors as [`Standardiser::fit`].
     pub(crate) fn new(
         features: &[f32],
         width: usize,
         fourier: usize,
         rng: &mut impl Rng,
     ) -> Result<Self> {
-        let plain = Self { standard: Standardiser::fit(features, width)?, waves: None };
+        let plain = Self { standard: Standardiser::fit(features, width)?, lift: Lift::Plain };
         if fourier == 0 {
             return Ok(plain);
         }
@@ -39,7 +46,23 @@ impl Map {
         let waves =
             DMatrix::from_fn(width, fourier, |_, _| rng.sample::<f64, _>(StandardNormal) / spread);
         let phases = DVector::from_fn(fourier, |_, _| rng.random_range(0.0..std::f64::consts::TAU));
-        Ok(Self { waves: Some((waves, phases)), ..plain })
+        Ok(Self { lift: Lift::Waves(waves, phases), ..plain })
+    }
+
+    /// The features as they are; folded to `widest`, where there are more. Errors as [`Standardiser::fit`].
+    pub(crate) fn linear(
+        features: &[f32],
+        width: usize,
+        widest: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Self> {
+        let standard = Standardiser::fit(features, width)?;
+        let mut place = || (rng.random_range(0..widest), if rng.random() { 1.0 } else { -1.0 });
+        let lift = match width > widest {
+            true => Lift::Folded((0..width).map(|_| place()).collect(), widest),
+            false => Lift::Plain,
+        };
+        Ok(Self { standard, lift })
     }
 
     /// What features are before they become waves.
@@ -64,26 +87,43 @@ impl Map {
         }
     }
 
+    /// Numbers in a row of `phi`.
+    pub(crate) fn width(&self) -> usize {
+        1 + match &self.lift {
+            Lift::Plain => self.standard.width(),
+            Lift::Folded(_, widest) => *widest,
+            Lift::Waves(waves, _) => waves.ncols(),
+        }
+    }
+
     /// `phi` of some points, a row each.
     pub(crate) fn rows(&self, features: &[f32], points: &[usize]) -> DMatrix<f64> {
         let width = self.standard.width();
-        let standardised = points.iter().flat_map(|i| {
-            let row = &features[i * width..(i + 1) * width];
-            self.standard.row(row)
-        });
-        let plain = DMatrix::from_iterator(width, points.len(), standardised).transpose();
-        let plain = match &self.waves {
-            None => plain,
-            Some((waves, phases)) => {
-                let mut all = plain * waves;
+        let row = |i: usize| self.standard.row(&features[i * width..(i + 1) * width]);
+        let plain = || {
+            let all = points.iter().flat_map(|i| row(*i));
+            DMatrix::from_iterator(width, points.len(), all).transpose()
+        };
+        let lifted = match &self.lift {
+            Lift::Plain => plain(),
+            Lift::Folded(places, widest) => {
+                let mut all = DMatrix::zeros(points.len(), *widest);
+                for (k, i) in points.iter().enumerate() {
+                    let entries = row(*i).into_iter().zip(places);
+                    entries.for_each(|(x, (place, sign))| all[(k, *place)] += sign * x);
+                }
+                all
+            }
+            Lift::Waves(waves, phases) => {
+                let mut all = plain() * waves;
                 for (mut column, phase) in all.column_iter_mut().zip(phases) {
                     column.apply(|x| *x = (*x + phase).cos());
                 }
                 all
             }
         };
-        let width = plain.ncols();
-        plain.insert_column(width, 1.0)
+        let width = lifted.ncols();
+        lifted.insert_column(width, 1.0)
     }
 }
 

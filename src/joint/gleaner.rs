@@ -79,7 +79,7 @@ pub struct Gleaner {
     /// How alike standardised features are; cosine by default.
     pub similarity: Similarity,
     /// How far another class's probability may stand above the label's, for each share of the points that is kept: a tenth
-    /// of them bears a tenth of it. 0.4 by default; with 0 only the most probable class is believed.
+    /// of them bears a tenth of it. 0.2 by default; with 0 only the most probable class is believed.
     pub doubt: f64,
     /// The share of the choice that is hard; none by default. A quarter helps where many points are kept and what is hard
     /// can be learned, and harms where classes overlap.
@@ -99,7 +99,7 @@ impl Default for Gleaner {
             layered: false,
             price: 0.3,
             similarity: Similarity::Cosine,
-            doubt: 0.4,
+            doubt: 0.2,
             hard: 0.0,
             weighted: false,
         }
