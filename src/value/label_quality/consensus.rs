@@ -10,7 +10,7 @@ use crate::value::{DataOob, Valuation};
 /// The mean of two probabilities of each point's own label, neither of which has seen it: that of [`CrossFit`], itself a
 /// mixture of ridge regressions and of the neighbours, and the share of a random forest's trees that are right about it
 /// ([`DataOob`]). Linear, smooth, local and piecewise constant judges err differently, so that their mean ranks wrong labels
-/// better than each.
+/// better than each; shares by likelihood, as within [`CrossFit`], ranked them worse on tables with flipped labels.
 ///
 /// # Cost
 /// That of both.
