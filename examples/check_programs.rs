@@ -19,7 +19,8 @@ mod programs;
 
 use programs::{Fault, Trial};
 
-/// Checks answers of the selection program on random inputs.
+/// Checks answers of the selection program on random inputs. Slow is what takes the solving thread itself more than
+/// a second, not what waits for a busy machine (on Linux; elsewhere the time that passes).
 #[derive(Parser)]
 struct Args {
     /// Programs to solve.

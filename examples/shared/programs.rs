@@ -46,7 +46,10 @@ impl Fault {
         (Self::Budget, "budget exceeded"),
         (Self::Gap, "not optimal"),
         (Self::Gradient, "gradient not finite"),
-        (Self::Slow, "slower than a second at n, m <= 100"),
+        (
+            Self::Slow,
+            "slower than a second at n, m <= 100 (of the solving thread's own time on Linux)",
+        ),
     ];
 }
 
@@ -57,6 +60,30 @@ const PASSES: usize = 20;
 const HALVINGS: usize = 200;
 /// Duality gap in units of the objective above the row minima.
 const OPTIMAL: f64 = 1e-6;
+
+/// The seconds that this thread has worked, whatever else the machine does: solvers run on the thread that calls
+/// them. Where the system does not say (anywhere but on Linux), the seconds that have passed.
+struct Clock {
+    passed: Instant,
+    worked: Option<f64>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { passed: Instant::now(), worked: Self::worked() }
+    }
+
+    /// The first number is the time on a core, in nanoseconds.
+    fn worked() -> Option<f64> {
+        let numbers = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        Some(numbers.split_whitespace().next()?.parse::<f64>().ok()? * 1e-9)
+    }
+
+    fn seconds(&self) -> f64 {
+        let worked = self.worked.zip(Self::worked()).map(|(start, end)| end - start);
+        worked.unwrap_or_else(|| self.passed.elapsed().as_secs_f64())
+    }
+}
 
 impl Trial {
     /// Up to `largest` incoming and as many remembered points.
@@ -118,13 +145,13 @@ impl Trial {
 
     /// Every fault of the answer, each with what was seen.
     pub fn faults(&self, rng: &mut ChaCha8Rng) -> Vec<(Fault, String)> {
-        let start = Instant::now();
+        let clock = Clock::start();
         let budget = Budget::Rows(self.rows.clone());
         let answer = catch_unwind(AssertUnwindSafe(|| {
             SelectionProgram::new(self.costs.clone(), budget, self.options.clone())?
                 .solve(Method::Auto)
         }));
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = clock.seconds();
         let (n, width) = self.costs.shape();
         let mut faults = match answer {
             Err(_) => return vec![(Fault::Panic, String::new())],
