@@ -41,9 +41,10 @@ pub(super) struct Direct {
     mean: f64,
     /// `1 / (D + damping)`.
     inverse: Vec<f64>,
-    /// `U` by rows: `entries[start[i]..start[i + 1]]` are `(column, value)`, in rising order of the columns;
-    /// a group of several columns may have several entries in a row.
+    /// `U` by rows: `entries[start[i]..start[i + 1]]` are `(column, value)`, in rising order of the columns.
     start: Vec<u32>,
+    /// The column of each row's last entry so far.
+    newest: Vec<u32>,
     entries: Vec<(u32, f64)>,
     /// Cholesky factor of `I + U'D^-1 U`, or of `D + U U'`.
     kernel: Vec<f64>,
@@ -89,14 +90,19 @@ impl Direct {
         false
     }
 
-    /// `U` by rows.
+    /// `U` by rows. What a row has in the columns of one group moves together, and is one entry.
     fn gather(&mut self, point: &Point) {
         self.start.clear();
         self.start.resize(self.n + 2, 0);
-        let curved = || point.live.iter().filter(|live| live.block.rho != 0.0);
-        for live in curved() {
-            let entries = &point.entries[live.range.clone()];
-            entries.iter().filter(|e| e.u != 0.0).for_each(|e| self.start[e.row() + 2] += 1);
+        let curved = || point.live.iter().filter(|live| live.block.rho != 0.0).enumerate();
+        self.newest.clear();
+        self.newest.resize(self.n, u32::MAX);
+        for (column, live) in curved() {
+            for e in point.entries[live.range.clone()].iter().filter(|e| e.u != 0.0) {
+                let newest = &mut self.newest[e.row()];
+                self.start[e.row() + 2] += u32::from(*newest != column as u32);
+                *newest = column as u32;
+            }
         }
         for i in 2..self.start.len() {
             self.start[i] += self.start[i - 1];
@@ -104,12 +110,16 @@ impl Direct {
         let total = self.start[self.n + 1] as usize;
         self.entries.clear();
         self.entries.resize(total, (0, 0.0));
-        for (column, live) in curved().enumerate() {
+        self.newest.fill(u32::MAX);
+        for (column, live) in curved() {
             let root = live.block.rho.sqrt();
             for e in point.entries[live.range.clone()].iter().filter(|e| e.u != 0.0) {
-                let slot = &mut self.start[e.row() + 1];
-                self.entries[*slot as usize] = (column as u32, root * e.u);
-                *slot += 1;
+                let (newest, slot) = (&mut self.newest[e.row()], &mut self.start[e.row() + 1]);
+                if *newest != column as u32 {
+                    (*newest, *slot) = (column as u32, *slot + 1);
+                    self.entries[*slot as usize - 1].0 = column as u32;
+                }
+                self.entries[*slot as usize - 1].1 += root * e.u;
             }
         }
     }
@@ -154,9 +164,6 @@ impl Direct {
             for (k, &(column, u)) in row.iter().enumerate() {
                 let below = &mut self.kernel[column as usize * size..][..size];
                 let scaled = u * self.inverse[i];
-                // Entries of one group count in all pairs: those before this one are not in `row[k..]`.
-                let before = row[..k].iter().rev().take_while(|(other, _)| *other == column);
-                before.for_each(|&(_, v)| below[column as usize] += scaled * v);
                 row[k..].iter().for_each(|&(other, v)| below[other as usize] += scaled * v);
             }
         }
