@@ -22,6 +22,10 @@ use super::Norm;
 
 /// Below this, relative to what it changes, a step is rounding.
 const LAST_DIGIT: f64 = 4.0 * f64::EPSILON;
+/// What a change of this size leaves of second order is.
+const FIRST_ORDER: f64 = 1e-8;
+/// A change up to which the value before is a good start for the one after.
+const NEAR: f64 = 0.5;
 
 /// One live entry of the assignment.
 #[derive(Clone, Copy, Debug)]
@@ -221,6 +225,9 @@ impl Capped {
 
 /// p = 2, entropic: with `y = q z`, `q = tau / (eps ||z||)`, stationarity reads
 /// `y + log y = log q + v/eps - 1` for every entry and `||y|| = tau / eps`: one unknown, `log q`.
+///
+/// A step of Newton's iteration that takes all entries for alike, `||y|| ~ y` and `y + log y = log q + c`, with the `y`
+/// that has the slope of `log ||y||`: exact where they are, and where one outweighs the others.
 fn entropic_two(entries: &mut [Entry], tau: f64, eps: f64) -> Block {
     let target = tau / eps;
     let z_free = |v: f64| (v / eps - 1.0).exp();
@@ -233,29 +240,41 @@ fn entropic_two(entries: &mut [Entry], tau: f64, eps: f64) -> Block {
         let mut high = peak(target);
         let mut low = peak(target / (entries.len() as f64).sqrt());
         let mut log_q = 0.5 * (low + high);
+        // `u` holds `y` until the end.
+        entries.iter_mut().for_each(|e| e.u = omega(log_q + e.value / eps - 1.0));
         for _ in 0..100 {
             let (mut square, mut slope) = (0.0, 0.0);
             for e in entries.iter() {
-                let y = omega(log_q + e.value / eps - 1.0);
-                square += y * y;
-                slope += y * y / (1.0 + y);
+                square += e.u * e.u;
+                slope += e.u * e.u / (1.0 + e.u);
             }
-            let excess = 0.5 * (square / (target * target)).ln();
+            let share = target / square.sqrt();
+            let excess = -share.ln();
             if excess > 0.0 {
                 high = log_q
             } else {
                 low = log_q
             }
-            let newton = log_q - excess * square / slope;
+            let newton = log_q + (square / slope - 1.0) * (share - 1.0) - excess;
             let next = if newton >= low && newton <= high { newton } else { 0.5 * (low + high) };
-            let moved = (next - log_q).abs();
+            let moved = next - log_q;
             log_q = next;
-            if moved <= LAST_DIGIT * (1.0 + log_q.abs()) || excess.abs() <= LAST_DIGIT {
+            let last = FIRST_ORDER.max(LAST_DIGIT * (1.0 + log_q.abs()));
+            if moved.abs() <= last || excess.abs() <= LAST_DIGIT {
+                entries.iter_mut().for_each(|e| e.u *= 1.0 + moved / (1.0 + e.u));
                 break;
+            }
+            for e in entries.iter_mut() {
+                let x = log_q + e.value / eps - 1.0;
+                e.u = if moved.abs() <= NEAR {
+                    omega_near(e.u * (1.0 + moved / (1.0 + e.u)), x)
+                } else {
+                    omega(x)
+                };
             }
         }
         let q = log_q.exp();
-        entries.iter_mut().for_each(|e| e.value = omega(log_q + e.value / eps - 1.0) / q);
+        entries.iter_mut().for_each(|e| e.value = e.u / q);
     }
     let radius = entries.iter().map(|e| e.value * e.value).sum::<f64>().sqrt();
     entropic_two_block(entries, radius, target)
@@ -264,6 +283,7 @@ fn entropic_two(entries: &mut [Entry], tau: f64, eps: f64) -> Block {
 /// Inverse of the local Hessian `diag(1/z + c/r) - (c/r^3) z z'`, `c = tau/eps`, by Sherman-Morrison.
 fn entropic_two_block(entries: &mut [Entry], radius: f64, c: f64) -> Block {
     if radius == 0.0 {
+        entries.iter_mut().for_each(|e| e.u = 0.0);
         return Block { norm: 0.0, rho: 0.0, border: 0.0, corner: 0.0 };
     }
     // rest = 1 - (c/r) pull, summed without the cancellation.
@@ -281,34 +301,39 @@ fn entropic_two_block(entries: &mut [Entry], radius: f64, c: f64) -> Block {
     Block { norm: radius, rho, border, corner: border * pull }
 }
 
-/// Wright's omega function: the `y > 0` with `y + log y = x`, by Newton's iteration on a good start.
+/// Wright's omega function: the `y > 0` with `y + log y = x`.
+///
+/// Reference: P. W. Lawrence, R. M. Corless, D. J. Jeffrey, *Algorithm 917: complex double-precision evaluation of the
+/// Wright omega function*, ACM Transactions on Mathematical Software 38, 2012: starts, step and its error, on the reals.
 fn omega(x: f64) -> f64 {
+    let start = match x {
+        x if x < -2.0 => x.exp(),
+        x if x < 1.0 => (2.0 / 3.0 * (x - 1.0)).exp(),
+        x => x - x.ln() * (1.0 - 1.0 / x),
+    };
+    omega_near(start, x)
+}
+
+/// The same from a `y` close by, by the steps of Fritsch, Shafer and Crowley, of fourth order.
+fn omega_near(mut y: f64, x: f64) -> f64 {
+    // Beyond these `y` or `log y` is less than the last digit of the other.
     if x < -40.0 {
         return x.exp();
     }
-    // For x > 1 solve for y itself, else for log y: both are convex with a start close by.
-    if x > 1.0 {
-        let mut y = x - x.ln();
-        for _ in 0..20 {
-            let step = (y + y.ln() - x) / (1.0 + 1.0 / y);
-            y -= step;
-            if step.abs() <= LAST_DIGIT * y {
-                break;
-            }
-        }
-        y
-    } else {
-        let mut log_y = x.min(0.0) - 0.3;
-        for _ in 0..30 {
-            let y = log_y.exp();
-            let step = (y + log_y - x) / (y + 1.0);
-            log_y -= step;
-            if step.abs() <= LAST_DIGIT {
-                break;
-            }
-        }
-        log_y.exp()
+    if x > 1e20 {
+        return x;
     }
+    for _ in 0..8 {
+        let (off, above) = (x - y - y.ln(), 1.0 + y);
+        let size = 2.0 * above * (above + 2.0 / 3.0 * off);
+        let error = (2.0 * y * y - 8.0 * y - 1.0).abs() * off.powi(4);
+        let exact = error <= 72.0 * f64::EPSILON * above.powi(6);
+        y *= 1.0 + off / above * (size - off) / (size - 2.0 * off);
+        if exact {
+            break;
+        }
+    }
+    y
 }
 
 #[cfg(test)]
@@ -390,12 +415,42 @@ mod tests {
         }
     }
 
+    /// 1e-14: some last digits of the larger of the two that add up to `x`.
     #[test]
     fn omega_solves_its_equation() {
-        for k in -60..60 {
-            let x = k as f64 * 0.7;
+        let near = (-600..6000).map(|k| k as f64 * 0.07);
+        let far = (0..=30).map(|k| 10f64.powi(k));
+        for x in near.chain(far) {
             let y = omega(x);
-            assert!((y + y.ln() - x).abs() <= 1e-13 * (1.0 + x.abs()), "{x}");
+            assert!((y + y.ln() - x).abs() <= 1e-14 * (1.0 + x.abs()), "{x}: {y}");
+            for moved in [-NEAR, -0.1, 1e-3, NEAR] {
+                let close = omega_near(y * (1.0 + moved / (1.0 + y)), x + moved);
+                let exact = omega(x + moved);
+                let digits = 1e-15 * (1.0 + x.abs() / (1.0 + y));
+                assert!((close - exact).abs() <= digits * exact, "{x} + {moved}: {close} {exact}");
+            }
+        }
+        assert!(omega(f64::NAN).is_nan() && omega(f64::NEG_INFINITY) == 0.0);
+        assert_eq!(omega(f64::INFINITY), f64::INFINITY);
+    }
+
+    proptest::proptest! {
+        /// Entries alike, many orders apart, and thresholds beside eps from none to all: stationarity of every entry.
+        /// 1e-12: `v / eps` is up to a hundred, and every digit of it one of the logarithm. Below 1e-140 squares vanish.
+        #[test]
+        fn entropic_two_is_stationary(
+            v in proptest::collection::vec(-1.0..1.0f64, 1..40),
+            spread in -3..3i32,
+            tau in -6.0..3.0f64,
+        ) {
+            let (eps, tau) = (1.0, 10f64.powf(tau));
+            let v: Vec<f64> = v.iter().map(|v| v * 10f64.powi(spread)).collect();
+            let (z, block, _) = solve(true, Norm::Two, &v, tau, eps);
+            let norm = block.expect("live").norm;
+            for (v, z) in v.iter().zip(z).filter(|(_, z)| *z > 1e-140) {
+                let off = eps * (1.0 + z.ln()) + tau * z / norm - v;
+                proptest::prop_assert!(off.abs() <= 1e-12 * (1.0 + v.abs() + tau), "{v} {z}: {off:e}");
+            }
         }
     }
 }
