@@ -67,15 +67,15 @@ struct Interior<'a> {
     balance: Vec<f64>,
 }
 
-/// The solution, if this finds one.
-pub(super) fn solve(scaled: &Scaled, options: &SolveOptions) -> Option<Selection> {
-    let unit = scaled.eps * scaled.program.row_masses.amax() + 1.0;
-    let mut interior = Interior::new(scaled, unit);
-    interior.run(options).or_else(|| {
-        // What this came to is a better guess at the unit.
-        let unit = interior.objective() / scaled.program.row_masses.sum();
-        Interior::new(scaled, unit).run(options)
-    })
+/// The solution, or else what a unit of mass pays where this came to.
+pub(super) fn solve(scaled: &Scaled, options: &SolveOptions) -> Result<Selection, f64> {
+    let run = |unit: f64| {
+        let mut interior = Interior::new(scaled, unit);
+        let paid = |interior: &Interior| interior.objective() / scaled.program.row_masses.sum();
+        interior.run(options).ok_or_else(|| paid(&interior))
+    };
+    // What this came to is a better guess at the unit.
+    run(scaled.eps * scaled.program.row_masses.amax() + 1.0).or_else(run)
 }
 
 impl<'a> Interior<'a> {

@@ -8,7 +8,8 @@
 //! damping    more after short steps, less after full ones
 //! ```
 //!
-//! Where it creeps, or no unit fits the numbers, an [`interior`](super::interior) point takes over.
+//! Where it creeps, or no unit fits the numbers, an [`interior`](super::interior) point takes over; where rounding ends
+//! that too soon, the homotopy starts again in the unit that it came to.
 //!
 //! Entries that can be live are listed in [`candidates`](super::candidates); [`system`](super::system)
 //! solves for the step.
@@ -104,7 +105,14 @@ pub(super) fn solve(
         return solved;
     }
     let solved = attempt(&scaled, FIRST_EPS.max(eps), 0.0, options);
-    solved.or_else(|error| interior::solve(&scaled, options).ok_or(error))
+    solved.or_else(|error| {
+        interior::solve(&scaled, options).or_else(|unit| {
+            let first = (FIRST_EPS * unit).max(eps);
+            let sound = first.is_finite() && first > VANISHING;
+            let again = sound.then(|| attempt(&scaled, first, 0.0, options).ok());
+            again.flatten().ok_or(error)
+        })
+    })
 }
 
 /// Where [`solve`] failed: no single unit fits costs of all scales. Larger first values of `eps`, for budgets that are
