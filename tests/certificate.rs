@@ -70,12 +70,13 @@ fn above_the_smallest(over: f64, wild: bool, seed: u64) -> Trial {
         });
     let orders = if wild { -4.0..3.0 } else { -0.7..0.3 };
     let mut masses = || (0..n).map(|_| 10f64.powf(rng.random_range(orders.clone()))).collect();
-    let row_masses: Option<Vec<f64>> = (seed % 2 == 0).then(&mut masses);
+    let row_masses: Option<Vec<f64>> = seed.is_multiple_of(2).then(&mut masses);
     let q = rng.random_range(n.div_ceil(2)..=n);
     let groups: Vec<usize> =
         (0..n).map(|j| if j < q { j } else { rng.random_range(0..q) }).collect();
-    let coefficients: Vec<f64> =
-        (0..q).map(|_| if seed % 3 == 0 { rng.random_range(0.5..2.0) } else { 1.0 }).collect();
+    let coefficients: Vec<f64> = (0..q)
+        .map(|_| if seed.is_multiple_of(3) { rng.random_range(0.5..2.0) } else { 1.0 })
+        .collect();
     let size = |g: usize| groups.iter().filter(|of| **of == g).count() as f64;
     let least = (0..q).map(|g| coefficients[g] / size(g).sqrt()).fold(f64::INFINITY, f64::min);
     let masses = row_masses.clone().unwrap_or_else(|| vec![1.0; n]);
@@ -109,7 +110,7 @@ proptest! {
     /// itself all are answered.
     #[test]
     fn wild_programs_there_are_solved_or_refused(power in -14.0..-3.0f64, seed in any::<u64>()) {
-        let over = if seed % 4 == 0 { 0.0 } else { 10f64.powf(power) };
+        let over = if seed.is_multiple_of(4) { 0.0 } else { 10f64.powf(power) };
         let trial = above_the_smallest(over, true, seed);
         let mut faults = trial.faults(&mut ChaCha8Rng::seed_from_u64(seed));
         let allowed = |fault| fault == Fault::Slow || (fault == Fault::Refused && over > 0.0);
