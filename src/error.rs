@@ -61,6 +61,34 @@ pub enum Error {
         /// The solver's own words.
         found: String,
     },
+    /// The places of a sparse matrix are not compressed columns.
+    #[error("sparse pattern: {rule}; column {column} has {found}")]
+    Pattern {
+        /// What must hold.
+        rule: &'static str,
+        /// The first column where it does not.
+        column: usize,
+        /// The row or start found there.
+        found: usize,
+    },
+    /// A quadratic objective curves downwards.
+    #[error(
+        "{what} must be positive semidefinite; it curves downwards at variable {variable} ({found:.3e})"
+    )]
+    NotConvex {
+        /// The matrix.
+        what: &'static str,
+        /// The variable whose pivot is negative.
+        variable: usize,
+        /// The pivot, relative to the diagonal entry; or that entry itself, if it is negative.
+        found: f64,
+    },
+    /// A conic program has no solution to give.
+    #[error("no solution: the program is {found}")]
+    NoSolution {
+        /// What it is instead.
+        found: String,
+    },
     /// A solver stopped before it met its tolerance.
     #[error(
         "{method} stopped after {iterations} iterations: residual {residual:.1e} > {tolerance:.1e}"

@@ -39,6 +39,7 @@
 //! | --- | --- | --- |
 //! | [`program`] | the selection program, its solvers and its derivative, in `f64` | nothing else |
 //! | [`layer`] | the same as a candle operation, costs, tensors to matrices | program |
+//! | [`conic`] | any convex program with cone constraints, solved and differentiated, in `f64` | nothing else |
 //! | [`data`] | readers, splits, shares | nothing else |
 //! | [`choose`] | evidence in, a choice out: the strategies | program, data |
 //! | [`value`] | whether a label is right, what a point is worth | choose, data |
@@ -61,6 +62,7 @@
 
 mod adam;
 pub mod choose;
+pub mod conic;
 pub mod data;
 pub mod error;
 pub mod experiment;

@@ -12,6 +12,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("seeds", &["hash"]),
     ("report", &["whole_file"]),
     ("program", &[]),
+    ("conic", &[]),
     ("data", &["hash"]),
     ("layer", &["program"]),
     ("gradcheck", &["layer"]),

@@ -1,0 +1,133 @@
+//! A candidate `(x, w)`, how well it meets the optimality conditions, and Newton's method on them.
+
+use super::program::{Data, Form};
+use super::projection::{Face, Small, face, project};
+use super::scaling::largest;
+use super::system::System;
+
+/// Multipliers and slacks below this, relative to the largest, are zero for all that is known of them.
+const WEAK: f64 = 1e-7;
+/// Values of no size are compared with this share of the largest entry of `P` and `A`.
+const FLOOR: f64 = 1e-6;
+/// A Newton step must reduce the residual this much within [`PATIENCE`] steps to go on.
+const PATIENCE: usize = 3;
+/// Residuals at the level of rounding: nothing more to be had.
+const ROUNDING: f64 = 3e-15;
+
+/// `x` and `w = z - s`, with what follows from them.
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    pub(super) x: Vec<f64>,
+    pub(super) w: Vec<f64>,
+    /// `Pi(w)`.
+    pub(super) z: Vec<f64>,
+    /// `Pi(w) - w`.
+    pub(super) s: Vec<f64>,
+    /// `P x + q + A'z`, and relative to its largest term.
+    stationarity: Vec<f64>,
+    pub(super) dual_residual: f64,
+    /// `A x + s - b`, and relative to its largest term.
+    feasibility: Vec<f64>,
+    pub(super) primal_residual: f64,
+}
+
+impl Point {
+    pub(super) fn new(form: &Form, data: &Data, x: Vec<f64>, w: Vec<f64>) -> Self {
+        let mut z = vec![0.0; w.len()];
+        for (cone, rows) in &form.parts {
+            project(*cone, &w[rows.clone()], &mut z[rows.clone()]);
+        }
+        let s: Vec<f64> = z.iter().zip(&w).map(|(z, w)| z - w).collect();
+        let (n, m) = (x.len(), w.len());
+        let (mut px, mut az, mut ax) = (vec![0.0; n], vec![0.0; n], vec![0.0; m]);
+        form.full.add_symmetric(&data.p, &x, &mut px);
+        form.constraints.add_transposed(&data.a, &z, &mut az);
+        form.constraints.add_product(&data.a, &x, &mut ax);
+        let stationarity: Vec<f64> = (0..n).map(|j| px[j] + data.q[j] + az[j]).collect();
+        let feasibility: Vec<f64> = (0..m).map(|i| ax[i] + s[i] - data.b[i]).collect();
+        let entries = largest(&data.p).max(largest(&data.a));
+        let relative = |residual: &[f64], terms: [&[f64]; 3]| {
+            let size = terms.iter().map(|term| largest(term)).fold(FLOOR * entries, f64::max);
+            let residual = largest_or_nan(residual);
+            if residual == 0.0 { 0.0 } else { residual / size.max(f64::MIN_POSITIVE) }
+        };
+        let dual_residual = relative(&stationarity, [&px, &data.q, &az]);
+        let primal_residual = relative(&feasibility, [&ax, &s, &data.b]);
+        Self { x, w, z, s, stationarity, dual_residual, feasibility, primal_residual }
+    }
+
+    /// The larger of both relative residuals; infinite if one is no number.
+    pub(super) fn residual(&self) -> f64 {
+        let larger = self.dual_residual.max(self.primal_residual);
+        let is_number = self.dual_residual.is_finite() && self.primal_residual.is_finite();
+        if is_number { larger } else { f64::INFINITY }
+    }
+
+    /// The face of every cone, and how many conditions hold by next to nothing.
+    pub(super) fn faces(&self, form: &Form) -> (Vec<Face>, usize) {
+        let small = Small { multiplier: WEAK * largest(&self.z), slack: WEAK * largest(&self.s) };
+        let mut weak = 0;
+        let mut of = |(cone, rows): &(_, std::ops::Range<usize>)| {
+            let (face, found) = face(*cone, &self.w[rows.clone()], small);
+            weak += found;
+            face
+        };
+        let faces = form.parts.iter().map(&mut of).collect();
+        (faces, weak)
+    }
+
+    pub(super) fn system(&self, form: &Form, data: &Data) -> System {
+        form.layout().factor(&data.p, &data.a, self.faces(form).0)
+    }
+
+    /// One semismooth Newton step: `A dx + D dw - dw = -F_2` gives `dw` from `dx` and `D dw`.
+    fn newton(&self, form: &Form, data: &Data, system: &System) -> Self {
+        let minus = |values: &[f64]| values.iter().map(|value| -value).collect::<Vec<_>>();
+        let step = system.solve(&minus(&self.stationarity), &minus(&self.feasibility));
+        let x = self.x.iter().zip(&step.variables).map(|(x, dx)| x + dx).collect();
+        let mut w: Vec<f64> = self.w.clone();
+        for (i, w) in w.iter_mut().enumerate() {
+            *w += step.rows[i] + self.feasibility[i];
+        }
+        form.constraints.add_product(&data.a, &step.variables, &mut w);
+        Self::new(form, data, x, w)
+    }
+}
+
+fn largest_or_nan(values: &[f64]) -> f64 {
+    if values.iter().any(|value| value.is_nan()) { f64::NAN } else { largest(values) }
+}
+
+/// What Newton's method made of a point.
+pub(super) struct Polished {
+    pub(super) point: Point,
+    pub(super) steps: usize,
+}
+
+/// Newton's method on the optimality conditions, down to rounding; the best point met.
+///
+/// Next to a regular solution it converges in one to three steps. Elsewhere it may not; then the point stays.
+pub(super) fn polish(form: &Form, data: &Data, start: Point, most: usize) -> Polished {
+    let (mut best, mut current) = (start.clone(), start);
+    let (mut steps, mut failures) = (0, 0);
+    while steps < most && failures < PATIENCE && best.residual() > ROUNDING {
+        let system = current.system(form, data);
+        current = current.newton(form, data, &system);
+        steps += 1;
+        if !current.residual().is_finite() {
+            break;
+        }
+        if current.residual() < 0.5 * best.residual() {
+            failures = 0;
+        } else {
+            failures += 1;
+        }
+        if current.residual() < best.residual() {
+            best = current.clone();
+        }
+        if failures > 0 && best.residual() < 1e-13 {
+            break;
+        }
+    }
+    Polished { point: best, steps }
+}

@@ -1,0 +1,145 @@
+//! From values to an outcome: who is asked, in which order, and what is believed.
+
+use std::sync::Arc;
+
+use super::interior::{self, Verdict};
+use super::options::ConicOptions;
+use super::point::{Point, polish};
+use super::program::{ConicProgram, Data, Form};
+use super::scaling::{Scaling, largest};
+use super::solution::{ConicSolution, Method, Outcome};
+use crate::error::Result;
+
+/// Tolerances that clarabel is asked for in turn, relative to the first, until an answer is accepted.
+const FINER: [f64; 3] = [1.0, 1e-2, 1e-4];
+/// A certificate's condition must hold to this, relative to its terms.
+const PROOF: f64 = 1e-6;
+
+/// An answer that stands, or a better one than none.
+struct Candidate {
+    point: Point,
+    method: Method,
+    iterations: usize,
+    polished: usize,
+}
+
+pub(super) fn solve(
+    program: &ConicProgram,
+    data: Data,
+    start: Option<&ConicSolution>,
+    options: &ConicOptions,
+) -> Result<Outcome> {
+    let form = &*program.form;
+    let mut best: Option<Candidate> = None;
+    if let Some(start) = start {
+        let point = Point::new(form, &data, start.x().to_vec(), start.w());
+        offer(&mut best, form, &data, point, Method::Warm, 0, options);
+    }
+    let mut why = String::from("no solver took it");
+    if !accepted(&best, options) {
+        let scaling = Scaling::new(form, &data);
+        for finer in FINER {
+            let tolerance = options.interior_tolerance * finer;
+            let (verdict, iterations) = interior::solve(form, &scaling, tolerance, options);
+            match verdict {
+                Verdict::Point { x, s, z } => {
+                    let w = z.iter().zip(&s).map(|(z, s)| z - s).collect();
+                    let point = Point::new(form, &data, x, w);
+                    offer(&mut best, form, &data, point, Method::Interior, iterations, options);
+                }
+                Verdict::Infeasible(z) => {
+                    if let Some(certificate) = proves_infeasible(form, &data, z) {
+                        return Ok(Outcome::Infeasible { certificate });
+                    }
+                }
+                Verdict::Unbounded(x) => {
+                    if let Some(certificate) = proves_unbounded(form, &data, x) {
+                        return Ok(Outcome::Unbounded { certificate });
+                    }
+                }
+                Verdict::Nothing(reason) => why = reason,
+            }
+            if accepted(&best, options) {
+                break;
+            }
+        }
+    }
+    Ok(conclude(program, data, best, why, options))
+}
+
+fn accepted(best: &Option<Candidate>, options: &ConicOptions) -> bool {
+    best.as_ref().is_some_and(|best| best.point.residual() <= options.tolerance)
+}
+
+/// Polishes a point and keeps it if it is the best so far.
+fn offer(
+    best: &mut Option<Candidate>,
+    form: &Form,
+    data: &Data,
+    point: Point,
+    method: Method,
+    iterations: usize,
+    options: &ConicOptions,
+) {
+    let polished = polish(form, data, point, options.polish_steps);
+    let found = polished.point.residual();
+    if best.as_ref().is_none_or(|best| found < best.point.residual()) {
+        let (point, polished) = (polished.point, polished.steps);
+        *best = Some(Candidate { point, method, iterations, polished });
+    }
+}
+
+fn conclude(
+    program: &ConicProgram,
+    data: Data,
+    best: Option<Candidate>,
+    why: String,
+    options: &ConicOptions,
+) -> Outcome {
+    let Some(best) = best else { return Outcome::Failed { why } };
+    let residual = best.point.residual();
+    let solved = residual <= options.tolerance;
+    // "Not small enough" also catches what is no number.
+    let almost = residual <= options.reduced_tolerance;
+    if !almost {
+        let allowed = options.reduced_tolerance;
+        return Outcome::Failed { why: format!("residual {residual:.1e} > {allowed:.1e}; {why}") };
+    }
+    let Candidate { point, method, iterations, polished } = best;
+    let data = Arc::new(data);
+    let solution =
+        ConicSolution::new(program.clone(), data, point, method, iterations, polished, *options);
+    if solved { Outcome::Solved(solution) } else { Outcome::AlmostSolved(solution) }
+}
+
+/// `A'z = 0`, `b'z = -1` for `z` in the dual cone: no `x` has `b - A x` in the cone.
+fn proves_infeasible(form: &Form, data: &Data, mut z: Vec<f64>) -> Option<Vec<f64>> {
+    let gain = -dot(&data.b, &z);
+    // Also when it is no number.
+    if gain.is_nan() || gain <= 0.0 {
+        return None;
+    }
+    z.iter_mut().for_each(|z| *z /= gain);
+    let (mut az, mut terms) = (vec![0.0; form.variables()], vec![0.0; form.variables()]);
+    form.constraints.add_transposed(&data.a, &z, &mut az);
+    let sizes = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
+    form.constraints.add_transposed(&sizes(&data.a), &sizes(&z), &mut terms);
+    (largest(&az) <= PROOF * largest(&terms)).then_some(z)
+}
+
+/// `P x = 0`, `q'x = -1`, `-A x` in the cone: along `x` all stays feasible and the objective falls.
+fn proves_unbounded(form: &Form, data: &Data, mut x: Vec<f64>) -> Option<Vec<f64>> {
+    let gain = -dot(&data.q, &x);
+    // Also when it is no number.
+    if gain.is_nan() || gain <= 0.0 {
+        return None;
+    }
+    x.iter_mut().for_each(|x| *x /= gain);
+    let mut px = vec![0.0; form.variables()];
+    form.full.add_symmetric(&data.p, &x, &mut px);
+    (largest(&px) <= PROOF * largest(&data.p) * largest(&x)).then_some(x)
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
