@@ -3,7 +3,7 @@
 use super::program::{Data, Form};
 use super::projection::{Face, Small, face, project};
 use super::scaling::largest;
-use super::system::System;
+use super::system::{Step, System};
 
 /// Multipliers and slacks below this, relative to the largest, are zero for all that is known of them.
 const WEAK: f64 = 1e-7;
@@ -80,17 +80,28 @@ impl Point {
         form.layout().factor(&data.p, &data.a, self.faces(form).0)
     }
 
-    /// One semismooth Newton step: `A dx + D dw - dw = -F_2` gives `dw` from `dx` and `D dw`.
-    fn newton(&self, form: &Form, data: &Data, system: &System) -> Self {
+    /// One semismooth Newton step: `A dx + D dw - dw = -F_2` gives `dw` from `dx` and `D dw`. A step that is long beside
+    /// the point goes where the program says nothing; then the damped one is taken.
+    fn newton(&self, form: &Form, data: &Data, system: &System, reach: f64) -> Option<Self> {
         let minus = |values: &[f64]| values.iter().map(|value| -value).collect::<Vec<_>>();
-        let step = system.solve(&minus(&self.stationarity), &minus(&self.feasibility));
+        let right = (minus(&self.stationarity), minus(&self.feasibility));
+        let near = |step: &Step| {
+            // "Not small enough" also catches what is no number.
+            let within = |by: &[f64], of: &[f64]| largest_or_nan(by) <= reach * largest(of);
+            within(&step.variables, &self.x) && within(&step.rows, &self.w)
+        };
+        let exact = system.solve(&right.0, &right.1);
+        let step = match near(&exact) {
+            true => exact,
+            false => Some(system.solve_damped(&right.0, &right.1)).filter(near)?,
+        };
         let x = self.x.iter().zip(&step.variables).map(|(x, dx)| x + dx).collect();
         let mut w: Vec<f64> = self.w.clone();
         for (i, w) in w.iter_mut().enumerate() {
             *w += step.rows[i] + self.feasibility[i];
         }
         form.constraints.add_product(&data.a, &step.variables, &mut w);
-        Self::new(form, data, x, w)
+        Some(Self::new(form, data, x, w))
     }
 }
 
@@ -107,13 +118,23 @@ pub(super) struct Polished {
 /// Newton's method on the optimality conditions, down to rounding; the best point met.
 ///
 /// Next to a regular solution it converges in one to three steps. Elsewhere it may not; then the point stays.
-pub(super) fn polish(form: &Form, data: &Data, start: Point, most: usize) -> Polished {
+///
+/// `reach` bounds a step relative to the point: a solver's answer is to be improved, not left for another one far out
+/// on an unbounded set of equally good ones.
+pub(super) fn polish(
+    form: &Form,
+    data: &Data,
+    start: Point,
+    most: usize,
+    reach: f64,
+) -> Polished {
     let (mut best, mut current) = (start.clone(), start);
     let (mut steps, mut failures) = (0, 0);
     while steps < most && failures < PATIENCE && best.residual() > ROUNDING {
         let system = current.system(form, data);
-        current = current.newton(form, data, &system);
         steps += 1;
+        let Some(next) = current.newton(form, data, &system, reach) else { break };
+        current = next;
         if !current.residual().is_finite() {
             break;
         }

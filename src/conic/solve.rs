@@ -15,6 +15,10 @@ const FINER: [f64; 3] = [1.0, 1e-2, 1e-4];
 /// A certificate's condition must hold to this, relative to its terms.
 const PROOF: f64 = 1e-6;
 
+/// How far Newton's method may go, relative to where it is: from a solver's answer, and from a start that was given.
+const NEAR: f64 = 0.1;
+const FAR: f64 = 10.0;
+
 /// An answer that stands, or a better one than none.
 struct Candidate {
     point: Point,
@@ -81,7 +85,8 @@ fn offer(
     iterations: usize,
     options: &ConicOptions,
 ) {
-    let polished = polish(form, data, point, options.polish_steps);
+    let reach = if method == Method::Warm { FAR } else { NEAR };
+    let polished = polish(form, data, point, options.polish_steps, reach);
     let found = polished.point.residual();
     if best.as_ref().is_none_or(|best| found < best.point.residual()) {
         let (point, polished) = (polished.point, polished.steps);

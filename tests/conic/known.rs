@@ -1,0 +1,64 @@
+//! Programs made from their solution are solved to it.
+
+use gleaner::conic::{ConicOptions, Status};
+
+use crate::draw::{self, Drawn};
+
+/// Conditions of a program hold for the answer, without looking at what the solver says of itself.
+fn check(seed: u64, drawn: &Drawn) -> (bool, f64) {
+    let outcome = drawn.program.solve(drawn.values(), &ConicOptions::default()).unwrap();
+    let status = outcome.status();
+    let cones = drawn.program.cones();
+    let Some(solution) = outcome.as_solution() else {
+        panic!("seed {seed}: {outcome:?} for {cones:?}");
+    };
+    let objective = |x: &[f64]| {
+        let mut total: f64 = drawn.q.iter().zip(x).map(|(q, x)| q * x).sum();
+        for ((i, j), p) in drawn.program.quadratic().places().zip(&drawn.p) {
+            total += p * x[i] * x[j] * if i == j { 0.5 } else { 1.0 };
+        }
+        total
+    };
+    let (found, known) = (objective(solution.x()), objective(&drawn.x));
+    let size: f64 = drawn.q.iter().zip(&drawn.x).map(|(q, x)| (q * x).abs()).sum::<f64>().max(1.0);
+    if status == Status::Solved {
+        let gap = (found - known).abs();
+        assert!(gap <= 1e-7 * size, "seed {seed}: objective off by {gap:.1e}, {cones:?}");
+    }
+    let diagnostics = solution.diagnostics();
+    let off = |found: &[f64], known: &[f64]| {
+        found.iter().zip(known).fold(0.0, |off: f64, (f, k)| off.max((f - k).abs()))
+    };
+    let mut worst = 0.0_f64;
+    let unique = diagnostics.primal_unique && diagnostics.dual_unique;
+    if unique && diagnostics.weakly_active == 0 && status == Status::Solved {
+        worst = off(solution.x(), &drawn.x).max(off(solution.s(), &drawn.s));
+        worst = worst.max(off(solution.z(), &drawn.z));
+    }
+    (status == Status::Solved, worst)
+}
+
+fn all(kinds: &[&str], least: u64, allowed: f64) {
+    let (mut solved, mut worst) = (0, (0.0, 0));
+    let count = crate::count(least);
+    for seed in 0..count {
+        let (done, off) = check(seed, &draw::program(seed, kinds));
+        solved += u64::from(done);
+        if off > worst.0 {
+            worst = (off, seed);
+        }
+    }
+    println!("{kinds:?}: {solved} of {count} solved; worst {worst:?}");
+    assert!(worst.0 < allowed, "worst {worst:?}");
+    assert!(solved * 100 >= count * 99, "{solved} of {count} solved");
+}
+
+#[test]
+fn symmetric_cones() {
+    all(draw::SMOOTH, 300, 1e-6);
+}
+
+#[test]
+fn exponential_and_power_cones() {
+    all(draw::CURVED, 300, 1e-6);
+}
