@@ -52,6 +52,7 @@ mod projection;
 mod scaling;
 mod solution;
 mod solve;
+mod splitting;
 mod system;
 
 pub use cone::Cone;

@@ -121,13 +121,7 @@ pub(super) struct Polished {
 ///
 /// `reach` bounds a step relative to the point: a solver's answer is to be improved, not left for another one far out
 /// on an unbounded set of equally good ones.
-pub(super) fn polish(
-    form: &Form,
-    data: &Data,
-    start: Point,
-    most: usize,
-    reach: f64,
-) -> Polished {
+pub(super) fn polish(form: &Form, data: &Data, start: Point, most: usize, reach: f64) -> Polished {
     let (mut best, mut current) = (start.clone(), start);
     let (mut steps, mut failures) = (0, 0);
     while steps < most && failures < PATIENCE && best.residual() > ROUNDING {

@@ -49,6 +49,7 @@ pub(super) struct Form {
     /// Clarabel's workspaces that are not in use.
     pub(super) pool: Pool,
     layout: OnceLock<Arc<Layout>>,
+    plain: OnceLock<Layout>,
     curvature: OnceLock<Arc<Symbolic>>,
 }
 
@@ -66,6 +67,17 @@ impl Form {
             let cones: Vec<Cone> = self.parts.iter().map(|(cone, _)| *cone).collect();
             Arc::new(Layout::new(&self.full, &self.constraints, &cones))
         })
+    }
+
+    /// The layout in which every row stays by itself.
+    pub(super) fn plain_layout(&self) -> &Layout {
+        let all = [Cone::Zero(self.rows())];
+        self.plain.get_or_init(|| Layout::new(&self.full, &self.constraints, &all))
+    }
+
+    /// Whether there are cones that clarabel's interior point does not take.
+    pub(super) fn is_semidefinite(&self) -> bool {
+        self.parts.iter().any(|(cone, _)| matches!(cone, Cone::Semidefinite(_)))
     }
 }
 
@@ -139,10 +151,20 @@ impl ConicProgram {
         }
         let (full, slots) = with_diagonal(&quadratic);
         let parts = parts(&cones);
-        let (layout, curvature) = (OnceLock::new(), OnceLock::new());
+        let (layout, plain, curvature) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let pool = Pool::default();
-        let form =
-            Form { quadratic, full, slots, constraints, cones, parts, pool, layout, curvature };
+        let form = Form {
+            quadratic,
+            full,
+            slots,
+            constraints,
+            cones,
+            parts,
+            pool,
+            layout,
+            plain,
+            curvature,
+        };
         Ok(Self { form: Arc::new(form) })
     }
 

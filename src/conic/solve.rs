@@ -6,8 +6,10 @@ use super::interior::{self, Verdict};
 use super::options::ConicOptions;
 use super::point::{Point, polish};
 use super::program::{ConicProgram, Data, Form};
+use super::projection::project;
 use super::scaling::{Scaling, largest};
 use super::solution::{ConicSolution, Method, Outcome};
+use super::splitting::{self, Look};
 use crate::error::Result;
 
 /// Tolerances that clarabel is asked for in turn, relative to the first, until an answer is accepted.
@@ -42,33 +44,92 @@ pub(super) fn solve(
     let mut why = String::from("no solver took it");
     if !accepted(&best, options) {
         let scaling = Scaling::new(form, &data);
-        for finer in FINER {
-            let tolerance = options.interior_tolerance * finer;
-            let (verdict, iterations) = interior::solve(form, &scaling, tolerance, options);
-            match verdict {
-                Verdict::Point { x, s, z } => {
-                    let w = z.iter().zip(&s).map(|(z, s)| z - s).collect();
-                    let point = Point::new(form, &data, x, w);
-                    offer(&mut best, form, &data, point, Method::Interior, iterations, options);
-                }
-                Verdict::Infeasible(z) => {
-                    if let Some(certificate) = proves_infeasible(form, &data, z) {
-                        return Ok(Outcome::Infeasible { certificate });
-                    }
-                }
-                Verdict::Unbounded(x) => {
-                    if let Some(certificate) = proves_unbounded(form, &data, x) {
-                        return Ok(Outcome::Unbounded { certificate });
-                    }
-                }
-                Verdict::Nothing(reason) => why = reason,
-            }
-            if accepted(&best, options) {
-                break;
-            }
+        let interior = match form.is_semidefinite() {
+            true => Ok(()),
+            false => by_interior_point(form, &data, &scaling, &mut best, &mut why, options),
+        };
+        let split = interior.and_then(|()| match accepted(&best, options) {
+            true => Ok(()),
+            false => by_splitting(form, &data, &scaling, &mut best, options),
+        });
+        if let Err(proof) = split {
+            return Ok(proof);
         }
     }
     Ok(conclude(program, data, best, why, options))
+}
+
+/// Clarabel, at finer and finer tolerances until an answer is accepted; a proof that there is none ends all.
+fn by_interior_point(
+    form: &Form,
+    data: &Data,
+    scaling: &Scaling,
+    best: &mut Option<Candidate>,
+    why: &mut String,
+    options: &ConicOptions,
+) -> std::result::Result<(), Outcome> {
+    for finer in FINER {
+        let tolerance = options.interior_tolerance * finer;
+        let (verdict, iterations) = interior::solve(form, scaling, tolerance, options);
+        match verdict {
+            Verdict::Point { x, s, z } => {
+                let point = point(form, data, x, &s, &z);
+                offer(best, form, data, point, Method::Interior, iterations, options);
+            }
+            Verdict::Infeasible(z) => {
+                if let Some(certificate) = proves_infeasible(form, data, z) {
+                    return Err(Outcome::Infeasible { certificate });
+                }
+            }
+            Verdict::Unbounded(x) => {
+                if let Some(certificate) = proves_unbounded(form, data, x) {
+                    return Err(Outcome::Unbounded { certificate });
+                }
+            }
+            Verdict::Nothing(reason) => *why = reason,
+        }
+        if accepted(best, options) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Splitting, until Newton's method takes over or a proof is found that there is no answer.
+fn by_splitting(
+    form: &Form,
+    data: &Data,
+    scaling: &Scaling,
+    best: &mut Option<Candidate>,
+    options: &ConicOptions,
+) -> std::result::Result<(), Outcome> {
+    let mut proof = None;
+    let iterations =
+        splitting::run(form, scaling, options.splitting_iterations, |look| match look {
+            Look::Point { x, s, z } => {
+                let point = point(form, data, x, &s, &z);
+                offer(best, form, data, point, Method::Splitting, 0, options);
+                accepted(best, options)
+            }
+            Look::Change { x, z } => {
+                let infeasible = proves_infeasible(form, data, z);
+                let infeasible = infeasible.map(|certificate| Outcome::Infeasible { certificate });
+                let unbounded = || {
+                    let certificate = proves_unbounded(form, data, x)?;
+                    Some(Outcome::Unbounded { certificate })
+                };
+                proof = infeasible.or_else(unbounded);
+                proof.is_some()
+            }
+        });
+    if let Some(best) = best.as_mut().filter(|best| best.method == Method::Splitting) {
+        best.iterations = iterations;
+    }
+    proof.map_or(Ok(()), Err)
+}
+
+fn point(form: &Form, data: &Data, x: Vec<f64>, s: &[f64], z: &[f64]) -> Point {
+    Point::new(form, data, x, z.iter().zip(s).map(|(z, s)| z - s).collect())
 }
 
 fn accepted(best: &Option<Candidate>, options: &ConicOptions) -> bool {
@@ -85,7 +146,7 @@ fn offer(
     iterations: usize,
     options: &ConicOptions,
 ) {
-    let reach = if method == Method::Warm { FAR } else { NEAR };
+    let reach = if method == Method::Interior { NEAR } else { FAR };
     let polished = polish(form, data, point, options.polish_steps, reach);
     let found = polished.point.residual();
     if best.as_ref().is_none_or(|best| found < best.point.residual()) {
@@ -118,18 +179,21 @@ fn conclude(
 }
 
 /// `A'z = 0`, `b'z = -1` for `z` in the dual cone: no `x` has `b - A x` in the cone.
-fn proves_infeasible(form: &Form, data: &Data, mut z: Vec<f64>) -> Option<Vec<f64>> {
+fn proves_infeasible(form: &Form, data: &Data, z: Vec<f64>) -> Option<Vec<f64>> {
     let gain = -dot(&data.b, &z);
     // Also when it is no number.
     if gain.is_nan() || gain <= 0.0 {
         return None;
     }
-    z.iter_mut().for_each(|z| *z /= gain);
+    let scaled: Vec<f64> = z.iter().map(|z| z / gain).collect();
+    let z = projected(form, &scaled);
     let (mut az, mut terms) = (vec![0.0; form.variables()], vec![0.0; form.variables()]);
     form.constraints.add_transposed(&data.a, &z, &mut az);
     let sizes = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
     form.constraints.add_transposed(&sizes(&data.a), &sizes(&z), &mut terms);
-    (largest(&az) <= PROOF * largest(&terms)).then_some(z)
+    let proved = distance(&z, &scaled) <= PROOF * largest(&scaled)
+        && largest(&az) <= PROOF * largest(&terms);
+    proved.then_some(z)
 }
 
 /// `P x = 0`, `q'x = -1`, `-A x` in the cone: along `x` all stays feasible and the objective falls.
@@ -140,9 +204,27 @@ fn proves_unbounded(form: &Form, data: &Data, mut x: Vec<f64>) -> Option<Vec<f64
         return None;
     }
     x.iter_mut().for_each(|x| *x /= gain);
-    let mut px = vec![0.0; form.variables()];
+    let (mut px, mut ax) = (vec![0.0; form.variables()], vec![0.0; form.rows()]);
     form.full.add_symmetric(&data.p, &x, &mut px);
-    (largest(&px) <= PROOF * largest(&data.p) * largest(&x)).then_some(x)
+    form.constraints.add_product(&data.a, &x, &mut ax);
+    // -A x is in the cone if the dual cone's projection of A x is zero.
+    let outside = largest(&projected(form, &ax));
+    let proved = largest(&px) <= PROOF * largest(&data.p) * largest(&x)
+        && outside <= PROOF * largest(&data.a) * largest(&x);
+    proved.then_some(x)
+}
+
+/// The nearest point of the dual cone.
+fn projected(form: &Form, w: &[f64]) -> Vec<f64> {
+    let mut z = vec![0.0; w.len()];
+    for (cone, rows) in &form.parts {
+        project(*cone, &w[rows.clone()], &mut z[rows.clone()]);
+    }
+    z
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |far, (a, b)| far.max((a - b).abs()))
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -147,6 +147,23 @@ impl Layout {
         System { layout: self.clone(), faces, values, scale, factor }
     }
 
+    /// `P + sigma I` and `A` with these numbers, negative, on the diagonal of the rows: for a layout of equalities only.
+    pub(super) fn factor_shifted(
+        &self,
+        quadratic: &[f64],
+        constraints: &[f64],
+        sigma: f64,
+        rows: &[f64],
+    ) -> Factor {
+        let mut values = vec![0.0; self.indices.len()];
+        self.quadratic.iter().zip(quadratic).for_each(|(&at, value)| values[at] = *value);
+        self.plain.iter().zip(constraints).for_each(|(&at, value)| values[at] = *value);
+        (0..self.variables).for_each(|j| values[self.diagonal(j)] += sigma);
+        let below = rows.iter().enumerate();
+        below.for_each(|(i, row)| values[self.diagonal(self.variables + i)] = -row);
+        self.symbolic.factor(&values, 0.0)
+    }
+
     fn fill(&self, block: &Block, face: &Face, constraints: &[f64], values: &mut [f64]) {
         let first = self.variables + block.rows.start;
         let free = |values: &mut [f64], row: usize| values[self.diagonal(first + row)] = -1.0;

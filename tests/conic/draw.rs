@@ -198,9 +198,8 @@ fn pair(cone: &Cone, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
             let axes = root.qr().q();
             let split = rng.random_range(0..=order);
             let mut matrix = |on: std::ops::Range<usize>| {
-                let values = DVector::from_fn(order, |k, _| {
-                    if on.contains(&k) { size(rng) } else { 0.0 }
-                });
+                let values =
+                    DVector::from_fn(order, |k, _| if on.contains(&k) { size(rng) } else { 0.0 });
                 triangle(&(&axes * DMatrix::from_diagonal(&values) * axes.transpose()))
             };
             (matrix(0..split), matrix(split..order))

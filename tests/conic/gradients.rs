@@ -31,20 +31,15 @@ fn check(seed: u64, drawn: &Drawn) -> Checked {
     };
     let upstream = Upstream { x: Some(&g_x), s: Some(&g_s), z: Some(&g_z) };
     let gradients = solution.pullback(upstream).unwrap();
-    let parts =
-        [&gradients.quadratic, &gradients.linear, &gradients.constraints, &gradients.right];
+    let parts = [&gradients.quadratic, &gradients.linear, &gradients.constraints, &gradients.right];
     assert!(parts.iter().all(|part| part.iter().all(|g| g.is_finite())), "seed {seed}");
     let diagnostics = gradients.diagnostics;
     if !(diagnostics.is_regular() && diagnostics.primal_unique && diagnostics.dual_unique) {
         return Checked::Flagged;
     }
     let mut along = |size: usize| normals(&mut rng, size);
-    let mut direction = Direction {
-        p: along(drawn.p.len()),
-        q: along(n),
-        a: along(drawn.a.len()),
-        b: along(m),
-    };
+    let mut direction =
+        Direction { p: along(drawn.p.len()), q: along(n), a: along(drawn.a.len()), b: along(m) };
     if !drawn.curved {
         direction.p.fill(0.0);
     }
@@ -115,4 +110,9 @@ fn symmetric_cones() {
 #[test]
 fn exponential_and_power_cones() {
     all(draw::CURVED, 200);
+}
+
+#[test]
+fn all_cones() {
+    all(draw::ALL, 100);
 }

@@ -62,3 +62,8 @@ fn symmetric_cones() {
 fn exponential_and_power_cones() {
     all(draw::CURVED, 300, 1e-6);
 }
+
+#[test]
+fn all_cones() {
+    all(draw::ALL, 150, 1e-6);
+}
