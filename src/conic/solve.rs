@@ -20,6 +20,10 @@ const PROOF: f64 = 1e-6;
 /// How far Newton's method may go, relative to where it is: from a solver's answer, and from a start that was given.
 const NEAR: f64 = 0.1;
 const FAR: f64 = 10.0;
+/// From a solver's answer, where the first did not end in rounding.
+const FURTHER: f64 = 1.0;
+/// A residual below this is rounding.
+const FINE: f64 = 1e-12;
 
 /// An answer that stands, or a better one than none.
 struct Candidate {
@@ -147,7 +151,13 @@ fn offer(
     options: &ConicOptions,
 ) {
     let reach = if method == Method::Interior { NEAR } else { FAR };
-    let polished = polish(form, data, point, options.polish_steps, reach);
+    let mut polished = polish(form, data, point.clone(), options.polish_steps, reach);
+    if polished.point.residual() > FINE && method == Method::Interior {
+        let further = polish(form, data, point, options.polish_steps, FURTHER);
+        if further.point.residual() < FINE {
+            polished = further;
+        }
+    }
     let found = polished.point.residual();
     if best.as_ref().is_none_or(|best| found < best.point.residual()) {
         let (point, polished) = (polished.point, polished.steps);

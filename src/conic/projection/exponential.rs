@@ -15,7 +15,7 @@
 //! # Differences from the paper
 //! The bracket starts at the zeros of `a` and `c` within what `exp` can hold, and is halved where Newton leaves it.
 
-use super::surface::{Landing, Shape, cross, dot, unit};
+use super::surface::{Landing, Shape};
 
 /// Within the cone, and within its dual.
 pub(super) const INSIDE: [[f64; 3]; 2] = [[0.0, 1.0, 2.0], [-1.0, 1.0, 1.0]];
@@ -92,16 +92,29 @@ fn root([x, y, z]: [f64; 3], mut low: f64, mut high: f64) -> f64 {
     r
 }
 
-fn surface(v: [f64; 3], r: f64) -> Landing {
-    let [x, y, _] = v;
+/// The landing on the ray `r`. Near the zeros of `a` and `c` their digits cancel; then the third coordinate has them.
+///
+/// With `t = p x n` the third direction and `'` the derivative in `r`, the surface's ratio is
+///
+/// ```text
+/// c (t n') / (a (t p')) = c (e^r + (r^2 + 1) e^-r) / (a (e^-r + ((r - 1)^2 + 1) e^r))
+/// ```
+fn surface([x, y, z]: [f64; 3], r: f64) -> Landing {
     let q = r * (r - 1.0) + 1.0;
-    let (a, c) = ((((r - 1.0) * x + y) / q).max(0.0), ((x - r * y) / q).max(0.0));
-    let point = [a * r, a, a * r.exp()];
-    let normal = [c, c * (1.0 - r), -c * (-r).exp()];
-    // p' = (1, 0, e^r), n' = (0, -1, e^-r); both scaled so that nothing overflows.
-    let third = unit(cross(unit([r, 1.0, r.exp()]), unit([1.0, 1.0 - r, -(-r).exp()])));
-    let with_point = a * dot(third, [1.0, 0.0, r.exp()]);
-    let with_normal = c * dot(third, [0.0, -1.0, (-r).exp()]);
-    // d = with_point / (with_point + with_normal).
-    Landing { point, normal, shape: Shape::Surface((with_normal / with_point).abs()) }
+    let (grow, fall) = (r.exp(), (-r).exp());
+    // Each value with the size of what was added up for it: rounding is a share of that.
+    let a = (((r - 1.0) * x + y) / q, (((r - 1.0) * x).abs() + y.abs()) / q);
+    let c = ((x - r * y) / q, (x.abs() + (r * y).abs()) / q);
+    let (z_abs, c_fall, a_grow) = (z.abs(), c.0.max(0.0) * fall, a.0.max(0.0) * grow);
+    let other_a = ((z + c_fall) * fall, (z_abs + c.1 * fall) * fall);
+    let other_c = ((a_grow - z) * grow, (z_abs + a.1 * grow) * grow);
+    let finer = |one: (f64, f64), other: (f64, f64)| {
+        (if one.1 <= other.1 { one.0 } else { other.0 }).max(0.0)
+    };
+    let (a, c) = (finer(a, other_a), finer(c, other_c));
+    let point = [a * r, a, a * grow];
+    let normal = [c, c * (1.0 - r), -c * fall];
+    let with_normal = c * (grow + (r * r + 1.0) * fall);
+    let with_point = a * (fall + ((r - 1.0) * (r - 1.0) + 1.0) * grow);
+    Landing { point, normal, shape: Shape::Surface(with_normal / with_point) }
 }

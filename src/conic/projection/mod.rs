@@ -19,6 +19,8 @@ mod power;
 mod second_order;
 mod semidefinite;
 mod surface;
+#[cfg(test)]
+mod tests;
 
 pub(super) use semidefinite::{matrix, triangle};
 
