@@ -29,6 +29,8 @@ pub(super) struct Point {
     /// `A x + s - b`, and relative to its largest term.
     feasibility: Vec<f64>,
     pub(super) primal_residual: f64,
+    /// What multipliers could be for the slopes of the objective, and slacks for the right-hand side.
+    sizes: (f64, f64),
 }
 
 impl Point {
@@ -53,7 +55,9 @@ impl Point {
         };
         let dual_residual = relative(&stationarity, [&px, &data.q, &az]);
         let primal_residual = relative(&feasibility, [&ax, &s, &data.b]);
-        Self { x, w, z, s, stationarity, dual_residual, feasibility, primal_residual }
+        let slopes = largest(&px).max(largest(&data.q)) / largest(&data.a).max(f64::MIN_POSITIVE);
+        let sizes = (slopes.min(f64::MAX), largest(&ax).max(largest(&data.b)));
+        Self { x, w, z, s, stationarity, dual_residual, feasibility, primal_residual, sizes }
     }
 
     /// The larger of both relative residuals; infinite if one is no number.
@@ -65,7 +69,11 @@ impl Point {
 
     /// The face of every cone, and how many conditions hold by next to nothing.
     pub(super) fn faces(&self, form: &Form) -> (Vec<Face>, usize) {
-        let small = Small { multiplier: WEAK * largest(&self.z), slack: WEAK * largest(&self.s) };
+        let (slopes, slacks) = self.sizes;
+        let small = Small {
+            multiplier: WEAK * largest(&self.z).max(slopes),
+            slack: WEAK * largest(&self.s).max(slacks),
+        };
         let mut weak = 0;
         let mut of = |(cone, rows): &(_, std::ops::Range<usize>)| {
             let (face, found) = face(*cone, &self.w[rows.clone()], small);

@@ -4,7 +4,6 @@ mod cases;
 mod draw;
 mod gradients;
 mod known;
-mod projections;
 
 /// How many random programs; `GLEANER_CASES=2000` for a thorough run.
 fn count(least: u64) -> u64 {
