@@ -9,6 +9,7 @@
 
 use super::point::Point;
 use super::program::{ConicProgram, Data};
+use super::scaling::Scaling;
 use super::solution::{Diagnostics, Gradients};
 use super::system::System;
 
@@ -43,14 +44,17 @@ impl Differentiated {
 pub(super) fn pullback(
     at: &Differentiated,
     program: &ConicProgram,
-    data: &Data,
+    scaling: &Scaling,
     point: &Point,
-    (mut g_x, g_s, g_z): (Vec<f64>, Vec<f64>, Vec<f64>),
+    (mut g_x, mut g_s, mut g_z): (Vec<f64>, Vec<f64>, Vec<f64>),
 ) -> Gradients {
     let form = &*program.form;
+    g_x.iter_mut().zip(scaling.of_variables()).for_each(|(g, unit)| *g *= unit);
+    g_s.iter_mut().zip(scaling.of_slacks()).for_each(|(g, unit)| *g *= unit);
+    g_z.iter_mut().zip(scaling.of_multipliers()).for_each(|(g, unit)| *g *= unit);
     // s = b - A x.
     let minus: Vec<f64> = g_s.iter().map(|g| -g).collect();
-    form.constraints.add_transposed(&data.a, &minus, &mut g_x);
+    form.constraints.add_transposed(&scaling.data.a, &minus, &mut g_x);
     let step = at.system.solve(&g_x, &g_z);
     let diagnostics = Diagnostics {
         backward_residual: step.residual,
@@ -59,19 +63,20 @@ pub(super) fn pullback(
     };
     let v: Vec<f64> = step.rows.iter().zip(&g_s).map(|(u, g)| u + g).collect();
     let l = step.variables;
-    let places = form.quadratic.places();
-    let quadratic = places.map(|(i, j)| match i == j {
-        true => -l[i] * point.x[i],
-        false => -(l[i] * point.x[j] + l[j] * point.x[i]),
+    let (x, z) = (&point.x, &point.z);
+    let quadratic = form.quadratic.places().map(|(i, j)| {
+        let both = if i == j { l[i] * x[i] } else { l[i] * x[j] + l[j] * x[i] };
+        finite(-both * scaling.of_quadratic(i, j))
     });
-    let quadratic = quadratic.map(finite).collect();
-    let places = form.constraints.places();
-    let constraints = places.map(|(i, j)| finite(-(point.z[i] * l[j] + v[i] * point.x[j])));
+    let constraints = form
+        .constraints
+        .places()
+        .map(|(i, j)| finite(-(z[i] * l[j] + v[i] * x[j]) * scaling.of_constraint(i, j)));
     Gradients {
-        quadratic,
+        quadratic: quadratic.collect(),
         constraints: constraints.collect(),
-        linear: l.iter().map(|l| finite(-l)).collect(),
-        right: v.iter().copied().map(finite).collect(),
+        linear: l.iter().enumerate().map(|(j, l)| finite(-l * scaling.of_linear(j))).collect(),
+        right: v.iter().enumerate().map(|(i, v)| finite(v * scaling.of_right(i))).collect(),
         diagnostics,
     }
 }

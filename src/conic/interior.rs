@@ -1,7 +1,7 @@
 //! Clarabel's interior point, kept and given new numbers.
 //!
 //! Setting one up costs as much as several of its iterations, so workspaces are kept in a pool. Clarabel's own scaling
-//! would be that of the first program a workspace met; it gets scaled programs instead (see [`Scaling`]), so that the
+//! would be that of the first program a workspace met; it gets scaled programs instead (see [`scaling`](super::scaling)), so that the
 //! answer is the same bits whichever workspace it came from.
 
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,6 @@ use super::cone::Cone;
 use super::options::ConicOptions;
 use super::pattern::Pattern;
 use super::program::{Data, Form};
-use super::scaling::Scaling;
 
 /// Workspaces that are not in use: at most as many as threads have ever solved at once.
 #[derive(Default)]
@@ -27,7 +26,7 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// What an interior point says, in the program's own units.
+/// What an interior point says.
 pub(super) enum Verdict {
     /// Of whatever accuracy it reached.
     Point { x: Vec<f64>, s: Vec<f64>, z: Vec<f64> },
@@ -42,7 +41,7 @@ pub(super) enum Verdict {
 /// Runs clarabel to a tolerance; the verdict and its iterations.
 pub(super) fn solve(
     form: &Form,
-    scaling: &Scaling,
+    data: &Data,
     tolerance: f64,
     options: &ConicOptions,
 ) -> (Verdict, usize) {
@@ -50,15 +49,15 @@ pub(super) fn solve(
     let kept = form.pool.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let settings = settings(tolerance, options);
     let ready = match kept {
-        Some(mut solver) => renew(&mut solver, &scaling.data, settings).map(|()| solver),
-        None => set_up(form, &scaling.data, settings),
+        Some(mut solver) => renew(&mut solver, data, settings).map(|()| solver),
+        None => set_up(form, data, settings),
     };
     let mut solver = match ready {
         Ok(solver) => solver,
         Err(why) => return (Verdict::Nothing(why), 0),
     };
     solver.solve();
-    let verdict = verdict(&solver, scaling);
+    let verdict = verdict(&solver);
     let iterations = solver.solution.iterations as usize;
     form.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(solver);
     (verdict, iterations)
@@ -114,22 +113,18 @@ fn theirs(cone: Cone) -> Option<Their<f64>> {
     }
 }
 
-fn verdict(solver: &DefaultSolver<f64>, scaling: &Scaling) -> Verdict {
+fn verdict(solver: &DefaultSolver<f64>) -> Verdict {
     let solution = &solver.solution;
     match solution.status {
         SolverStatus::PrimalInfeasible | SolverStatus::AlmostPrimalInfeasible => {
-            Verdict::Infeasible(scaling.multipliers(&solution.z))
+            Verdict::Infeasible(solution.z.clone())
         }
         SolverStatus::DualInfeasible | SolverStatus::AlmostDualInfeasible => {
-            Verdict::Unbounded(scaling.variables(&solution.x))
+            Verdict::Unbounded(solution.x.clone())
         }
         // Judged by its residuals, whatever it is.
         _ if solution.x.iter().chain(&solution.z).chain(&solution.s).all(|v| v.is_finite()) => {
-            Verdict::Point {
-                x: scaling.variables(&solution.x),
-                s: scaling.slacks(&solution.s),
-                z: scaling.multipliers(&solution.z),
-            }
+            Verdict::Point { x: solution.x.clone(), s: solution.s.clone(), z: solution.z.clone() }
         }
         status => Verdict::Nothing(format!("clarabel stopped: {status:?}")),
     }

@@ -16,7 +16,8 @@ pub(super) fn pullback(
     (mut g_x, g_s, g_z): (Vec<f64>, Vec<f64>, Vec<f64>),
     size: f64,
 ) -> Result<Gradients> {
-    let (form, data) = (&*solution.program().form, solution.data());
+    let form = &*solution.program().form;
+    let data = solution.scaling().original(form);
     let minus: Vec<f64> = g_s.iter().map(|g| -g).collect();
     form.constraints.add_transposed(&data.a, &minus, &mut g_x);
     let delta = step(size, [(&data.q, &g_x), (&data.b, &g_z)]);

@@ -6,7 +6,8 @@ use super::derivative::{self, Differentiated};
 use super::options::ConicOptions;
 use super::perturbed;
 use super::point::Point;
-use super::program::{ConicProgram, Data};
+use super::program::ConicProgram;
+use super::scaling::Scaling;
 use crate::error::{Error, Result};
 
 /// How a program ended.
@@ -121,10 +122,10 @@ pub enum Method {
 pub struct Verdict {
     /// `1/2 x'Px + q'x`, smoothing included.
     pub objective: f64,
-    /// Largest entry of `A x + s - b`, relative to the largest of its terms. Slacks and multipliers lie in their cones and
+    /// Largest entry of `A x + s - b`, relative to the largest of its terms, rows and columns scaled to ones. Slacks and multipliers lie in their cones and
     /// are complementary by construction.
     pub primal_residual: f64,
-    /// Largest entry of `P x + q + A'z`, relative to the largest of its terms.
+    /// Largest entry of `P x + q + A'z`, likewise.
     pub dual_residual: f64,
     /// Who found it.
     pub method: Method,
@@ -194,8 +195,12 @@ impl Diagnostics {
 #[derive(Clone, Debug)]
 pub struct ConicSolution {
     program: ConicProgram,
-    data: Arc<Data>,
+    scaling: Arc<Scaling>,
+    /// In the scaling's units.
     point: Point,
+    x: Vec<f64>,
+    s: Vec<f64>,
+    z: Vec<f64>,
     verdict: Verdict,
     options: ConicOptions,
     differentiated: OnceLock<Arc<Differentiated>>,
@@ -204,7 +209,7 @@ pub struct ConicSolution {
 impl ConicSolution {
     pub(super) fn new(
         program: ConicProgram,
-        data: Arc<Data>,
+        scaling: Arc<Scaling>,
         point: Point,
         method: Method,
         iterations: usize,
@@ -212,18 +217,24 @@ impl ConicSolution {
         options: ConicOptions,
     ) -> Self {
         let mut curved = vec![0.0; point.x.len()];
-        program.form.full.add_symmetric(&data.p, &point.x, &mut curved);
-        let terms = curved.iter().zip(&data.q).zip(&point.x);
-        let objective = terms.map(|((px, q), x)| (0.5 * px + q) * x).sum();
+        program.form.full.add_symmetric(&scaling.data.p, &point.x, &mut curved);
+        let terms = curved.iter().zip(&scaling.data.q).zip(&point.x);
+        let objective: f64 = terms.map(|((px, q), x)| (0.5 * px + q) * x).sum();
         let verdict = Verdict {
-            objective,
+            objective: objective * scaling.of_objective(),
             primal_residual: point.primal_residual,
             dual_residual: point.dual_residual,
             method,
             iterations,
             polish_steps,
         };
-        Self { program, data, point, verdict, options, differentiated: OnceLock::new() }
+        let out = |values: &[f64], units: &mut dyn Iterator<Item = f64>| {
+            values.iter().zip(units).map(|(value, unit)| value * unit).collect()
+        };
+        let x = out(&point.x, &mut scaling.of_variables());
+        let s = out(&point.s, &mut scaling.of_slacks());
+        let z = out(&point.z, &mut scaling.of_multipliers());
+        Self { x, s, z, program, scaling, point, verdict, options, differentiated: OnceLock::new() }
     }
 
     /// The program's form.
@@ -233,18 +244,18 @@ impl ConicSolution {
 
     /// `x`, one entry a variable.
     pub fn x(&self) -> &[f64] {
-        &self.point.x
+        &self.x
     }
 
     /// The slacks `s`, in the cone, one entry a row.
     pub fn s(&self) -> &[f64] {
-        &self.point.s
+        &self.s
     }
 
     /// The multipliers `z`, in the dual cone, one entry a row: the optimal objective falls by `z_i` for each unit that
     /// `b_i` gains.
     pub fn z(&self) -> &[f64] {
-        &self.point.z
+        &self.z
     }
 
     /// How good it is, and what it took.
@@ -252,12 +263,8 @@ impl ConicSolution {
         &self.verdict
     }
 
-    pub(super) fn w(&self) -> Vec<f64> {
-        self.point.w.clone()
-    }
-
-    pub(super) fn data(&self) -> &Data {
-        &self.data
+    pub(super) fn scaling(&self) -> &Scaling {
+        &self.scaling
     }
 
     pub(super) fn options(&self) -> &ConicOptions {
@@ -286,7 +293,7 @@ impl ConicSolution {
         Ok(derivative::pullback(
             self.differentiated(),
             &self.program,
-            &self.data,
+            &self.scaling,
             &self.point,
             (x, s, z),
         ))
@@ -325,8 +332,9 @@ impl ConicSolution {
     }
 
     fn differentiated(&self) -> &Differentiated {
-        self.differentiated
-            .get_or_init(|| Arc::new(Differentiated::new(&self.program, &self.data, &self.point)))
+        self.differentiated.get_or_init(|| {
+            Arc::new(Differentiated::new(&self.program, &self.scaling.data, &self.point))
+        })
     }
 
     fn filled(&self, upstream: Upstream) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>)> {

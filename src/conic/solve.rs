@@ -40,41 +40,71 @@ pub(super) fn solve(
     options: &ConicOptions,
 ) -> Result<Outcome> {
     let form = &*program.form;
+    let scaling = Scaling::new(form, data);
+    let data = &scaling.data;
     let mut best: Option<Candidate> = None;
     if let Some(start) = start {
-        let point = Point::new(form, &data, start.x().to_vec(), start.w());
-        offer(&mut best, form, &data, point, Method::Warm, 0, options);
+        let into = |values: &[f64], units: &mut dyn Iterator<Item = f64>| {
+            values.iter().zip(units).map(|(value, unit)| value / unit).collect::<Vec<f64>>()
+        };
+        let x = into(start.x(), &mut scaling.of_variables());
+        let s = into(start.s(), &mut scaling.of_slacks());
+        let z = into(start.z(), &mut scaling.of_multipliers());
+        let point = point(form, data, x, &s, &z);
+        offer(&mut best, form, data, point, Method::Warm, 0, options);
     }
     let mut why = String::from("no solver took it");
     if !accepted(&best, options) {
-        let scaling = Scaling::new(form, &data);
         let interior = match form.is_semidefinite() {
             true => Ok(()),
-            false => by_interior_point(form, &data, &scaling, &mut best, &mut why, options),
+            false => by_interior_point(form, data, &mut best, &mut why, options),
         };
         let split = interior.and_then(|()| match accepted(&best, options) {
             true => Ok(()),
-            false => by_splitting(form, &data, &scaling, &mut best, options),
+            false => by_splitting(form, data, &mut best, options),
         });
         if let Err(proof) = split {
-            return Ok(proof);
+            return Ok(proof.outcome(&scaling));
         }
     }
-    Ok(conclude(program, data, best, why, options))
+    Ok(conclude(program, scaling, best, why, options))
+}
+
+/// That there is no solution.
+enum Proof {
+    Infeasible(Vec<f64>),
+    Unbounded(Vec<f64>),
+}
+
+impl Proof {
+    /// In the program's own units; `b'z` and `q'x` are minus one in any.
+    fn outcome(self, scaling: &Scaling) -> Outcome {
+        let out = |values: Vec<f64>, units: &mut dyn Iterator<Item = f64>| {
+            let gain = 1.0 / scaling.of_objective();
+            values.iter().zip(units).map(|(value, unit)| value * unit * gain).collect()
+        };
+        match self {
+            Self::Infeasible(z) => {
+                Outcome::Infeasible { certificate: out(z, &mut scaling.of_multipliers()) }
+            }
+            Self::Unbounded(x) => {
+                Outcome::Unbounded { certificate: out(x, &mut scaling.of_variables()) }
+            }
+        }
+    }
 }
 
 /// Clarabel, at finer and finer tolerances until an answer is accepted; a proof that there is none ends all.
 fn by_interior_point(
     form: &Form,
     data: &Data,
-    scaling: &Scaling,
     best: &mut Option<Candidate>,
     why: &mut String,
     options: &ConicOptions,
-) -> std::result::Result<(), Outcome> {
+) -> std::result::Result<(), Proof> {
     for finer in FINER {
         let tolerance = options.interior_tolerance * finer;
-        let (verdict, iterations) = interior::solve(form, scaling, tolerance, options);
+        let (verdict, iterations) = interior::solve(form, data, tolerance, options);
         match verdict {
             Verdict::Point { x, s, z } => {
                 let point = point(form, data, x, &s, &z);
@@ -82,12 +112,12 @@ fn by_interior_point(
             }
             Verdict::Infeasible(z) => {
                 if let Some(certificate) = proves_infeasible(form, data, z) {
-                    return Err(Outcome::Infeasible { certificate });
+                    return Err(Proof::Infeasible(certificate));
                 }
             }
             Verdict::Unbounded(x) => {
                 if let Some(certificate) = proves_unbounded(form, data, x) {
-                    return Err(Outcome::Unbounded { certificate });
+                    return Err(Proof::Unbounded(certificate));
                 }
             }
             Verdict::Nothing(reason) => *why = reason,
@@ -103,29 +133,22 @@ fn by_interior_point(
 fn by_splitting(
     form: &Form,
     data: &Data,
-    scaling: &Scaling,
     best: &mut Option<Candidate>,
     options: &ConicOptions,
-) -> std::result::Result<(), Outcome> {
+) -> std::result::Result<(), Proof> {
     let mut proof = None;
-    let iterations =
-        splitting::run(form, scaling, options.splitting_iterations, |look| match look {
-            Look::Point { x, s, z } => {
-                let point = point(form, data, x, &s, &z);
-                offer(best, form, data, point, Method::Splitting, 0, options);
-                accepted(best, options)
-            }
-            Look::Change { x, z } => {
-                let infeasible = proves_infeasible(form, data, z);
-                let infeasible = infeasible.map(|certificate| Outcome::Infeasible { certificate });
-                let unbounded = || {
-                    let certificate = proves_unbounded(form, data, x)?;
-                    Some(Outcome::Unbounded { certificate })
-                };
-                proof = infeasible.or_else(unbounded);
-                proof.is_some()
-            }
-        });
+    let iterations = splitting::run(form, data, options.splitting_iterations, |look| match look {
+        Look::Point { x, s, z } => {
+            let point = point(form, data, x, &s, &z);
+            offer(best, form, data, point, Method::Splitting, 0, options);
+            accepted(best, options)
+        }
+        Look::Change { x, z } => {
+            let unbounded = || proves_unbounded(form, data, x).map(Proof::Unbounded);
+            proof = proves_infeasible(form, data, z).map(Proof::Infeasible).or_else(unbounded);
+            proof.is_some()
+        }
+    });
     if let Some(best) = best.as_mut().filter(|best| best.method == Method::Splitting) {
         best.iterations = iterations;
     }
@@ -167,7 +190,7 @@ fn offer(
 
 fn conclude(
     program: &ConicProgram,
-    data: Data,
+    scaling: Scaling,
     best: Option<Candidate>,
     why: String,
     options: &ConicOptions,
@@ -182,9 +205,9 @@ fn conclude(
         return Outcome::Failed { why: format!("residual {residual:.1e} > {allowed:.1e}; {why}") };
     }
     let Candidate { point, method, iterations, polished } = best;
-    let data = Arc::new(data);
+    let scaling = Arc::new(scaling);
     let solution =
-        ConicSolution::new(program.clone(), data, point, method, iterations, polished, *options);
+        ConicSolution::new(program.clone(), scaling, point, method, iterations, polished, *options);
     if solved { Outcome::Solved(solution) } else { Outcome::AlmostSolved(solution) }
 }
 

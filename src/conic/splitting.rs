@@ -19,9 +19,9 @@
 
 use super::cone::Cone;
 use super::ldl::Factor;
-use super::program::Form;
+use super::program::{Data, Form};
 use super::projection::project;
-use super::scaling::{Scaling, largest};
+use super::scaling::largest;
 
 const SIGMA: f64 = 1e-6;
 const RELAXATION: f64 = 1.6;
@@ -42,16 +42,16 @@ const LEAST: f64 = 1e-13;
 
 /// What the caller is to make of the iterates.
 pub(super) enum Look {
-    /// A point: `x`, `s`, `z` in the program's own units.
+    /// A point.
     Point { x: Vec<f64>, s: Vec<f64>, z: Vec<f64> },
     /// What multipliers and variables change by: a certificate, if the program has no solution.
     Change { x: Vec<f64>, z: Vec<f64> },
 }
 
-/// The iteration: `x`, `s`, `z` of the scaled program.
+/// The iteration.
 struct Splitting<'a> {
     form: &'a Form,
-    scaling: &'a Scaling,
+    data: &'a Data,
     rho: f64,
     factor: Factor,
     x: Vec<f64>,
@@ -62,11 +62,11 @@ struct Splitting<'a> {
 /// Iterates until `look` says that it has seen enough, or `most` times; the number of iterations.
 pub(super) fn run(
     form: &Form,
-    scaling: &Scaling,
+    data: &Data,
     most: usize,
     mut look: impl FnMut(Look) -> bool,
 ) -> usize {
-    let mut splitting = Splitting::new(form, scaling);
+    let mut splitting = Splitting::new(form, data);
     let (mut next, mut waited) = (FIRST, 0);
     for iteration in 1..=most {
         let before =
@@ -91,15 +91,15 @@ pub(super) fn run(
 }
 
 impl<'a> Splitting<'a> {
-    fn new(form: &'a Form, scaling: &'a Scaling) -> Self {
+    fn new(form: &'a Form, data: &'a Data) -> Self {
         let rho = 0.1;
-        let factor = factor(form, scaling, rho);
+        let factor = factor(form, data, rho);
         let (n, m) = (form.variables(), form.rows());
-        Self { form, scaling, rho, factor, x: vec![0.0; n], s: vec![0.0; m], z: vec![0.0; m] }
+        Self { form, data, rho, factor, x: vec![0.0; n], s: vec![0.0; m], z: vec![0.0; m] }
     }
 
     fn step(&mut self) {
-        let (n, data) = (self.x.len(), &self.scaling.data);
+        let (n, data) = (self.x.len(), self.data);
         let rho = rhos(self.form, self.rho);
         let mut right: Vec<f64> = self.x.iter().zip(&data.q).map(|(x, q)| SIGMA * x - q).collect();
         right.extend((0..rho.len()).map(|i| data.b[i] - self.s[i] - self.z[i] / rho[i]));
@@ -126,7 +126,7 @@ impl<'a> Splitting<'a> {
 
     /// Of feasibility and of stationarity, relative to their largest terms.
     fn residuals(&self) -> (f64, f64) {
-        let (form, data) = (self.form, &self.scaling.data);
+        let (form, data) = (self.form, self.data);
         let (mut px, mut az) = (vec![0.0; self.x.len()], vec![0.0; self.x.len()]);
         let mut ax = vec![0.0; self.s.len()];
         form.full.add_symmetric(&data.p, &self.x, &mut px);
@@ -146,21 +146,18 @@ impl<'a> Splitting<'a> {
             return;
         }
         self.rho = (self.rho * ratio).clamp(RHO.0, RHO.1);
-        self.factor = factor(self.form, self.scaling, self.rho);
+        self.factor = factor(self.form, self.data, self.rho);
     }
 
     fn point(&self) -> Look {
-        let scaling = self.scaling;
-        let (s, z) = (scaling.slacks(&self.s), scaling.multipliers(&self.z));
-        Look::Point { x: scaling.variables(&self.x), s, z }
+        Look::Point { x: self.x.clone(), s: self.s.clone(), z: self.z.clone() }
     }
 
     fn change(&self, x: &[f64], z: &[f64]) -> Look {
         let minus = |now: &[f64], before: &[f64]| {
             now.iter().zip(before).map(|(now, before)| now - before).collect::<Vec<f64>>()
         };
-        let (x, z) = (minus(&self.x, x), minus(&self.z, z));
-        Look::Change { x: self.scaling.variables(&x), z: self.scaling.multipliers(&z) }
+        Look::Change { x: minus(&self.x, x), z: minus(&self.z, z) }
     }
 }
 
@@ -173,8 +170,7 @@ fn rhos(form: &Form, rho: f64) -> Vec<f64> {
     rows
 }
 
-fn factor(form: &Form, scaling: &Scaling, rho: f64) -> Factor {
+fn factor(form: &Form, data: &Data, rho: f64) -> Factor {
     let inverse: Vec<f64> = rhos(form, rho).iter().map(|rho| 1.0 / rho).collect();
-    let data = &scaling.data;
     form.plain_layout().factor_shifted(&data.p, &data.a, SIGMA, &inverse)
 }
