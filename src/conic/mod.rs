@@ -23,6 +23,11 @@
 //! Newton's method on `F` polishes an interior point's answer to rounding; the adjoint of its derivative is the pullback.
 //! Both are one sparse symmetric quasi-definite system, see [`ConicSolution::pullback`].
 //!
+//! # Semidefinite cones
+//! Clarabel needs BLAS and LAPACK for them. Here they go by operator splitting on nalgebra's symmetric eigenvalues, polished
+//! by the same Newton's method: pure Rust, nothing to install. The reduced system of a cone of order `k` is dense in its
+//! `k (k + 1) / 2` rows, which bounds the order to some tens.
+//!
 //! # Three derivatives
 //! *Exact*: [`ConicSolution::pullback`]. *Quadratic smoothing*: the same with [`ConicOptions::smoothing`]. *Perturbed*
 //! (LPGD): [`ConicSolution::pullback_perturbed`]. Where the answer is a vertex the exact one is zero; the others say which

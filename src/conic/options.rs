@@ -45,6 +45,9 @@ pub struct ConicOptions {
     pub max_iterations: usize,
     /// Newton steps granted to polish an answer.
     pub polish_steps: usize,
+    /// Iterations of the splitting method before clarabel is asked, for quadratic objectives with equalities, inequalities
+    /// and second-order cones only; zero for none.
+    pub quick_iterations: usize,
     /// Iterations of the splitting method, for programs that clarabel does not take or not solve.
     pub splitting_iterations: usize,
 }
@@ -58,6 +61,7 @@ impl Default for ConicOptions {
             interior_tolerance: 1e-8,
             max_iterations: 200,
             polish_steps: 12,
+            quick_iterations: 50,
             splitting_iterations: 20_000,
         }
     }

@@ -195,9 +195,18 @@ impl ConicProgram {
 
     /// Solves one program.
     ///
+    /// Whoever is asked, the answer is polished by Newton's method and judged by its own residuals:
+    ///
+    /// ```text
+    /// P not zero; equalities, inequalities, second order   splitting, some iterations    then clarabel
+    /// linear objectives, exponential and power cones       clarabel                      then splitting
+    /// semidefinite cones                                   splitting
+    /// ```
+    ///
     /// # Cost
-    /// 10 to 30 factorisations of the optimality system by clarabel, one to three more to polish. No work for the
-    /// derivative.
+    /// Splitting: one factorisation of the optimality system and 25 to 100 solves with it; clarabel: 6 to 15 factorisations; then
+    /// one to three more to polish. No work for the derivative. A dense quadratic program of 20 variables and 24 rows takes
+    /// about 0.06 ms, one of 100 and 120 about 1.6 ms, a semidefinite one of order 10 with 55 variables 3 ms.
     ///
     /// # Errors
     /// [`Error::Shape`] for values of the wrong number, [`Error::NotFinite`] for NaN or infinity among them,

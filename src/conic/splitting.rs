@@ -40,6 +40,9 @@ const ANYHOW: usize = 40;
 /// Residuals below this are not going to fall further.
 const LEAST: f64 = 1e-13;
 
+/// Values smaller than this, in units near one, are none.
+const FLOOR: f64 = 1e-6;
+
 /// What the caller is to make of the iterates.
 pub(super) enum Look {
     /// A point.
@@ -135,7 +138,7 @@ impl<'a> Splitting<'a> {
         let off = |terms: [&[f64]; 2], last: &[f64], sign: f64| {
             let sums = (0..last.len()).map(|i| terms[0][i] + terms[1][i] + sign * last[i]);
             let size = terms.iter().map(|t| largest(t)).fold(largest(last), f64::max);
-            sums.fold(0.0, |off: f64, sum| off.max(sum.abs())) / size.max(f64::MIN_POSITIVE)
+            sums.fold(0.0, |off: f64, sum| off.max(sum.abs())) / size.max(FLOOR)
         };
         (off([&ax, &self.s], &data.b, -1.0), off([&px, &az], &data.q, 1.0))
     }

@@ -67,3 +67,11 @@ fn exponential_and_power_cones() {
 fn all_cones() {
     all(draw::ALL, 150, 1e-6);
 }
+
+proptest::proptest! {
+    /// Any program, any kinds of cones.
+    #[test]
+    fn any_program(seed: u64, kinds in 1..=draw::ALL.len()) {
+        check(seed, &draw::program(seed, &draw::ALL[draw::ALL.len() - kinds..]));
+    }
+}
