@@ -56,7 +56,7 @@ fn main() -> Result<()> {
     let (images, here) = (cifar.train.len(), out.display());
     println!("{images} images of {side} x {side} pixels, {} of them set aside", size.validation);
     println!("{} chooses for {}; everything is kept in {here}/run", proxy.name, target.name);
-    let bars = shared::Bars::new(options.trainings(strategies.len()) * seeds.clone().count())?;
+    let bars = shared::Bars::new(options.trainings(&strategies) * seeds.clone().count())?;
     let mut found = Vec::new();
     for seed in seeds {
         let (rng, all) = (&mut Seeds::new(seed).stream(0), &cifar.train);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device};
 use gleaner::choose::{
     Aum, BetaSampled, Choice, Craig, Dual, Entropy, Evidence, Forgetting, KCenter, LargestLoss,
-    Margin, Needs, Random, Strategy,
+    Margin, Needs, Random, Strategy, named,
 };
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::data::{Dataset, Source};
@@ -124,6 +124,35 @@ fn a_core_set_depends_on_its_seed_and_on_nothing_else() -> Result<()> {
     };
     assert_eq!(once(1)?, once(1)?);
     assert_ne!(once(1)?, once(2)?);
+    Ok(())
+}
+
+/// What averages over trainings pays for ten; what does not pays for one, in the same run.
+#[test]
+fn averages_pay_for_their_trainings() -> Result<()> {
+    let (data, build) = (Data::new()?, mlp(8));
+    let names = ["el2n", "averaged el2n", "full-gradient grand", "averaged full-gradient grand"];
+    let strategies: Vec<_> = names.iter().map(|name| named(name).unwrap()).collect();
+    let options = CoreSetOptions { fractions: vec![0.2], target_chooses: false, joint: None };
+    let (run, mut trained) = (Run::in_memory(), BTreeSet::new());
+    let mut watch = |progress: &Progress| {
+        trained.insert(progress.stage.to_string());
+    };
+    let stages = Stages { run: &run, watch: &mut watch };
+    let models = (&model("proxy", &build), &model("target", &build));
+    let found = core_set(data.task(), models, &strategies, &options, 1, stages)?;
+    assert_eq!(trained.iter().filter(|stage| stage.contains("repeat")).count(), 9);
+    assert_eq!(trained.len(), options.trainings(&strategies));
+    let paid = |name: &str| found.outcomes.iter().find(|o| o.strategy == name).unwrap().seconds;
+    assert!(paid("averaged el2n").training > paid("el2n").training);
+    assert_eq!(paid("full-gradient grand").training, paid("el2n").training);
+    assert_eq!(paid("averaged full-gradient grand").training, paid("averaged el2n").training);
+    let stages = Stages { run: &run, watch: &mut |_| panic!("nothing is left to train") };
+    let again = core_set(data.task(), models, &strategies, &options, 1, stages)?;
+    assert_eq!(again, found);
+    // Who asks for no average trains no more than before.
+    let alone = strategies.into_iter().take(1).collect::<Vec<_>>();
+    assert_eq!(options.trainings(&alone), 2 + 3);
     Ok(())
 }
 

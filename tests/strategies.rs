@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use common::cases;
 use gleaner::choose::{
-    Affordable, Aum, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric, Craig, D2,
-    Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, Glister, GradMatch,
-    Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind, LargestLoss, LeastConfidence,
-    LogDeterminant, Margin, Mixed, Moderate, Offers, Prototypes, Prune4Rel, Pull, Purchase, Random,
-    Score, SemDeDup, Shares, Similarity, SmallestLoss, Strategy as Selects, TowardsTarget,
-    Transported, Window, check_distinct, named, top,
+    Affordable, Aum, Averaged, Badge, BetaSampled, Choice, ClassBalanced, Convex, CoverageCentric,
+    Craig, D2, Dual, Easiest, El2n, Entropy, Evidence, FacilityLocation, Forgetting, FullGrand,
+    Glister, GradMatch, Grand, GraphCut, Greedy, Grouped, Herding, KCenter, Keep, Kind,
+    LargestLoss, LeastConfidence, LogDeterminant, Margin, Mixed, Moderate, Offers, Prototypes,
+    Prune4Rel, Pull, Purchase, Random, Score, SemDeDup, Shares, Similarity, SmallestLoss,
+    Strategy as Selects, TowardsTarget, Transported, Window, check_distinct, named, top,
 };
 use gleaner::value::Trusted;
 use gleaner::{Error, Result};
@@ -81,6 +81,12 @@ fn all() -> Vec<Box<dyn Selects>> {
         Box::new(BetaSampled::default()),
         Box::new(ClassBalanced::new(BetaSampled::default(), Shares::Equal)),
         Box::new(Trusted::new(KCenter)),
+        Box::new(FullGrand),
+        Box::new(Averaged(El2n)),
+        Box::new(Averaged(Grand)),
+        Box::new(Averaged(FullGrand)),
+        Box::new(ClassBalanced::new(Averaged(LargestLoss), Shares::Equal)),
+        Box::new(CoverageCentric::new(Averaged(El2n), 0.2, 5).unwrap()),
     ]
 }
 
@@ -180,10 +186,15 @@ impl Pool {
     /// Calls with everything there is to know but one kind.
     fn with<T>(&self, missing: Option<Kind>, see: impl FnOnce(&Evidence) -> T) -> T {
         let validation = self.validation.as_ref().map(|validation| validation.table(None));
-        match validation.as_ref().filter(|_| missing != Some(Kind::Validation)) {
-            Some(validation) => see(&self.table(missing).with_validation(validation)),
-            None => see(&self.table(missing)),
+        let (mut evidence, repeats) = (self.table(missing), [self.table(None)]);
+        if let Some(validation) = validation.as_ref().filter(|_| missing != Some(Kind::Validation))
+        {
+            evidence = evidence.with_validation(validation);
         }
+        if missing != Some(Kind::Repeats) && !self.losses.is_empty() {
+            evidence = evidence.with_repeats(&repeats).unwrap();
+        }
+        see(&evidence)
     }
 
     fn evidence(&self) -> Evidence<'_> {
@@ -205,8 +216,9 @@ impl Pool {
                 }
                 Kind::Groups => evidence.with_groups(&self.groups),
                 Kind::Costs => evidence.with_costs(&self.costs),
+                Kind::GradientNorms => evidence.with_gradient_norms(&self.losses),
                 // Errors follow from probabilities and labels.
-                Kind::Validation | Kind::Errors => Ok(evidence),
+                Kind::Validation | Kind::Repeats | Kind::Errors => Ok(evidence),
             }
             .unwrap();
         }
@@ -339,7 +351,15 @@ fn names_tell_strategies_apart() {
 
 #[test]
 fn defaults_are_found_by_name() -> Result<()> {
-    let others = ["random", "towards-target", "transported"];
+    let others = [
+        "random",
+        "towards-target",
+        "transported",
+        "full-gradient grand",
+        "averaged el2n",
+        "averaged grand",
+        "averaged full-gradient grand",
+    ];
     let defaults = gleaner::choose::all();
     for name in defaults.iter().map(|strategy| strategy.name()).chain(others) {
         assert_eq!(named(name)?.name(), name);
@@ -644,6 +664,46 @@ fn error_norms_by_hand() -> Result<()> {
     assert_eq!(Grand.scores(&evidence)?, [0.5f64.sqrt() * 3.0, 2f64.sqrt(), 0.0]);
     assert_eq!(Grand.select(&evidence, 3, &mut rng(0))?.indices, [0, 1, 2]);
     Ok(())
+}
+
+/// Two trainings of three points: the mean of the scores, in any part of the points as in all of them.
+#[test]
+fn averages_by_hand() -> Result<()> {
+    // Errors (-0.5, 0.5), (1, -1), (0, 0) at first; then (0, 0), (0, 0), (-1, 1).
+    let labels = [0, 1, 0];
+    let one = |p: &'static [f32]| Evidence::new(3).with_probabilities(p, 2)?.with_labels(&labels);
+    let repeats = [one(&[1.0, 0.0, 0.0, 1.0, 0.0, 1.0])?];
+    let evidence = one(&[0.5, 0.5, 1.0, 0.0, 1.0, 0.0])?.with_repeats(&repeats)?;
+    let expected = [0.5f64.sqrt() / 2.0, 2f64.sqrt() / 2.0, 2f64.sqrt() / 2.0];
+    assert_eq!(Averaged(El2n).scores(&evidence)?, expected);
+    assert_eq!(Averaged(El2n).select(&evidence, 2, &mut rng(0))?.indices, [1, 2]);
+    // Of class 0, points 0 and 2, the second is the harder on average, though not at first.
+    let balanced = ClassBalanced::new(Averaged(El2n), Shares::Equal);
+    let mut chosen = balanced.select(&evidence, 2, &mut rng(0))?.indices;
+    chosen.sort_unstable();
+    assert_eq!(chosen, [1, 2]);
+    // Norms of gradients are averaged as they are, three trainings of them.
+    let norms = |n: &'static [f64]| Evidence::new(2).with_gradient_norms(n);
+    let repeats = [norms(&[4.0, 0.0])?, norms(&[1.0, 3.0])?];
+    let evidence = norms(&[1.0, 6.0])?.with_repeats(&repeats)?;
+    assert_eq!(Averaged(FullGrand).scores(&evidence)?, [2.0, 3.0]);
+    assert_eq!(Averaged(FullGrand).name(), "averaged full-gradient grand");
+    Ok(())
+}
+
+#[test]
+fn repeats_and_norms_are_checked_at_the_door() {
+    let evidence = Evidence::new(2);
+    assert!(matches!(evidence.with_repeats(&[]), Err(Error::Shape { .. })));
+    assert!(matches!(evidence.with_repeats(&[Evidence::new(3)]), Err(Error::Shape { .. })));
+    assert!(matches!(evidence.with_gradient_norms(&[1.0]), Err(Error::Shape { .. })));
+    assert!(matches!(evidence.with_gradient_norms(&[1.0, f64::NAN]), Err(Error::NotFinite { .. })));
+    assert!(matches!(evidence.with_gradient_norms(&[1.0, -1.0]), Err(Error::OutOfRange { .. })));
+    // A repeat that lacks what the score needs.
+    let repeats = [Evidence::new(2)];
+    let evidence = evidence.with_losses(&[1.0, 2.0]).unwrap().with_repeats(&repeats).unwrap();
+    let error = Averaged(LargestLoss).scores(&evidence).unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }), "{error}");
 }
 
 /// Central differences of the cross-entropy in every weight and bias of the last layer. Their error is

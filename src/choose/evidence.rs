@@ -36,6 +36,16 @@ pub struct Evidence<'a> {
     groups: Option<&'a [u32]>,
     costs: Option<&'a [f64]>,
     validation: Option<&'a Evidence<'a>>,
+    gradient_norms: Option<&'a [f64]>,
+    repeats: Option<Repeats<'a>>,
+}
+
+/// What other trainings make of the points, or of some of theirs.
+#[derive(Clone, Copy, Debug)]
+struct Repeats<'a> {
+    all: &'a [Evidence<'a>],
+    /// Which; all points unless given.
+    of: Option<&'a [usize]>,
 }
 
 /// How far from one the probabilities of a point may sum: softmax in `f32` over many classes.
@@ -60,6 +70,8 @@ impl<'a> Evidence<'a> {
             groups: None,
             costs: None,
             validation: None,
+            gradient_norms: None,
+            repeats: None,
         }
     }
 
@@ -240,6 +252,35 @@ impl<'a> Evidence<'a> {
         Self { validation: Some(validation), ..self }
     }
 
+    /// With the norm of each point's gradient in all of the learner's weights, such as
+    /// [`gradient_norms`](crate::learn::gradient_norms) gives.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`] for NaN or infinity,
+    /// [`Error::OutOfRange`] for a negative norm.
+    pub fn with_gradient_norms(self, norms: &'a [f64]) -> Result<Self> {
+        check_table("norms of the gradients", norms, self.points, 1)?;
+        match norms.iter().copied().find(|norm| *norm < 0.0) {
+            Some(found) => Err(Error::range("norms of the gradients", "at least zero", found)),
+            None => Ok(Self { gradient_norms: Some(norms), ..self }),
+        }
+    }
+
+    /// With what further trainings of the same kind of learner, from other first weights, make of the same points:
+    /// [`Averaged`](crate::choose::Averaged) asks for it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for none, or another number of points.
+    pub fn with_repeats(self, repeats: &'a [Evidence<'a>]) -> Result<Self> {
+        if repeats.is_empty() {
+            return Err(Error::shape("repeats", "at least one", 0));
+        }
+        match repeats.iter().find(|repeat| repeat.points != self.points) {
+            Some(other) => Err(Error::shape("points of a repeat", self.points, other.points)),
+            None => Ok(Self { repeats: Some(Repeats { all: repeats, of: None }), ..self }),
+        }
+    }
+
     /// Number of points.
     pub fn points(&self) -> usize {
         self.points
@@ -328,6 +369,29 @@ impl<'a> Evidence<'a> {
         there.ok_or_else(|| missing(strategy, Kind::Validation))
     }
 
+    /// The norm of each point's gradient in all weights.
+    pub fn gradient_norms(&self, strategy: &str) -> Result<&'a [f64]> {
+        self.gradient_norms.ok_or_else(|| missing(strategy, Kind::GradientNorms))
+    }
+
+    /// A number a point by this evidence and by each of its repeats.
+    pub(crate) fn by_training(
+        &self,
+        strategy: &str,
+        number: impl Fn(&Evidence) -> Result<Vec<f64>>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let Repeats { all, of } = self.repeats.ok_or_else(|| missing(strategy, Kind::Repeats))?;
+        let mut found = vec![number(self)?];
+        for repeat in all {
+            let numbers = number(repeat)?;
+            found.push(match of {
+                None => numbers,
+                Some(of) => gather(&numbers, 1, of),
+            });
+        }
+        Ok(found)
+    }
+
     /// The same about some of the points, in the order given.
     pub(crate) fn part(&self, of: &[usize]) -> Gathered<'a> {
         let rows = |(rows, width)| (gather(rows, width, of), width);
@@ -348,6 +412,11 @@ impl<'a> Evidence<'a> {
             groups: self.groups.map(|groups| gather(groups, 1, of)),
             costs: self.costs.map(|costs| gather(costs, 1, of)),
             validation: self.validation,
+            gradient_norms: self.gradient_norms.map(|norms| gather(norms, 1, of)),
+            repeats: self.repeats.map(|repeats| match repeats.of {
+                None => (repeats.all, of.to_vec()),
+                Some(known) => (repeats.all, gather(known, 1, of)),
+            }),
         }
     }
 
@@ -377,6 +446,9 @@ pub(crate) struct Gathered<'a> {
     masses: Option<Vec<f64>>,
     groups: Option<Vec<u32>>,
     costs: Option<Vec<f64>>,
+    gradient_norms: Option<Vec<f64>>,
+    /// All of them, and which of their points.
+    repeats: Option<(&'a [Evidence<'a>], Vec<usize>)>,
     // The last two are about other points: whole.
     remembered: Option<(&'a [f32], usize)>,
     validation: Option<&'a Evidence<'a>>,
@@ -404,6 +476,8 @@ impl Gathered<'_> {
             groups: self.groups.as_deref(),
             costs: self.costs.as_deref(),
             validation: self.validation,
+            gradient_norms: self.gradient_norms.as_deref(),
+            repeats: (self.repeats.as_ref()).map(|(all, of)| Repeats { all, of: Some(of) }),
         }
     }
 }

@@ -21,6 +21,8 @@
 //! | [`LeastConfidence`], [`Margin`], [`Entropy`] | what the learner is unsure of | probabilities |
 //! | [`El2n`] | points with a large error | errors |
 //! | [`Grand`] | points with a large gradient | errors, features |
+//! | [`FullGrand`] | points with a large gradient in all weights | gradient norms |
+//! | [`Averaged`] | what any score ranks first on average over several trainings | its score's, repeats |
 //! | [`Badge`] | large gradients unlike one another | probabilities, features |
 //! | [`Craig`] | gradients close to all others of the class | errors, labels, features |
 //! | [`GradMatch`] | gradients that sum up to the mean of all | errors, features |
@@ -75,9 +77,11 @@ pub use strategies::gradients::craig::Craig;
 pub use strategies::gradients::glister::Glister;
 pub use strategies::gradients::grad_match::GradMatch;
 pub use strategies::scores::aum::Aum;
+pub use strategies::scores::averaged::Averaged;
 pub use strategies::scores::dual::{BetaSampled, Dual};
 pub use strategies::scores::el2n::El2n;
 pub use strategies::scores::forgetting::Forgetting;
+pub use strategies::scores::full_grand::FullGrand;
 pub use strategies::scores::grand::Grand;
 pub use strategies::scores::loss::{LargestLoss, SmallestLoss};
 pub use strategies::scores::score::{Easiest, Score};

@@ -26,11 +26,15 @@ pub enum Kind {
     Costs,
     /// [`Evidence::with_validation`](crate::Evidence::with_validation).
     Validation,
+    /// [`Evidence::with_gradient_norms`](crate::Evidence::with_gradient_norms).
+    GradientNorms,
+    /// [`Evidence::with_repeats`](crate::Evidence::with_repeats).
+    Repeats,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Features,
         Self::Losses,
         Self::Probabilities,
@@ -42,6 +46,8 @@ impl Kind {
         Self::Groups,
         Self::Costs,
         Self::Validation,
+        Self::GradientNorms,
+        Self::Repeats,
     ];
 
     /// Its name in errors.
@@ -58,6 +64,8 @@ impl Kind {
             Self::Groups => "groups",
             Self::Costs => "costs",
             Self::Validation => "validation",
+            Self::GradientNorms => "norms of the gradients",
+            Self::Repeats => "repeats (further trainings)",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 
-use super::engine::{Candidate, Experiment, Joint, Observed, gone};
+use super::engine::{Candidate, Experiment, Joint, Observed, REPEATS, gone};
 use super::exam::{CrossValidation, Folds, HoldOut, Way};
 use super::jobs::side_by_side;
 use super::portfolio::{Certificate, PortfolioOptions, Scheme, certify};
@@ -114,12 +114,11 @@ impl Selector {
         }
     }
 
-    fn looks_at_a_learner(&self) -> bool {
+    /// What a learner trained on everything is to tell; nothing where none is looked at.
+    fn needs_of_a_learner(&self) -> Needs {
         match self.way() {
-            Self::Strategy(strategy) | Self::Suspicion(strategy) => {
-                strategy.needs() != Needs::NOTHING
-            }
-            _ => false,
+            Self::Strategy(strategy) | Self::Suspicion(strategy) => strategy.needs(),
+            _ => Needs::NOTHING,
         }
     }
 }
@@ -186,8 +185,16 @@ impl ComparisonOptions {
                 _ => each += 1,
             }
         }
-        let seen = usize::from(self.selectors.iter().any(Selector::looks_at_a_learner));
-        seen + once + each * self.fractions.len()
+        let needs = self.needs_of_a_learner();
+        let seen = usize::from(needs != Needs::NOTHING);
+        let repeats = if needs.contains(Kind::Repeats) { REPEATS } else { 0 };
+        seen + repeats + once + each * self.fractions.len()
+    }
+
+    /// What all ways that look at a learner need of it.
+    fn needs_of_a_learner(&self) -> Needs {
+        let ways = self.selectors.iter().map(Selector::needs_of_a_learner);
+        ways.fold(Needs::NOTHING, Needs::and)
     }
 }
 
@@ -291,9 +298,10 @@ pub fn compare(
         detections: Vec::new(),
         certificates: Vec::new(),
     };
-    let seen = match options.selectors.iter().any(Selector::looks_at_a_learner) {
-        true => Some(work.experiment.observe(Chooser::Proxy, model)?),
-        false => None,
+    let needs = options.needs_of_a_learner();
+    let seen = match needs == Needs::NOTHING {
+        true => None,
+        false => Some(work.experiment.observe(Chooser::Proxy, model, needs)?),
     };
     for selector in &options.selectors {
         work.run(selector, selector.name(), seen.as_ref())?;
@@ -378,7 +386,8 @@ impl<'a> Work<'a, '_> {
             self.experiment.strategy(Candidate::blind(name), strategy, &nothing)?;
             return strategy.ranking(&nothing);
         };
-        let candidate = Candidate { name, chooser: Chooser::Proxy, before: seen.seconds };
+        let before = seen.seconds_of(strategy.needs());
+        let candidate = Candidate { name, chooser: Chooser::Proxy, before };
         seen.with_evidence(|evidence| {
             self.experiment.strategy(candidate, strategy, evidence)?;
             strategy.ranking(evidence)

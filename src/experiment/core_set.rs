@@ -1,8 +1,8 @@
 //! One choice from data whose labels are all known.
 
-use super::engine::{Candidate, Experiment, Joint};
+use super::engine::{Candidate, Experiment, Joint, REPEATS};
 use super::{Chooser, Configuration, Model, Outcome, Seconds, Stages, Task};
-use crate::choose::{Evidence, Random, Strategy, check_distinct};
+use crate::choose::{Evidence, Kind, Needs, Random, Strategy, check_distinct};
 use crate::error::{Error, Result};
 use crate::experiment::metrics::spearman;
 use crate::joint::Amount;
@@ -52,10 +52,13 @@ impl CoreSetOptions {
     }
 
     /// How many learners one seed trains, for a progress bar.
-    pub fn trainings(&self, strategies: usize) -> usize {
+    pub fn trainings(&self, strategies: &[Box<dyn Strategy>]) -> usize {
         let choosers = 1 + usize::from(self.target_chooses);
         let joint = usize::from(self.joint.is_some());
-        2 + joint + (choosers * strategies + 2 + joint) * self.fractions.len()
+        let averaged = needs_of(strategies).contains(Kind::Repeats);
+        let repeats = if averaged { choosers * REPEATS } else { 0 };
+        let each = choosers * strategies.len() + 2 + joint;
+        2 + joint + repeats + each * self.fractions.len()
     }
 }
 
@@ -93,7 +96,9 @@ pub struct CoreSet {
 /// can hold several seeds; times are what stages took when they ran.
 ///
 /// # Cost
-/// One training of the proxy, one of the target on everything, and one of the target for each row.
+/// One training of the proxy, one of the target on everything, and one of the target for each row. Where a strategy
+/// averages over [several trainings](crate::choose::Averaged), nine more of whoever chooses, their seeds drawn from
+/// `seed`; gradients in all weights are a backward pass a point for each.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for a fraction out of range, [`Error::Shape`] for no fraction, two strategies of
@@ -134,11 +139,12 @@ fn chosen_by(
     model: &Model,
     strategies: &[Box<dyn Strategy>],
 ) -> Result<Vec<Vec<f64>>> {
-    let seen = experiment.observe(chooser, model)?;
+    let seen = experiment.observe(chooser, model, needs_of(strategies))?;
     seen.with_evidence(|evidence| {
         let mut rankings = Vec::new();
         for strategy in strategies {
-            let candidate = Candidate { name: strategy.name(), chooser, before: seen.seconds };
+            let before = seen.seconds_of(strategy.needs());
+            let candidate = Candidate { name: strategy.name(), chooser, before };
             let largest = experiment.strategy(candidate, strategy, evidence)?;
             rankings.push(match strategy.ranking(evidence)? {
                 Some(scores) => scores,
@@ -147,6 +153,11 @@ fn chosen_by(
         }
         Ok(rankings)
     })
+}
+
+/// All that any of them needs.
+fn needs_of(strategies: &[Box<dyn Strategy>]) -> Needs {
+    strategies.iter().fold(Needs::NOTHING, |all, strategy| all.and(strategy.needs()))
 }
 
 /// The learned selection, by the proxy alone.

@@ -2,17 +2,21 @@
 
 use std::time::Instant;
 
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::stages::{
     CHUNK, Stages, Trained, kept_choice, kept_numbers, state_of, state_of_numbers,
 };
 use super::{Chooser, Model, Observations, Outcome, Progress, Seconds, Task};
-use crate::choose::{Choice, CrossFit, Evidence, Strategy};
+use crate::choose::{Choice, CrossFit, Evidence, Kind, Needs, Strategy};
 use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::joint::{Amount, ChooseOptions, CostFeatures, Trainer, TrainerOptions};
-use crate::learn::{Checkpoint, Learner, Sampling, Training, error_in_batches, restore_learner};
+use crate::learn::{
+    Checkpoint, Learner, Loss, Sampling, Training, error_in_batches, gradient_norms,
+    restore_learner,
+};
 use crate::seeds::Seeds;
 
 /// Training a selection model together with a learner, and choosing with it.
@@ -74,22 +78,51 @@ impl<'n> Candidate<'n> {
     }
 }
 
+/// Further trainings of a model whose scores are averaged: ten in all, as in the paper.
+pub(crate) const REPEATS: usize = 9;
+
 /// What a model trained on the whole pool sees, and what that took.
+#[derive(Default)]
 pub(crate) struct Observed {
     pub(crate) pool: Observations,
     pub(crate) validation: Option<Observations>,
     pub(crate) seconds: Seconds,
+    /// Of the norms of the gradients.
+    pub(crate) norms: f64,
+    /// What further trainings see of the pool.
+    pub(crate) repeats: Vec<Self>,
 }
 
 impl Observed {
+    /// What all that a strategy needs took.
+    pub(crate) fn seconds_of(&self, needs: Needs) -> Seconds {
+        let mut seconds = self.seconds;
+        if needs.contains(Kind::GradientNorms) {
+            seconds.selection += self.norms;
+        }
+        if needs.contains(Kind::Repeats) {
+            for repeat in &self.repeats {
+                let more = repeat.seconds_of(needs);
+                seconds.training += more.training;
+                seconds.selection += more.selection;
+            }
+        }
+        seconds
+    }
+
     /// What `work` makes of it as evidence, that of the validation part included where there is one.
     pub(crate) fn with_evidence<T>(&self, work: impl FnOnce(&Evidence) -> Result<T>) -> Result<T> {
         let validation = self.validation.as_ref().map(Observations::evidence).transpose()?;
-        let evidence = self.pool.evidence()?;
-        work(&match &validation {
-            Some(validation) => evidence.with_validation(validation),
-            None => evidence,
-        })
+        let repeats = self.repeats.iter().map(|repeat| repeat.pool.evidence());
+        let repeats = repeats.collect::<Result<Vec<_>>>()?;
+        let mut evidence = self.pool.evidence()?;
+        if let Some(validation) = &validation {
+            evidence = evidence.with_validation(validation);
+        }
+        if !repeats.is_empty() {
+            evidence = evidence.with_repeats(&repeats)?;
+        }
+        work(&evidence)
     }
 }
 
@@ -243,26 +276,82 @@ impl Experiment<'_, '_> {
         chooser: Chooser,
         model: &Model,
     ) -> Result<(Box<dyn Learner>, Trained)> {
-        let stage = self.stage(&format!("{chooser} {}", model.name));
-        let learner = (model.build)(self.seed)?;
+        self.train_on_pool(&format!("{chooser}"), model, self.seed)
+    }
+
+    fn train_on_pool(
+        &mut self,
+        name: &str,
+        model: &Model,
+        seed: u64,
+    ) -> Result<(Box<dyn Learner>, Trained)> {
+        let stage = self.stage(&format!("{name} {}", model.name));
+        let learner = (model.build)(seed)?;
         let (pool, options) = (self.task.pool, &model.training);
-        let training = Training::new(&learner, pool, Sampling::All, options, self.seed)?;
+        let training = Training::new(&learner, pool, Sampling::All, options, seed)?;
         let kept = self.stages.run.load(&stage)?;
         let trained = self.stages.train(&stage, training.with_history(), kept.as_ref())?;
         Ok((learner, trained))
     }
 
-    /// Trains the model on the whole pool and looks at the pool and the validation part with it.
-    pub(crate) fn observe(&mut self, chooser: Chooser, model: &Model) -> Result<Observed> {
-        let (learner, trained) = self.train_on_all(chooser, model)?;
+    /// Trains the model on the whole pool and looks at the pool and the validation part with it; trains it again, and
+    /// takes the norms of gradients, where that is needed.
+    pub(crate) fn observe(
+        &mut self,
+        chooser: Chooser,
+        model: &Model,
+        needs: Needs,
+    ) -> Result<Observed> {
+        let mut seen = self.observe_once(&format!("{chooser}"), model, self.seed, needs)?;
+        if needs.contains(Kind::Repeats) {
+            let mut rng = Seeds::new(self.seed).named("repeats");
+            for k in 1..=REPEATS {
+                let (name, seed) = (format!("{chooser} repeat {k}"), rng.random());
+                seen.repeats.push(self.observe_once(&name, model, seed, needs)?);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn observe_once(
+        &mut self,
+        name: &str,
+        model: &Model,
+        seed: u64,
+        needs: Needs,
+    ) -> Result<Observed> {
+        let (learner, trained) = self.train_on_pool(name, model, seed)?;
         let (started, loss) = (Instant::now(), model.training.loss);
         let pool = Observations::labelled(&learner, self.task.pool, trained.history, loss)?;
         let of = |validation| Observations::labelled(&learner, validation, None, loss);
         let validation = self.task.validation.map(of).transpose()?;
         let selection = started.elapsed().as_secs_f64();
-        let selection = self.once(&format!("{chooser} observed"), selection)?;
+        let selection = self.once(&format!("{name} observed"), selection)?;
         let seconds = Seconds { training: trained.seconds, selection, target: 0.0 };
-        Ok(Observed { pool, validation, seconds })
+        let seen = Observed { pool, validation, seconds, ..Default::default() };
+        match needs.contains(Kind::GradientNorms) {
+            true => self.with_norms(name, &learner, loss, seen),
+            false => Ok(seen),
+        }
+    }
+
+    /// The norms are kept: they take longer than a training epoch.
+    fn with_norms(
+        &mut self,
+        name: &str,
+        learner: &dyn Learner,
+        loss: Loss,
+        seen: Observed,
+    ) -> Result<Observed> {
+        let (stage, pool) = (self.stage(&format!("{name} gradient norms")), self.task.pool);
+        let state = self.stages.kept(&stage, || {
+            let started = Instant::now();
+            let mut state = state_of_numbers(&gradient_norms(learner, pool, loss)?)?;
+            state.set_note("seconds", started.elapsed().as_secs_f64());
+            Ok(state)
+        })?;
+        let (norms, pool) = (state.note("seconds")?, seen.pool);
+        Ok(Observed { pool: pool.with_gradient_norms(kept_numbers(&state)?), norms, ..seen })
     }
 
     /// What is known of the inputs without training anything.
@@ -272,7 +361,7 @@ impl Experiment<'_, '_> {
         let validation = self.task.validation.map(Observations::labelled_inputs).transpose()?;
         let selection = self.once("inputs observed", started.elapsed().as_secs_f64())?;
         let seconds = Seconds { selection, ..Default::default() };
-        Ok(Observed { pool, validation, seconds })
+        Ok(Observed { pool, validation, seconds, ..Default::default() })
     }
 
     /// The target on everything, sharing the training that lets it choose for itself, whose weights are kept

@@ -176,7 +176,7 @@ impl Exam for CrossValidation<'_, '_, '_, '_> {
 fn observe(taught: &Subset, validation: Option<&dyn Source>, seeds: Seeds) -> Result<Observed> {
     let pool = Observations::out_of_fold(taught, &CrossFit::default(), seeds)?;
     let validation = validation.map(Observations::labelled_inputs).transpose()?;
-    Ok(Observed { pool, validation, seconds: Seconds::default() })
+    Ok(Observed { pool, validation, ..Default::default() })
 }
 
 /// The choice of a way there; another number draws anew.

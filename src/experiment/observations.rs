@@ -32,6 +32,8 @@ pub struct Observations {
     errors: Vec<f32>,
     outputs: usize,
     history: History,
+    /// Empty unless they were asked for.
+    gradient_norms: Vec<f64>,
 }
 
 impl Observations {
@@ -144,6 +146,11 @@ impl Observations {
         Ok(Self { labels: data.labels().to_vec(), ..Self::inputs(data)? })
     }
 
+    /// With norms of gradients, a number a point, such as [`gradient_norms`](crate::learn::gradient_norms) gives.
+    pub fn with_gradient_norms(self, gradient_norms: Vec<f64>) -> Self {
+        Self { gradient_norms, ..self }
+    }
+
     /// Features, a row a point, and their width.
     pub fn features(&self) -> (&[f32], usize) {
         (&self.features, self.width)
@@ -166,6 +173,9 @@ impl Observations {
         }
         if !self.errors.is_empty() {
             evidence = evidence.with_errors(&self.errors, self.outputs)?;
+        }
+        if !self.gradient_norms.is_empty() {
+            evidence = evidence.with_gradient_norms(&self.gradient_norms)?;
         }
         if !self.history.right.is_empty() {
             evidence = evidence.with_history(&self.history.right)?;

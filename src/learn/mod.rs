@@ -17,6 +17,7 @@
 //! [`SeededWeights`] is the cure: same seed, same weights, in one order.
 
 pub(crate) mod checkpoint;
+mod gradient_norms;
 pub(crate) mod learner;
 pub(crate) mod loss;
 mod models;
@@ -28,6 +29,7 @@ mod training;
 mod weights;
 
 pub use checkpoint::Checkpoint;
+pub use gradient_norms::gradient_norms;
 pub use learner::{
     Learner, accuracy_in_batches, error_in_batches, features_in_batches, losses_in_batches,
 };

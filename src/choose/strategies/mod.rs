@@ -56,8 +56,9 @@ impl Strategy for Box<dyn Strategy> {
     }
 }
 
-/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`], and
-/// [`TowardsTarget`] and [`Transported`], which answer another question.
+/// Every strategy with its default settings, baselines first, for comparisons of all. Left out are [`Random`];
+/// [`TowardsTarget`] and [`Transported`], which answer another question; and [`FullGrand`] and what is [`Averaged`], whose
+/// evidence takes a backward pass a point or several trainings.
 pub fn all() -> Vec<Box<dyn Strategy>> {
     vec![
         Box::new(LeastConfidence),
@@ -113,6 +114,10 @@ pub fn named(name: &str) -> Result<Box<dyn Strategy>> {
     all.push(Box::new(Random));
     all.push(Box::new(TowardsTarget::default()));
     all.push(Box::new(Transported::default()));
+    all.push(Box::new(FullGrand));
+    all.push(Box::new(Averaged(El2n)));
+    all.push(Box::new(Averaged(Grand)));
+    all.push(Box::new(Averaged(FullGrand)));
     let names: Vec<String> = all.iter().map(|strategy| strategy.name().to_string()).collect();
     let found = all.into_iter().find(|strategy| strategy.name() == name);
     found.ok_or(Error::Unknown { what: "strategy", expected: names.join(", "), found: name.into() })

@@ -16,8 +16,8 @@ use crate::error::Result;
 /// For numbers to predict the loss's derivative in the outputs ([`Evidence::errors`]) takes the place of
 /// `p - y`, here as in [`Craig`](crate::choose::Craig) and [`GradMatch`](crate::choose::GradMatch).
 ///
-/// The paper takes the gradient in all weights, and its mean over several initialisations; this is the
-/// last layer's share, for one learner, without a backward pass. The features must be what enters that
+/// The paper takes the gradient in all weights ([`FullGrand`](crate::choose::FullGrand)), and its mean over several
+/// initialisations ([`Averaged`](crate::choose::Averaged)); this is the last layer's share, for one learner, without a backward pass. The features must be what enters that
 /// layer. `O(N (C + width))`, plus the sort.
 ///
 /// # Reference
