@@ -54,6 +54,7 @@ mod perturbed;
 mod point;
 mod program;
 mod projection;
+mod refinement;
 mod scaling;
 mod solution;
 mod solve;

@@ -32,13 +32,8 @@ use super::projection::{Face, matrix, triangle};
 /// Added to the scaled diagonal. A variable without curvature has it for a pivot, and the pivots after that are
 /// differences of numbers of size `1 / SHIFT`: its root must stand well above rounding.
 const SHIFT: f64 = 1e-7;
-/// Rounds of refinement, and steps of each.
-const ROUNDS: usize = 3;
-const STEPS: usize = 20;
-/// Relative residual at which refinement is done.
-const FINE: f64 = 2e-15;
 /// A relative residual above this is a part that no solution reaches, not rounding.
-pub(super) const UNREACHED: f64 = 1e-8;
+const UNREACHED: f64 = 1e-8;
 /// Rounds of scaling rows and columns to a largest entry of one.
 const SCALINGS: usize = 3;
 /// A direction in which the scaled matrix is smaller than this many shifts is one of those it does not determine.
@@ -387,89 +382,13 @@ impl System {
         Step { variables, rows: solution[rows].to_vec(), residual, unreached }
     }
 
-    /// The solution of the system without the shift, and what is left of the right-hand side: generalised minimal
-    /// residuals, the shifted factorisation for a preconditioner. All eigenvalues well above the shift are one to it, so a
-    /// step or two do but for those below.
-    fn refine(&self, right: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let target = FINE * norm(right);
-        let (mut solution, mut rest) = (vec![0.0; right.len()], right.to_vec());
-        for _ in 0..ROUNDS {
-            let size = norm(&rest);
-            if size <= target {
-                break;
-            }
-            let change = self.minimal_residual(&rest, target);
-            let trial: Vec<f64> = solution.iter().zip(&change).map(|(x, dx)| x + dx).collect();
-            let mut left = right.to_vec();
-            self.subtract_product(&trial, &mut left);
-            let now = norm(&left);
-            // Also when it is no number.
-            if now.is_nan() || now >= size {
-                break;
-            }
-            (solution, rest) = (trial, left);
-            if now > 0.1 * size {
-                break;
-            }
-        }
-        (solution, rest)
+    /// The shifted inverse, in place.
+    pub(super) fn precondition(&self, x: &mut [f64]) {
+        self.factor.solve(x);
     }
 
-    /// One round: the combination of at most [`STEPS`] directions that leaves least of `right`.
-    fn minimal_residual(&self, right: &[f64], target: f64) -> Vec<f64> {
-        let size = norm(right);
-        let mut basis: Vec<Vec<f64>> = vec![right.iter().map(|r| r / size).collect()];
-        let mut directions: Vec<Vec<f64>> = Vec::new();
-        // The triangle of the least-squares problem, column by column, its rotations, and its right-hand side.
-        let (mut triangle, mut turns): (Vec<Vec<f64>>, Vec<(f64, f64)>) = (Vec::new(), Vec::new());
-        let mut left = vec![size];
-        for k in 0..STEPS {
-            let mut direction = basis[k].clone();
-            self.factor.solve(&mut direction);
-            let mut image = vec![0.0; right.len()];
-            self.subtract_product(&direction, &mut image);
-            image.iter_mut().for_each(|x| *x = -*x);
-            let mut column = Vec::with_capacity(k + 2);
-            for axis in &basis {
-                let along = dot(axis, &image);
-                image.iter_mut().zip(axis).for_each(|(x, a)| *x -= along * a);
-                column.push(along);
-            }
-            let beyond = norm(&image);
-            for (row, &(c, s)) in turns.iter().enumerate() {
-                let (a, b) = (column[row], column[row + 1]);
-                (column[row], column[row + 1]) = (c * a + s * b, c * b - s * a);
-            }
-            let length = column[k].hypot(beyond);
-            // Nothing new, or no number.
-            if length.is_nan() || length <= f64::MIN_POSITIVE {
-                break;
-            }
-            let (c, s) = (column[k] / length, beyond / length);
-            column[k] = length;
-            turns.push((c, s));
-            triangle.push(column);
-            directions.push(direction);
-            let last = left[k];
-            left[k] = c * last;
-            left.push(-s * last);
-            let stuck = k > 2 && (s * last).abs() > 0.99 * last.abs();
-            if (s * last).abs() <= target || beyond <= f64::EPSILON || stuck {
-                break;
-            }
-            basis.push(image.iter().map(|x| x / beyond).collect());
-        }
-        let mut change = vec![0.0; right.len()];
-        let mut shares = left;
-        for k in (0..directions.len()).rev() {
-            let share = shares[k] / triangle[k][k];
-            (0..k).for_each(|row| shares[row] -= share * triangle[k][row]);
-            change.iter_mut().zip(&directions[k]).for_each(|(x, d)| *x += share * d);
-        }
-        change
-    }
-
-    fn subtract_product(&self, x: &[f64], out: &mut [f64]) {
+    /// `out -= K x`, without the shift.
+    pub(super) fn subtract_product(&self, x: &[f64], out: &mut [f64]) {
         self.layout.each(|i, j, at| {
             let value = self.values[at];
             out[i] -= value * x[j];
@@ -560,10 +479,6 @@ fn free((h, _): (&mut f64, &f64)) {
     *h = 0.0;
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn norm(x: &[f64]) -> f64 {
+pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
