@@ -109,7 +109,7 @@ impl Map {
             Lift::Folded(places, widest) => {
                 let mut all = DMatrix::zeros(points.len(), *widest);
                 for (k, i) in points.iter().enumerate() {
-                    let entries = row(*i).into_iter().zip(places);
+                    let entries = row(*i).zip(places);
                     entries.for_each(|(x, (place, sign))| all[(k, *place)] += sign * x);
                 }
                 all
