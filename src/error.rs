@@ -83,6 +83,42 @@ pub enum Error {
         /// The pivot, relative to the diagonal entry; or that entry itself, if it is negative.
         found: f64,
     },
+    /// A problem is not convex by the rules of curvature.
+    #[error("not convex: {rule}; found {expression}")]
+    NotDcp {
+        /// The rule it breaks.
+        rule: &'static str,
+        /// The expression that breaks it.
+        expression: String,
+    },
+    /// A problem is not affine in its parameters.
+    #[error("parameters: {rule}; found {expression}")]
+    NotDpp {
+        /// The rule it breaks.
+        rule: &'static str,
+        /// The expression that breaks it.
+        expression: String,
+    },
+    /// An expression whose shapes or numbers do not fit.
+    #[error("{expression}: expected that {rule}, found {found}")]
+    Expression {
+        /// What must hold.
+        rule: &'static str,
+        /// The expression where it does not.
+        expression: String,
+        /// What is there instead.
+        found: String,
+    },
+    /// A parameter of a problem is missing, there twice, not used, or has a value it may not have.
+    #[error("parameter {name:?}: expected {expected}, found {found}")]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// A conic program has no solution to give.
     #[error("no solution: the program is {found}")]
     NoSolution {

@@ -48,6 +48,7 @@ mod cone;
 mod derivative;
 mod interior;
 mod ldl;
+pub mod model;
 mod options;
 mod pattern;
 mod perturbed;
