@@ -38,8 +38,8 @@
 //! | room | holds | knows |
 //! | --- | --- | --- |
 //! | [`program`] | the selection program, its solvers and its derivative, in `f64` | nothing else |
-//! | [`layer`] | the same as a candle operation, costs, tensors to matrices | program |
-//! | [`conic`] | any convex program with cone constraints, solved and differentiated, in `f64` | nothing else |
+//! | [`conic`] | any convex program with cone constraints, written as mathematics, solved and differentiated, in `f64` | nothing else |
+//! | [`layer`] | both as candle operations, costs, tensors to matrices | program, conic |
 //! | [`data`] | readers, splits, shares | nothing else |
 //! | [`choose`] | evidence in, a choice out: the strategies | program, data |
 //! | [`value`] | whether a label is right, what a point is worth | choose, data |
@@ -83,7 +83,7 @@ pub use data::{Dataset, Source};
 pub use error::{Error, Result};
 pub use joint::{Eviction, ExemplarMemory, Trainer, TrainerOptions};
 pub use layer::{
-    BatchOutput, Distance, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer,
+    BatchOutput, ConicBatchOutput, ConicLayer, ConicLayerOptions, ConicOutput, Distance, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer,
     Smoothing, Status,
 };
 pub use learn::Learner;

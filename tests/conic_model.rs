@@ -29,7 +29,8 @@ struct Draw(u64);
 
 impl Draw {
     fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -111,9 +112,19 @@ const ATOMS: &[(&str, Atom, Formula, &[f64])] = &[
     ("norm2", |x| norm2(x), |x| x.iter().map(|x| x * x).sum::<f64>().sqrt(), &[1.5, -0.5]),
     ("norm_inf", |x| norm_inf(x), |x| x.iter().fold(0.0, |m, x| x.abs().max(m)), &[0.4, -1.5]),
     ("square", |x| square(x), |x| x.iter().map(|x| x * x).sum(), &[1.5, -0.5]),
-    ("square, cones", |x| maximum([square(x), exp(-1.0 * x) * 1e-3]), |x| x.iter().map(|x| x * x).sum(), &[1.5, -0.5]),
+    (
+        "square, cones",
+        |x| maximum([square(x), exp(-1.0 * x) * 1e-3]),
+        |x| x.iter().map(|x| x * x).sum(),
+        &[1.5, -0.5],
+    ),
     ("sum_squares", |x| sum_squares(x), |x| x.iter().map(|x| x * x).sum(), &[1.5, -0.5]),
-    ("sum_squares, cones", |x| max(sum_squares(x)), |x| x.iter().map(|x| x * x).sum(), &[1.5, -0.5]),
+    (
+        "sum_squares, cones",
+        |x| max(sum_squares(x)),
+        |x| x.iter().map(|x| x * x).sum(),
+        &[1.5, -0.5],
+    ),
     (
         "quad_form",
         |x| quad_form(x, Expression::sparse(2, 2, &[(0, 0, 2.0), (0, 1, 1.0), (1, 1, 3.0)])),
@@ -132,20 +143,55 @@ const ATOMS: &[(&str, Atom, Formula, &[f64])] = &[
         |x| -2.0 * x[0] * x[0] - 3.0 * x[1] * x[1],
         &[1.5, -0.5],
     ),
-    ("quad_over_lin", |x| quad_over_lin(x.rows(0..2), x.at(2)), |x| (x[0] * x[0] + x[1] * x[1]) / x[2], &[1.0, -2.0, 1.7]),
+    (
+        "quad_over_lin",
+        |x| quad_over_lin(x.rows(0..2), x.at(2)),
+        |x| (x[0] * x[0] + x[1] * x[1]) / x[2],
+        &[1.0, -2.0, 1.7],
+    ),
     ("max", |x| max(x), |x| x.iter().copied().fold(f64::MIN, f64::max), &[0.4, -1.5, 0.7]),
     ("min", |x| min(x), |x| x.iter().copied().fold(f64::MAX, f64::min), &[0.4, -1.5, 0.7]),
-    ("maximum", |x| maximum([Expression::from(x), 0.5.into(), -x]), |x| x.iter().map(|x| x.abs().max(0.5)).sum(), &[0.4, -1.5, 0.7]),
-    ("minimum", |x| minimum([Expression::from(x), 0.5.into()]), |x| x.iter().map(|x| x.min(0.5)).sum(), &[0.4, -1.5, 0.7]),
+    (
+        "maximum",
+        |x| maximum([Expression::from(x), 0.5.into(), -x]),
+        |x| x.iter().map(|x| x.abs().max(0.5)).sum(),
+        &[0.4, -1.5, 0.7],
+    ),
+    (
+        "minimum",
+        |x| minimum([Expression::from(x), 0.5.into()]),
+        |x| x.iter().map(|x| x.min(0.5)).sum(),
+        &[0.4, -1.5, 0.7],
+    ),
     ("pos", |x| pos(x), |x| x.iter().map(|x| x.max(0.0)).sum(), &[0.4, -1.5, 0.7]),
-    ("huber", |x| huber(x, 0.8), |x| x.iter().map(|x| if x.abs() < 0.8 { x * x } else { 1.6 * x.abs() - 0.64 }).sum(), &[0.4, -1.5]),
-    ("huber, cones", |x| max(huber(x, 0.8).sum()), |x| x.iter().map(|x| if x.abs() < 0.8 { x * x } else { 1.6 * x.abs() - 0.64 }).sum(), &[0.4, -1.5]),
+    (
+        "huber",
+        |x| huber(x, 0.8),
+        |x| x.iter().map(|x| if x.abs() < 0.8 { x * x } else { 1.6 * x.abs() - 0.64 }).sum(),
+        &[0.4, -1.5],
+    ),
+    (
+        "huber, cones",
+        |x| max(huber(x, 0.8).sum()),
+        |x| x.iter().map(|x| if x.abs() < 0.8 { x * x } else { 1.6 * x.abs() - 0.64 }).sum(),
+        &[0.4, -1.5],
+    ),
     ("exp", |x| exp(x), |x| x.iter().map(|x| x.exp()).sum(), &[0.4, -1.5]),
     ("log", |x| log(x), |x| x.iter().map(|x| x.ln()).sum(), &[0.4, 1.5]),
-    ("log_sum_exp", |x| log_sum_exp(x), |x| x.iter().map(|x| x.exp()).sum::<f64>().ln(), &[0.4, -1.5, 0.3]),
+    (
+        "log_sum_exp",
+        |x| log_sum_exp(x),
+        |x| x.iter().map(|x| x.exp()).sum::<f64>().ln(),
+        &[0.4, -1.5, 0.3],
+    ),
     ("entr", |x| entr(x), |x| x.iter().map(|x| -x * x.ln()).sum(), &[0.4, 1.5]),
     ("rel_entr", |x| rel_entr(x.at(0), x.at(1)), |x| x[0] * (x[0] / x[1]).ln(), &[0.4, 1.5]),
-    ("kl_div", |x| kl_div(x.at(0), x.at(1)), |x| x[0] * (x[0] / x[1]).ln() - x[0] + x[1], &[0.4, 1.5]),
+    (
+        "kl_div",
+        |x| kl_div(x.at(0), x.at(1)),
+        |x| x[0] * (x[0] / x[1]).ln() - x[0] + x[1],
+        &[0.4, 1.5],
+    ),
     ("logistic", |x| logistic(x), |x| x.iter().map(|x| (1.0 + x.exp()).ln()).sum(), &[0.4, -1.5]),
     ("power 3", |x| power(x, 3.0), |x| x.iter().map(|x| x.powi(3)).sum(), &[0.4, 1.5]),
     ("power 4", |x| power(x, 4.0), |x| x.iter().map(|x| x.powi(4)).sum(), &[0.7, -1.5]),
@@ -153,26 +199,69 @@ const ATOMS: &[(&str, Atom, Formula, &[f64])] = &[
     ("power 0.3", |x| power(x, 0.3), |x| x.iter().map(|x| x.powf(0.3)).sum(), &[0.4, 1.5]),
     ("sqrt", |x| sqrt(x), |x| x.iter().map(|x| x.sqrt()).sum(), &[0.4, 1.5]),
     ("inv_pos", |x| inv_pos(x), |x| x.iter().map(|x| 1.0 / x).sum(), &[0.4, 1.5]),
-    ("geo_mean", |x| geo_mean(x), |x| x.iter().product::<f64>().powf(0.2), &[0.4, 1.5, 0.7, 1.1, 2.0]),
-    ("weighted_geo_mean", |x| weighted_geo_mean(x, &[1.0, 3.0]), |x| x[0].powf(0.25) * x[1].powf(0.75), &[0.4, 1.5]),
+    (
+        "geo_mean",
+        |x| geo_mean(x),
+        |x| x.iter().product::<f64>().powf(0.2),
+        &[0.4, 1.5, 0.7, 1.1, 2.0],
+    ),
+    (
+        "weighted_geo_mean",
+        |x| weighted_geo_mean(x, &[1.0, 3.0]),
+        |x| x[0].powf(0.25) * x[1].powf(0.75),
+        &[0.4, 1.5],
+    ),
     // of | a b ; b c |
-    ("lambda_max", |x| lambda_max(x.pick([0, 1, 1, 2]).reshape(2, 2)), |x| (x[0] + x[2]) / 2.0 + ((x[0] - x[2]).powi(2) / 4.0 + x[1] * x[1]).sqrt(), &[0.4, 0.8, -0.3]),
-    ("lambda_min", |x| lambda_min(x.pick([0, 1, 1, 2]).reshape(2, 2)), |x| (x[0] + x[2]) / 2.0 - ((x[0] - x[2]).powi(2) / 4.0 + x[1] * x[1]).sqrt(), &[0.4, 0.8, -0.3]),
-    ("affine", |x| x.dot([1.0, 2.0, 3.0]) - x.at(1) + x.t() * [0.5, 0.0, 0.5], |x| 1.5 * x[0] + x[1] + 3.5 * x[2], &[0.4, 0.8, -0.3]),
+    (
+        "lambda_max",
+        |x| lambda_max(x.pick([0, 1, 1, 2]).reshape(2, 2)),
+        |x| (x[0] + x[2]) / 2.0 + ((x[0] - x[2]).powi(2) / 4.0 + x[1] * x[1]).sqrt(),
+        &[0.4, 0.8, -0.3],
+    ),
+    (
+        "lambda_min",
+        |x| lambda_min(x.pick([0, 1, 1, 2]).reshape(2, 2)),
+        |x| (x[0] + x[2]) / 2.0 - ((x[0] - x[2]).powi(2) / 4.0 + x[1] * x[1]).sqrt(),
+        &[0.4, 0.8, -0.3],
+    ),
+    (
+        "affine",
+        |x| x.dot([1.0, 2.0, 3.0]) - x.at(1) + x.t() * [0.5, 0.0, 0.5],
+        |x| 1.5 * x[0] + x[1] + 3.5 * x[2],
+        &[0.4, 0.8, -0.3],
+    ),
     // sums of rows and of columns of | a b c ; b c a |, and its block
     (
         "moved",
         |x| {
             let m = x.pick([0, 1, 2, 1, 2, 0]).reshape(2, 3);
-            m.row_sums().dot([1.0, 10.0]) + m.column_sums().t().dot([1.0, 2.0, 3.0])
-                + m.block(0..2, 1..3).trace() + m.columns(0..2).diagonal().at(1)
-                + m.t().at(1) + m.entry(1, 2) + m.row(1).at(0) + m.column(2).at(0)
-                + x.to_diagonal().column_sums().at(2) + hstack([&m, &m]).at(7)
+            m.row_sums().dot([1.0, 10.0])
+                + m.column_sums().t().dot([1.0, 2.0, 3.0])
+                + m.block(0..2, 1..3).trace()
+                + m.columns(0..2).diagonal().at(1)
+                + m.t().at(1)
+                + m.entry(1, 2)
+                + m.row(1).at(0)
+                + m.column(2).at(0)
+                + x.to_diagonal().column_sums().at(2)
+                + hstack([&m, &m]).at(7)
                 + vstack([m.row(1), m.row(0)]).at(3)
         },
         |x| {
             let (a, b, c) = (x[0], x[1], x[2]);
-            11.0 * (a + b + c) + (a + b) + 2.0 * (b + c) + 3.0 * (c + a) + (b + a) + c + b + a + b + c + c + c + a
+            11.0 * (a + b + c)
+                + (a + b)
+                + 2.0 * (b + c)
+                + 3.0 * (c + a)
+                + (b + a)
+                + c
+                + b
+                + a
+                + b
+                + c
+                + c
+                + c
+                + a
         },
         &[0.4, 0.8, -0.3],
     ),
@@ -189,7 +278,384 @@ fn atoms_have_their_values_and_slopes() {
                 at[k] += by;
                 formula(&at)
             };
-            close(slope[k], (moved(1e-5) - moved(-1e-5)) / 2e-5, 1e-6, &format!("{name}, slope {k}"));
+            close(
+                slope[k],
+                (moved(1e-5) - moved(-1e-5)) / 2e-5,
+                1e-6,
+                &format!("{name}, slope {k}"),
+            );
         }
     }
+}
+
+fn slices(theta: &[Vec<f64>]) -> Vec<&[f64]> {
+    theta.iter().map(Vec::as_slice).collect()
+}
+
+#[test]
+fn l1_regression_with_nonnegative_weights() {
+    let x = Variable::vector("x", 2);
+    let (a, b) = (Parameter::matrix("a", 3, 2), Parameter::vector("b", 3));
+    let problem = Problem::minimise(norm1(&a * &x - &b)).subject_to([x.ge(0.0)]);
+    let model = problem.compile(&[&a, &b], &[&x]).unwrap();
+    let theta = [vec![1.0, 0.2, -0.3, 1.5, 0.8, 0.7], vec![1.0, 2.0, 5.0]];
+    differences("l1 regression", &model, &theta, 1e-6);
+}
+
+#[test]
+fn regularised_least_squares_has_its_closed_form() {
+    let (m, n) = (100, 20);
+    let x = Variable::vector("x", n);
+    let (a, b) = (Parameter::matrix("a", m, n), Parameter::vector("b", m));
+    let weight = Parameter::scalar("weight").nonnegative();
+    let objective = sum_squares(&a * &x - &b) + &weight * sum_squares(&x);
+    let model = Problem::minimise(objective).compile(&[&a, &b, &weight], &[&x]).unwrap();
+    let mut draw = Draw(1);
+    let theta = [draw.normals(m * n), draw.normals(m), vec![0.7]];
+    let matrix = nalgebra::DMatrix::from_row_slice(m, n, &theta[0]);
+    let normal = matrix.transpose() * &matrix + nalgebra::DMatrix::identity(n, n) * 0.7;
+    let factor = normal.cholesky().unwrap();
+    let right = nalgebra::DVector::from_vec(theta[1].clone());
+    let expected = factor.solve(&(matrix.transpose() * &right));
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    for k in 0..n {
+        close(answer.variable(0)[k], expected[k], 1e-9, "x");
+    }
+    let g = draw.normals(n);
+    let gradients = answer.pullback(&[&g], Derivative::Exact).unwrap();
+    let l = factor.solve(&nalgebra::DVector::from_vec(g));
+    let to_b = &matrix * &l;
+    close(gradients[2][0], -l.dot(&expected), 1e-8, "to the weight");
+    let residual = &matrix * &expected - &right;
+    for i in 0..m {
+        close(gradients[1][i], to_b[i], 1e-8, "to b");
+        for j in 0..n {
+            let to_a = -(residual[i] * l[j] + to_b[i] * expected[j]);
+            close(gradients[0][i * n + j], to_a, 1e-8, "to a");
+        }
+    }
+}
+
+#[test]
+fn a_quadratic_program_in_a_ball() {
+    let n = 5;
+    let x = Variable::vector("x", n);
+    let (root, p) = (Parameter::matrix("root", n, n), Parameter::vector("p", n));
+    let radius = Parameter::scalar("radius");
+    let ball = norm2(&x).le(&radius);
+    let problem = Problem::minimise(0.5 * sum_squares(&root * &x) + p.dot(&x));
+    let problem = problem.subject_to([ball.clone()]);
+    let model =
+        problem.compile(&[&root, &p, &radius], &[&x]).unwrap().with_duals(&[&ball]).unwrap();
+    let mut draw = Draw(2);
+    let theta = [draw.normals(n * n), draw.normals(n).iter().map(|p| 3.0 * p).collect(), vec![0.5]];
+    differences("ball", &model, &theta, 1e-6);
+}
+
+#[test]
+fn projection_on_equalities_and_its_multipliers() {
+    let (m, n) = (2, 4);
+    let x = Variable::vector("x", n);
+    let (a, b) = (Parameter::matrix("a", m, n), Parameter::vector("b", m));
+    let p = Parameter::vector("p", n);
+    let equal = (&a * &x).equals(&b);
+    let problem = Problem::minimise(0.5 * sum_squares(&x - &p)).subject_to([equal.clone()]);
+    let model = problem.compile(&[&a, &b, &p], &[&x]).unwrap().with_duals(&[&equal]).unwrap();
+    let mut draw = Draw(3);
+    let theta = [draw.normals(m * n), draw.normals(m), draw.normals(n)];
+    let matrix = nalgebra::DMatrix::from_row_slice(m, n, &theta[0]);
+    let point = nalgebra::DVector::from_vec(theta[2].clone());
+    let off = &matrix * &point - nalgebra::DVector::from_vec(theta[1].clone());
+    let multipliers = (&matrix * matrix.transpose()).lu().solve(&off).unwrap();
+    let nearest = point - matrix.transpose() * &multipliers;
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    (0..n).for_each(|k| close(answer.variable(0)[k], nearest[k], 1e-9, "x"));
+    (0..m).for_each(|k| close(answer.dual(0)[k], multipliers[k], 1e-9, "multiplier"));
+    differences("projection", &model, &theta, 1e-6);
+}
+
+#[test]
+fn soft_top_k_is_a_sigmoid_at_a_common_threshold() {
+    let n = 6;
+    let (x, p) = (Variable::vector("x", n), Parameter::vector("p", n));
+    let objective = p.dot(&x) + entr(&x).sum() + entr(1.0 - &x).sum();
+    let problem = Problem::maximise(objective).subject_to([x.sum().equals(2.0)]);
+    let model = problem.compile(&[&p], &[&x]).unwrap();
+    let theta = [vec![0.3, -1.0, 2.0, 0.5, 0.1, -0.4]];
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    let threshold = |k: usize| {
+        let x = answer.variable(0)[k];
+        (x / (1.0 - x)).ln() - theta[0][k]
+    };
+    (1..n).for_each(|k| close(threshold(k), threshold(0), 1e-7, "threshold"));
+    close(answer.variable(0).iter().sum(), 2.0, 1e-9, "sum");
+    differences("soft top-k", &model, &theta, 1e-6);
+}
+
+#[test]
+fn logistic_regression_and_how_it_answers_to_its_data() {
+    for (m, n, seed) in [(5, 2, 4), (30, 2, 5)] {
+        let w = Variable::vector("w", n);
+        let points = Parameter::matrix("points", m, n);
+        let mut draw = Draw(seed);
+        let data = draw.normals(m * n);
+        let labels: Vec<f64> =
+            (0..m).map(|i| if data[i * n] + draw.normal() > 0.0 { 1.0 } else { -1.0 }).collect();
+        let margins = (&points * &w).times(&labels);
+        let loss = logistic(-margins).sum() / m as f64 + 0.05 * sum_squares(&w);
+        let model = Problem::minimise(loss).compile(&[&points], &[&w]).unwrap();
+        // Newton's method on the loss itself.
+        let x = nalgebra::DMatrix::from_row_slice(m, n, &data);
+        let mut expected = nalgebra::DVector::zeros(n);
+        for _ in 0..50 {
+            let mut gradient = 0.1 * &expected;
+            let mut hessian = nalgebra::DMatrix::identity(n, n) * 0.1;
+            for i in 0..m {
+                let row = x.row(i).transpose();
+                let s = 1.0 / (1.0 + (labels[i] * row.dot(&expected)).exp());
+                gradient -= &row * (labels[i] * s / m as f64);
+                hessian += &row * row.transpose() * (s * (1.0 - s) / m as f64);
+            }
+            expected -= hessian.cholesky().unwrap().solve(&gradient);
+        }
+        let answer = model.solve(&[&data], &options()).unwrap();
+        (0..n).for_each(|k| close(answer.variable(0)[k], expected[k], 1e-8, "w"));
+        differences("logistic", &model, &[data], 1e-6);
+    }
+}
+
+#[test]
+fn entropy_is_largest_where_rows_allow() {
+    let n = 8;
+    let x = Variable::vector("x", n);
+    let (a, b) = (Parameter::matrix("a", 2, n), Parameter::vector("b", 2));
+    let (f, g) = (Parameter::matrix("f", 2, n), Parameter::vector("g", 2));
+    let problem = Problem::maximise(entr(&x).sum()).subject_to([
+        (&a * &x).equals(&b),
+        (&f * &x).le(&g),
+        x.sum().equals(1.0),
+    ]);
+    let model = problem.compile(&[&a, &b, &f, &g], &[&x]).unwrap();
+    let mut draw = Draw(6);
+    let (a, f) = (draw.normals(2 * n), draw.normals(2 * n));
+    let inside: Vec<f64> = (0..n).map(|_| draw.uniform()).collect();
+    let total: f64 = inside.iter().sum();
+    let rows = |m: &[f64], more: [f64; 2]| -> Vec<f64> {
+        let row = |k: usize| {
+            m[k * n..(k + 1) * n].iter().zip(&inside).map(|(m, x)| m * x / total).sum::<f64>()
+        };
+        vec![row(0) + more[0], row(1) + more[1]]
+    };
+    let theta = [a.clone(), rows(&a, [0.0; 2]), f.clone(), rows(&f, [1e-2, 2.0])];
+    differences("entropy", &model, &theta, 1e-6);
+}
+
+#[test]
+fn duals_of_every_cone_are_outputs() {
+    // Linear objectives around a point; one problem a cone, and all in one.
+    let n = 3;
+    let x = Variable::vector("x", n);
+    let c = Parameter::vector("c", n);
+    let matrix = Variable::symmetric("matrix", 2);
+    let d = Parameter::matrix("d", 2, 2);
+    let near = sum_squares(&x) * 0.5 + c.dot(&x);
+    let equality = x.sum().equals(1.0);
+    let inequality = x.at(0).ge(0.8);
+    let second_order = in_second_order(x.at(0), x.rows(1..3) + 0.3);
+    let exponential = in_exponential(x.at(0), x.at(1), x.at(2));
+    let power = in_power(x.at(0), x.at(1), x.at(2), 0.3);
+    let semidefinite = (&matrix + Expression::sparse(2, 2, &[(0, 1, 0.1)])).is_semidefinite();
+    let c0 = vec![0.4, -0.7, 1.1];
+    let cases: [(&str, &[&Constraint], Vec<f64>); 6] = [
+        ("equality", &[&equality], c0.clone()),
+        ("inequality", &[&inequality], c0.clone()),
+        ("second-order", &[&second_order], c0.clone()),
+        ("exponential", &[&exponential], c0.clone()),
+        ("power", &[&power], vec![-1.0, -0.5, -2.0]),
+        ("equality and power", &[&equality, &power], vec![-1.0, -0.5, -2.0]),
+    ];
+    for (name, constraints, c0) in cases {
+        let problem = Problem::minimise(near.clone());
+        let problem = problem.subject_to(constraints.iter().map(|one| (*one).clone()));
+        let model = problem.compile(&[&c], &[&x]).unwrap().with_duals(constraints).unwrap();
+        let answer = model.solve(&[&c0], &options()).unwrap();
+        assert!(answer.dual(0).iter().any(|z| z.abs() > 1e-3), "{name}: {:?}", answer.dual(0));
+        differences(name, &model, &[c0], 1e-6);
+    }
+    let spread = 0.5 * sum_squares(&matrix) + matrix.times(&d).sum();
+    let problem = Problem::minimise(spread.clone()).subject_to([semidefinite.clone()]);
+    let model = problem.compile(&[&d], &[&matrix]).unwrap().with_duals(&[&semidefinite]).unwrap();
+    let d0 = vec![1.0, 0.4, 0.4, -0.5];
+    differences("semidefinite", &model, std::slice::from_ref(&d0), 1e-6);
+    let all = [&equality, &inequality, &second_order, &exponential, &semidefinite];
+    let problem = Problem::minimise(near + spread).subject_to(all.map(Clone::clone));
+    let model = problem.compile(&[&c, &d], &[&x, &matrix]).unwrap();
+    let model = model.with_duals(&[&equality, &semidefinite, &exponential]).unwrap();
+    differences("all", &model, &[vec![0.4, 0.7, 1.1], d0], 1e-6);
+}
+
+#[test]
+fn parametric_quadratic_forms_take_what_is_convex_and_nothing_else() {
+    let n = 3;
+    let x = Variable::vector("x", n);
+    let (p, q) = (Parameter::matrix("p", n, n), Parameter::vector("q", n));
+    let objective =
+        0.5 * quad_form(2.0 * &x + 1.0, 0.5 * &p + Expression::sparse(n, n, &[(0, 0, 1.0)]));
+    let problem = Problem::minimise(objective + q.dot(&x)).subject_to([x.le(0.2)]);
+    let model = problem.compile(&[&p, &q], &[&x]).unwrap();
+    let p0 = vec![2.0, 0.3, -0.1, 0.5, 1.0, 0.2, 0.1, 0.0, 1.5];
+    differences("quadratic form", &model, &[p0.clone(), vec![0.3, -3.0, 1.0]], 1e-6);
+    let negative: Vec<f64> = p0.iter().map(|p| -p).collect();
+    let refused = model.solve(&[&negative, &[0.0; 3]], &options()).unwrap_err();
+    assert!(matches!(refused, Error::NotConvex { .. }), "{refused}");
+}
+
+#[test]
+fn a_portfolio_of_twelve_assets_with_trading_costs() {
+    let n = 12;
+    let hold = Variable::vector("hold", n);
+    let forecast = Parameter::vector("forecast", n);
+    let root = Parameter::matrix("root", n, n);
+    let before = Parameter::vector("before", n);
+    let aversion = Parameter::scalar("aversion").nonnegative();
+    let trade = &hold - &before;
+    let cost = 0.002 * norm1(&trade) + 0.01 * power(abs(&trade), 1.5).sum();
+    let risk = sum_squares(&root * &hold);
+    let problem = Problem::maximise(forecast.dot(&hold) - &aversion * risk - cost)
+        .subject_to([hold.sum().equals(1.0), hold.ge(0.0)]);
+    let model = problem.compile(&[&forecast, &root, &before, &aversion], &[&hold]).unwrap();
+    let mut draw = Draw(12);
+    let theta = [
+        draw.normals(n).iter().map(|f| 0.05 + 0.03 * f).collect(),
+        draw.normals(n * n).iter().map(|f| 0.1 * f).collect(),
+        vec![1.0 / n as f64; n],
+        vec![2.0],
+    ];
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    close(answer.variable(0).iter().sum(), 1.0, 1e-9, "budget");
+    let diagnostics = answer.solution().diagnostics();
+    assert!(diagnostics.weakly_active == 0, "{diagnostics:?}");
+    differences("portfolio", &model, &theta, 1e-5);
+}
+
+#[test]
+fn what_breaks_a_rule_is_named() {
+    let (x, y) = (Variable::vector("x", 3), Variable::scalar("y"));
+    let (p, q) = (Parameter::vector("p", 3), Parameter::scalar("q"));
+    let compiled = |problem: &Problem| problem.compile(&[&p, &q], &[&x]).unwrap_err();
+    let least = |e: Expression| compiled(&Problem::minimise(e));
+    // (what it is, the error, its kind, what it must say)
+    let cases: Vec<(&str, Error, &str, &str)> = vec![
+        ("product", least(x.at(0) * &y), "NotDcp", "x[0] * y"),
+        ("concave", least(log(&y)), "NotDcp", "found log(y)"),
+        ("convex, maximised", compiled(&Problem::maximise(norm1(&x))), "NotDcp", "found norm1(x)"),
+        ("mixed sum", least(exp(&y) + log(&y) + 1.0), "NotDcp", "exp(y) + log(y)"),
+        ("composition", least(norm2(abs(&x) - 1.0)), "NotDcp", "norm2(abs(x) - 1)"),
+        ("composition", least(exp(log(&y))), "NotDcp", "exp(log(y))"),
+        ("sign of a factor", least(&q * norm1(&x)), "NotDcp", "q * norm1(x)"),
+        ("two parameters", least(&q * (&p).dot(&x)), "NotDpp", "q * (p' * x)"),
+        (
+            "two parameters",
+            least(sum_squares(p.times(&x)) * &q),
+            "NotDpp",
+            "sum_squares(times(p, x)) * q",
+        ),
+        ("a factor that bends", least(exp(&q) * &y), "NotDpp", "exp(q) * y"),
+        ("shapes", least((&x + &p.rows(0..2)).sum()), "Expression", "x + p[0..2]"),
+        ("shapes", least((&x * &x).sum()), "Expression", "`dot` sums up"),
+        ("index", least(x.at(3)), "Expression", "x[3]"),
+        ("objective", least(Expression::from(&x)), "Expression", "scalar"),
+        ("divisor", least(&y / &q), "Expression", "inverse"),
+        ("constant", least(&y + f64::NAN), "Expression", "finite"),
+        (
+            "quadratic form",
+            least(quad_form(x.rows(0..2), Expression::sparse(2, 2, &[(0, 0, 1.0), (1, 1, -1.0)]))),
+            "NotDcp",
+            "semidefinite",
+        ),
+        ("huber", least(huber(&y, -1.0)), "Expression", "positive"),
+        (
+            "constraint",
+            compiled(
+                &Problem::minimise(&y + &q).subject_to([norm2(&x).ge(1.0), p.dot(&x).le(1.0)]),
+            ),
+            "NotDcp",
+            "1 - norm2(x)",
+        ),
+        (
+            "equality",
+            compiled(&Problem::minimise(&y + &q).subject_to([square(&x).equals(&p)])),
+            "NotDcp",
+            "square(x) - p",
+        ),
+        (
+            "cone",
+            compiled(&Problem::minimise(&y + &q).subject_to([in_second_order(abs(&y), &x)])),
+            "NotDcp",
+            "cone",
+        ),
+        (
+            "quadratic form of a parameter",
+            Problem::minimise(&y)
+                .subject_to([quad_form(&y, &q).le(1.0)])
+                .compile(&[&q], &[&y])
+                .unwrap_err(),
+            "NotDpp",
+            "quad_form(y, q)",
+        ),
+    ];
+    for (what, error, kind, says) in cases {
+        let text = error.to_string();
+        assert!(text.contains(says), "{what}: {text}");
+        assert!(format!("{error:?}").starts_with(kind), "{what}: {error:?}");
+    }
+}
+
+#[test]
+fn parameters_and_outputs_are_checked_by_name() {
+    let (x, other) = (Variable::vector("x", 2), Variable::vector("other", 2));
+    let (p, q) = (Parameter::vector("p", 2), Parameter::scalar("q").nonnegative());
+    let unused = Parameter::scalar("unused");
+    let problem = Problem::minimise(&q * sum_squares(&x - &p));
+    let says = |error: Error, parts: &[&str]| {
+        let text = error.to_string();
+        parts.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
+    };
+    says(problem.compile(&[&p], &[&x]).unwrap_err(), &["q", "not given"]);
+    says(problem.compile(&[&p, &q, &p], &[&x]).unwrap_err(), &["p", "twice"]);
+    says(problem.compile(&[&p, &q, &unused], &[&x]).unwrap_err(), &["unused", "not use"]);
+    says(problem.compile(&[&p, &q], &[&other]).unwrap_err(), &["other", "x"]);
+    let model = problem.compile(&[&p, &q], &[&x]).unwrap();
+    says(model.with_duals(&[&x.le(1.0)]).unwrap_err(), &["x <= 1"]);
+    let solve = |parts: &[&[f64]]| model.solve(parts, &options()).unwrap_err();
+    says(solve(&[&[0.0, 1.0]]), &["parameters", "q"]);
+    says(solve(&[&[0.0], &[1.0]]), &["p", "2 numbers"]);
+    says(solve(&[&[0.0, f64::NAN], &[1.0]]), &["\"p\"", "finite", "NaN at entry 1"]);
+    says(solve(&[&[0.0, 1.0], &[-1.0]]), &["\"q\"", ">= 0", "-1"]);
+}
+
+#[test]
+fn long_and_shared_expressions_take_no_more_than_their_size() {
+    let n = 10_000;
+    let started = std::time::Instant::now();
+    let (x, p) = (Variable::vector("x", n), Parameter::vector("p", n));
+    let mut sum = Expression::from(0.0);
+    for i in 0..n {
+        sum = sum + square(x.at(i) - p.at(i));
+    }
+    let ends: Vec<Constraint> = (0..n).map(|i| x.at(i).le(i as f64)).collect();
+    let model = Problem::minimise(sum).subject_to(ends).compile(&[&p], &[&x]).unwrap();
+    assert_eq!(model.program().rows(), 2 * n);
+    // Doubled 40 times.
+    let y = Variable::scalar("y");
+    let mut doubled = abs(&y) + 1.0;
+    for _ in 0..40 {
+        doubled = &doubled + &doubled;
+    }
+    assert!(doubled.to_string().len() < 300);
+    let model = Problem::minimise(doubled).compile(&[], &[&y]).unwrap();
+    assert_eq!(model.program().variables(), 2);
+    let taken = started.elapsed().as_secs_f64();
+    println!("{n} entries one by one: {taken:.3} s");
+    assert!(taken < 30.0, "{taken} s");
 }

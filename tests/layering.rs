@@ -14,7 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("program", &[]),
     ("conic", &[]),
     ("data", &["hash"]),
-    ("layer", &["program"]),
+    ("layer", &["program", "conic"]),
     ("gradcheck", &["layer"]),
     ("choose", &["seeds", "program", "data"]),
     ("value", &["seeds", "adam", "choose", "data"]),

@@ -87,9 +87,9 @@ impl Atom {
 
     fn sign(&self, arguments: &[Expression]) -> Sign {
         let nonnegative = |e: &Expression| e.sign().nonnegative;
-        let all = arguments.iter().fold(None, |all: Option<Sign>, e| {
-            Some(all.map_or(e.sign(), |all| all.and(e.sign())))
-        });
+        let all = arguments
+            .iter()
+            .fold(None, |all: Option<Sign>, e| Some(all.map_or(e.sign(), |all| all.and(e.sign()))));
         match self {
             Self::Log | Self::LogSumExp | Self::Entr | Self::RelEntr | Self::LambdaMax => {
                 Sign::UNKNOWN

@@ -152,9 +152,8 @@ pub fn in_power(
     let (x, y, z) = (x.into(), y.into(), z.into());
     // NaN is not inside.
     let inside = alpha > 0.0 && alpha < 1.0;
-    let fault = scalars(&[&x, &y, &z]).or_else(|| {
-        (!inside).then(|| Fault::misfit("an exponent in (0, 1)", alpha.to_string()))
-    });
+    let fault = scalars(&[&x, &y, &z])
+        .or_else(|| (!inside).then(|| Fault::misfit("an exponent in (0, 1)", alpha.to_string())));
     in_cone(vec![marked(x, fault), y, z], Cone::Power(alpha), "power")
 }
 

@@ -275,9 +275,8 @@ fn product_of(i: usize, j: usize, value: f64, parameter: usize) -> Term {
 fn root(p: &DMatrix<f64>) -> DMatrix<f64> {
     let eigen = p.clone().symmetric_eigen();
     let largest = eigen.eigenvalues.amax();
-    let kept: Vec<usize> = (0..p.nrows())
-        .filter(|&k| eigen.eigenvalues[k].abs() > ROUNDING * largest)
-        .collect();
+    let kept: Vec<usize> =
+        (0..p.nrows()).filter(|&k| eigen.eigenvalues[k].abs() > ROUNDING * largest).collect();
     let entry = |row: usize, column: usize| {
         let k = kept[row];
         eigen.eigenvectors[(column, k)] * eigen.eigenvalues[k].abs().sqrt()

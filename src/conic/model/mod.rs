@@ -56,7 +56,7 @@ pub use curvature::{Curvature, Sign};
 pub use expression::{Expression, hstack, vstack};
 pub use functions::{
     abs, entr, exp, geo_mean, huber, inv_pos, kl_div, lambda_max, lambda_min, log, log_sum_exp,
-    logistic, max, maximum, min, minimum, norm1, norm2, norm_inf, pos, power, quad_form,
+    logistic, max, maximum, min, minimum, norm_inf, norm1, norm2, pos, power, quad_form,
     quad_over_lin, rel_entr, sqrt, square, sum_squares, weighted_geo_mean,
 };
 pub use leaf::{Parameter, Variable};

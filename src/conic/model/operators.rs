@@ -96,9 +96,8 @@ impl Expression {
         }
         if factor.curvature == Curvature::Constant {
             let curvature = of.curvature.times(factor.sign);
-            return known(curvature).ok_or(Fault::Dcp(
-                "what is convex or concave is multiplied by what has one sign",
-            ));
+            return known(curvature)
+                .ok_or(Fault::Dcp("what is convex or concave is multiplied by what has one sign"));
         }
         if of.curvature == Curvature::Constant {
             return Ok(Curvature::Affine);
@@ -116,7 +115,8 @@ impl Expression {
         match value {
             Some(value) => Expression::from(1.0 / value).product(self),
             None => {
-                let rule = "a divisor is a number that is not zero; take the inverse as a parameter";
+                let rule =
+                    "a divisor is a number that is not zero; take the inverse as a parameter";
                 let kind = Kind::Product(self.clone(), divisor.clone());
                 let fault = Some(Fault::misfit(rule, divisor.to_string()));
                 Self::new(self.shape(), kind, Curvature::Unknown, Sign::UNKNOWN, fault)
@@ -136,7 +136,11 @@ fn joined(a: Expression, b: Expression) -> Vec<Expression> {
     let opens = |sum: &Expression| matches!(sum.0.kind, Kind::Sum(_)) && sum.0.refusal.is_none();
     if !opens(&a) {
         let mut parts = vec![a];
-        if opens(&b) { parts.extend(b.0.kind.children().cloned()) } else { parts.push(b) }
+        if opens(&b) {
+            parts.extend(b.0.kind.children().cloned())
+        } else {
+            parts.push(b)
+        }
         return parts;
     }
     let parts = match Arc::try_unwrap(a.0) {
