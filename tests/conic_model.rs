@@ -4,18 +4,14 @@ use gleaner::Error;
 use gleaner::conic::ConicOptions;
 use gleaner::conic::model::*;
 
-const TIGHT: ConicOptions = ConicOptions {
-    tolerance: 1e-10,
-    reduced_tolerance: 1e-5,
-    smoothing: 0.0,
-    interior_tolerance: 1e-9,
-    max_iterations: 200,
-    polish_steps: 20,
-    splitting_iterations: 50_000,
-};
-
 fn options() -> ConicOptions {
-    ConicOptions { ..TIGHT }
+    ConicOptions {
+        tolerance: 1e-10,
+        interior_tolerance: 1e-9,
+        polish_steps: 20,
+        splitting_iterations: 50_000,
+        ..Default::default()
+    }
 }
 
 #[track_caller]
@@ -487,7 +483,8 @@ fn duals_of_every_cone_are_outputs() {
     let model = problem.compile(&[&d], &[&matrix]).unwrap().with_duals(&[&semidefinite]).unwrap();
     let d0 = vec![1.0, 0.4, 0.4, -0.5];
     differences("semidefinite", &model, std::slice::from_ref(&d0), 1e-6);
-    let all = [&equality, &inequality, &second_order, &exponential, &semidefinite];
+    let (above, wide) = (x.at(0).ge(-0.5), in_second_order(x.at(0) + 2.0, x.rows(1..3) + 0.3));
+    let all = [&equality, &above, &wide, &exponential, &semidefinite];
     let problem = Problem::minimise(near + spread).subject_to(all.map(Clone::clone));
     let model = problem.compile(&[&c, &d], &[&x, &matrix]).unwrap();
     let model = model.with_duals(&[&equality, &semidefinite, &exponential]).unwrap();
@@ -521,15 +518,16 @@ fn a_portfolio_of_twelve_assets_with_trading_costs() {
     let trade = &hold - &before;
     let cost = 0.002 * norm1(&trade) + 0.01 * power(abs(&trade), 1.5).sum();
     let risk = sum_squares(&root * &hold);
-    let problem = Problem::maximise(forecast.dot(&hold) - &aversion * risk - cost)
-        .subject_to([hold.sum().equals(1.0), hold.ge(0.0)]);
+    let problem =
+        Problem::maximise(forecast.dot(&hold) - risk - &aversion * sum_squares(&hold) - cost)
+            .subject_to([hold.sum().equals(1.0), hold.ge(0.0)]);
     let model = problem.compile(&[&forecast, &root, &before, &aversion], &[&hold]).unwrap();
     let mut draw = Draw(12);
     let theta = [
         draw.normals(n).iter().map(|f| 0.05 + 0.03 * f).collect(),
         draw.normals(n * n).iter().map(|f| 0.1 * f).collect(),
         vec![1.0 / n as f64; n],
-        vec![2.0],
+        vec![0.05],
     ];
     let answer = model.solve(&slices(&theta), &options()).unwrap();
     close(answer.variable(0).iter().sum(), 1.0, 1e-9, "budget");
@@ -616,7 +614,7 @@ fn parameters_and_outputs_are_checked_by_name() {
     let (x, other) = (Variable::vector("x", 2), Variable::vector("other", 2));
     let (p, q) = (Parameter::vector("p", 2), Parameter::scalar("q").nonnegative());
     let unused = Parameter::scalar("unused");
-    let problem = Problem::minimise(&q * sum_squares(&x - &p));
+    let problem = Problem::minimise(&q * sum_squares(&x) + p.dot(&x));
     let says = |error: Error, parts: &[&str]| {
         let text = error.to_string();
         parts.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
