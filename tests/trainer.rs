@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use gleaner::data::Dataset;
 use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
 use gleaner::joint::{
-    Amount, Balance, ChooseOptions, CostFeatures, Eviction, Heads, ModelOptions, hypergradient,
-    weighted_gradient,
+    Amount, Balance, ChooseOptions, CostFeatures, Eviction, Heads, LookAhead, ModelOptions,
+    hypergradient, weighted_gradient,
 };
 use gleaner::layer::bridge::{to_scalar, to_vec};
 use gleaner::learn::optimiser::OptimiserOptions;
@@ -45,46 +45,20 @@ fn options(heads: Heads) -> TrainerOptions {
     }
 }
 
-/// `dL_val(theta - eta grad L_w)/dw_j`, quotient rule included, against central differences in f64.
-/// Relative 1e-5: the directional derivative is itself a central difference, good to about 1e-9 of the
-/// largest entry, and the outer difference with step 1e-4 to about 1e-7.
-#[test]
-fn weights_have_the_right_hypergradient() {
-    let made = data(60, 0.2, 1);
-    let train = made.train.to_dtype(DType::F64).unwrap();
-    let validation = made.validation.to_dtype(DType::F64).unwrap();
-    let learner = mlp(3, DType::F64);
-    let batch = train.batch(&(0..12).collect::<Vec<_>>()).unwrap();
-    let validation = validation.batch(&(0..40).collect::<Vec<_>>()).unwrap();
-    let weights: Vec<f64> = (0..12).map(|j| 0.2 + 0.1 * (j % 5) as f64).collect();
-    let eta = 0.5;
-    let at = |weights: &[f64]| hypergradient(&learner, &batch, weights, &validation, eta).unwrap();
-    let found = at(&weights);
-    let step = 1e-4;
-    let largest = found.by_weight.iter().fold(0.0f64, |a, g| a.max(g.abs()));
-    assert!(largest > 1e-6, "no signal: {largest}");
-    for j in 0..12 {
-        let along = |h: f64| {
-            let mut weights = weights.clone();
-            weights[j] += h;
-            at(&weights).validation_loss
-        };
-        let central = (along(step) - along(-step)) / (2.0 * step);
-        let error = (central - found.by_weight[j]).abs();
-        assert!(error < 1e-5 * largest, "{j}: {central} {}", found.by_weight[j]);
-    }
-    // Weighted by the weights, the derivative of a normalised loss vanishes along the weights.
-    let along: f64 = found.by_weight.iter().zip(&weights).map(|(g, w)| g * w).sum();
-    assert!(along.abs() < 1e-12);
-}
-
 /// The whole chain, from a parameter of the selection model through embeddings, costs, the program, the
 /// weights and the look-ahead to the validation loss, against central differences in f64.
 ///
 /// Relative 1e-4 of the largest entry: the weights come from solves with residual 1e-10.
 #[test]
 fn the_selection_model_has_the_right_gradient() {
-    for heads in [Heads::Embedding, Heads::Unary, Heads::Both] {
+    let one_step = LookAhead::OneStep { rate: 0.5 };
+    for (heads, look_ahead) in [
+        (Heads::Embedding, one_step),
+        (Heads::Unary, one_step),
+        (Heads::Both, one_step),
+        (Heads::Unary, LookAhead::LastLayer { ridge: 0.1 }),
+        (Heads::Unary, LookAhead::Linearised { rate: 0.5, steps: 3 }),
+    ] {
         let made = data(60, 0.2, 2);
         let train = made.train.to_dtype(DType::F64).unwrap();
         let validation = made.validation.to_dtype(DType::F64).unwrap();
@@ -94,7 +68,7 @@ fn the_selection_model_has_the_right_gradient() {
             smoothing: Smoothing::Quadratic(Scale::Absolute(3.0)),
             ..Default::default()
         };
-        let mut settings = TrainerOptions { layer, look_ahead: 0.5, ..options(heads) };
+        let mut settings = TrainerOptions { layer, look_ahead, ..options(heads) };
         settings.model.floor = 0.3;
         let mut trainer = Trainer::new(mlp(4, DType::F64), &validation, settings, 7).unwrap();
         trainer.fit_steps(&train, 12, 15, 0, |_| {}).unwrap();
@@ -140,11 +114,19 @@ fn the_learner_is_untouched_by_the_look_ahead_even_on_error() {
     let validation = made.validation.batch(&[0, 1]).unwrap();
     let before: Vec<Vec<f64>> =
         learner.variables().iter().map(|(_, v)| to_vec(v.as_tensor()).unwrap()).collect();
-    hypergradient(&learner, &batch, &[1.0, 0.5, 0.0], &validation, 0.1).unwrap();
+    for look_ahead in [
+        LookAhead::default(),
+        LookAhead::LastLayer { ridge: 0.1 },
+        LookAhead::Linearised { rate: 0.1, steps: 2 },
+    ] {
+        hypergradient(&learner, &batch, &[1.0, 0.5, 0.0], &validation, look_ahead).unwrap();
+    }
     // Validation inputs of the wrong width fail after the variables were moved.
     let mut broken = validation.clone();
     broken.inputs = Tensor::zeros((2, 7), DType::F32, &Device::Cpu).unwrap();
-    hypergradient(&learner, &batch, &[1.0, 0.5, 0.0], &broken, 0.1).unwrap_err();
+    for look_ahead in [LookAhead::default(), LookAhead::Linearised { rate: 0.1, steps: 2 }] {
+        hypergradient(&learner, &batch, &[1.0, 0.5, 0.0], &broken, look_ahead).unwrap_err();
+    }
     let after: Vec<Vec<f64>> =
         learner.variables().iter().map(|(_, v)| to_vec(v.as_tensor()).unwrap()).collect();
     assert_eq!(before, after);

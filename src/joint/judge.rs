@@ -6,7 +6,8 @@ use std::sync::Arc;
 use nalgebra::DMatrix;
 use rand::Rng;
 
-use crate::choose::ridge::{Map, factor, one_hot};
+use super::normal::Normal;
+use crate::choose::ridge::{Map, one_hot};
 use crate::choose::{softmax, temperature};
 use crate::error::{Error, Result};
 
@@ -157,7 +158,7 @@ impl Judge {
         let fitted = self.fit(points, &normal);
         let (loss, mut slope) = self.loss(&(&self.asked.rows * &fitted.solution));
         slope = self.asked.rows.tr_mul(&slope);
-        let back = fitted.inverse_times(slope);
+        let back = fitted.normal.inverse_times(slope);
         let left = &fitted.targets - &fitted.rows * &fitted.solution;
         let along = &fitted.rows * back;
         let each: Vec<f64> = (0..points.len()).map(|j| left.row(j).dot(&along.row(j))).collect();
@@ -216,26 +217,17 @@ impl Judge {
     /// The weights sum to the number of points.
     fn fit(&self, points: &[usize], weights: &[f64]) -> Fitted {
         let Side { rows, targets, .. } = self.taught.part(points);
-        let (m, d) = rows.shape();
+        let m = points.len();
         let scale = |mut table: DMatrix<f64>| {
             for (mut row, weight) in table.row_iter_mut().zip(weights) {
                 row *= weight.sqrt();
             }
             table
         };
-        let (weighted, wanted) = (scale(rows.clone()), scale(targets.clone()));
-        let ridge = self.ridge * self.unit * m as f64;
-        // Whichever system is the smaller: A, or that of its dual.
-        let (factor, solution) = if m < d {
-            let factor = factor(&(&weighted * weighted.transpose()), ridge);
-            let solution = weighted.tr_mul(&factor.solve(&wanted));
-            (factor, solution)
-        } else {
-            let factor = factor(&weighted.tr_mul(&weighted), ridge);
-            let solution = factor.solve(&weighted.tr_mul(&wanted));
-            (factor, solution)
-        };
-        Fitted { rows, targets, weighted, factor, ridge, solution }
+        let wanted = scale(targets.clone());
+        let normal = Normal::new(scale(rows.clone()), self.ridge * self.unit * m as f64);
+        let solution = normal.regress(&wanted);
+        Fitted { rows, targets, normal, solution }
     }
 
     /// Mean loss of the validation points, and its derivative in their scores.
@@ -266,23 +258,9 @@ impl Judge {
 struct Fitted {
     rows: DMatrix<f64>,
     targets: DMatrix<f64>,
-    /// `W^(1/2) X`.
-    weighted: DMatrix<f64>,
-    /// Of `A`, or of `W^(1/2) X X' W^(1/2)` and the ridge where there are fewer points than features.
-    factor: nalgebra::Cholesky<f64, nalgebra::Dyn>,
-    ridge: f64,
+    /// Of `W^(1/2) X`.
+    normal: Normal,
     solution: DMatrix<f64>,
-}
-
-impl Fitted {
-    /// `A^-1 b`; from the dual `(b - X'W^(1/2) K^-1 W^(1/2)X b) / ridge`.
-    fn inverse_times(&self, b: DMatrix<f64>) -> DMatrix<f64> {
-        if self.weighted.nrows() < self.weighted.ncols() {
-            let inner = self.factor.solve(&(&self.weighted * &b));
-            return (b - self.weighted.tr_mul(&inner)) / self.ridge;
-        }
-        self.factor.solve(&b)
-    }
 }
 
 impl Side {

@@ -2,6 +2,7 @@
 
 #[cfg(doc)]
 use super::Trainer;
+use super::look_ahead::LookAhead;
 use super::memory::Eviction;
 use super::model::ModelOptions;
 use crate::layer::distance::Distance;
@@ -40,8 +41,8 @@ pub struct TrainerOptions {
     pub threshold: f64,
     /// Steps with all weights one before selection starts: evidence of an untrained learner is noise.
     pub warm_up: usize,
-    /// `eta` of the look-ahead step.
-    pub look_ahead: f64,
+    /// What the validation set is asked about.
+    pub look_ahead: LookAhead,
     /// The learner's optimiser.
     pub learner_optimiser: OptimiserOptions,
     /// The learner's learning rate.
@@ -64,7 +65,7 @@ impl Default for TrainerOptions {
             remembered: 48,
             threshold: 0.5,
             warm_up: 1000,
-            look_ahead: 0.1,
+            look_ahead: LookAhead::default(),
             learner_optimiser: OptimiserOptions::default(),
             learner_rate: 1e-3,
             model_optimiser: OptimiserOptions::default(),

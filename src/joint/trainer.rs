@@ -64,6 +64,7 @@ impl<L: Learner> Trainer<L> {
         options: TrainerOptions,
         seed: u64,
     ) -> Result<Self> {
+        options.look_ahead.check()?;
         let mut rng = Seeds::new(seed).stream(0);
         let everything: Vec<usize> = (0..validation.points()).collect();
         let device = learner.device();
