@@ -7,10 +7,10 @@ mod shared;
 
 use anyhow::Result;
 use candle_core::DType;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use gleaner::data::synthetic::{ClusterOptions, clusters};
 use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Selector};
-use gleaner::joint::{ChooseOptions, TrainerOptions};
+use gleaner::joint::{ChooseOptions, LookAhead, TrainerOptions};
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::{Learner, Seeds};
 
@@ -18,12 +18,36 @@ use gleaner::{Learner, Seeds};
 /// --quick on 1,500 points, two seeds at most, in fewer steps.
 #[derive(Parser)]
 struct Flags {
+    /// What the validation set is asked about while learner and selection are trained.
+    #[arg(long, value_enum, default_value_t)]
+    look_ahead: Ahead,
     #[command(flatten)]
     common: shared::Common,
 }
 
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Ahead {
+    /// The learner after one step.
+    #[default]
+    OneStep,
+    /// Its last layer, trained in closed form.
+    LastLayer,
+    /// The learner, linearised, after five steps.
+    Linearised,
+}
+
+impl From<Ahead> for LookAhead {
+    fn from(ahead: Ahead) -> Self {
+        match ahead {
+            Ahead::OneStep => Self::default(),
+            Ahead::LastLayer => Self::LastLayer { ridge: 0.1 },
+            Ahead::Linearised => Self::Linearised { rate: 0.1, steps: 5 },
+        }
+    }
+}
+
 fn main() -> Result<()> {
-    let Flags { common } = Flags::parse();
+    let Flags { look_ahead, common } = Flags::parse();
     let seeds = common.seeds(5, 2);
     let device = common.open(shared::comparison::NOISES.len() * seeds.clone().count())?;
     let shape = if common.quick {
@@ -32,7 +56,7 @@ fn main() -> Result<()> {
         ClusterOptions { near_duplicates: 0.0, ..Default::default() }
     };
     let (warm_up, steps, fresh) = if common.quick { (300, 500, 300) } else { (1000, 1700, 600) };
-    let trainer = TrainerOptions { warm_up, ..Default::default() };
+    let trainer = TrainerOptions { warm_up, look_ahead: look_ahead.into(), ..Default::default() };
     let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
     let fractions = vec![0.05, 0.1, 0.2];
     let options = ComparisonOptions { selectors: Selector::usual(), fractions, joint };

@@ -48,6 +48,15 @@ use path::Path;
 /// | `LastLayer` | `B + V`, and `O(n p min(n, p))` for `n` points and `p` features |
 /// | `Linearised` | `(10 steps - 7) B + 6 V` |
 ///
+/// On a network of 2 x 64 hidden units, 48 points and 100 validation points, a whole step of the trainer takes about 2 ms of
+/// processor time with either of the first two, 4 ms with three linearised steps, 5 ms with five.
+///
+/// # Which one
+/// The default, as far as is known. On the clusters of the example `synthetic` (3 seeds, 5 to 20 % kept, with wrong labels
+/// and without) what is learned from the kept points is as good with `LastLayer { ridge: 0.1 }`, -0.3 to +0.3 points of
+/// accuracy, and no better with `Linearised { rate: 0.1, steps: 5 }`, -1.0 to 0.0. `LastLayer` has no
+/// rate to choose and takes no differences.
+///
 /// # Reference
 /// D. Böhning, *Multinomial Logistic Regression Algorithm*, Annals of the Institute of Statistical Mathematics 44, 1992
 /// (the bound); A. Jacot, F. Gabriel, C. Hongler, *Neural Tangent Kernel*, NeurIPS 2018 (the linearised learner).
