@@ -406,10 +406,10 @@ fn logistic_regression_and_how_it_answers_to_its_data() {
         for _ in 0..50 {
             let mut gradient = 0.1 * &expected;
             let mut hessian = nalgebra::DMatrix::identity(n, n) * 0.1;
-            for i in 0..m {
-                let row = x.row(i).transpose();
-                let s = 1.0 / (1.0 + (labels[i] * row.dot(&expected)).exp());
-                gradient -= &row * (labels[i] * s / m as f64);
+            for (row, label) in x.row_iter().zip(&labels) {
+                let row = row.transpose();
+                let s = 1.0 / (1.0 + (label * row.dot(&expected)).exp());
+                gradient -= &row * (label * s / m as f64);
                 hessian += &row * row.transpose() * (s * (1.0 - s) / m as f64);
             }
             expected -= hessian.cholesky().unwrap().solve(&gradient);
@@ -551,7 +551,7 @@ fn what_breaks_a_rule_is_named() {
         ("composition", least(norm2(abs(&x) - 1.0)), "NotDcp", "norm2(abs(x) - 1)"),
         ("composition", least(exp(log(&y))), "NotDcp", "exp(log(y))"),
         ("sign of a factor", least(&q * norm1(&x)), "NotDcp", "q * norm1(x)"),
-        ("two parameters", least(&q * (&p).dot(&x)), "NotDpp", "q * (p' * x)"),
+        ("two parameters", least(&q * p.dot(&x)), "NotDpp", "q * (p' * x)"),
         (
             "two parameters",
             least(sum_squares(p.times(&x)) * &q),

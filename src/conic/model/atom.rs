@@ -134,15 +134,15 @@ impl Atom {
             self.slope(k, argument.sign()).keeps(outer, argument.curvature())
         };
         let dcp = arguments.iter().enumerate().all(keeps);
-        let fault = fault.or_else(|| match outer {
-            _ if dcp => None,
-            Curvature::Concave => Some(Fault::Dcp(
-                "a concave function is given what is affine, or concave where it rises, or convex where it falls",
-            )),
-            _ => Some(Fault::Dcp(
-                "a convex function is given what is affine, or convex where it rises, or concave where it falls",
-            )),
-        });
+        let rule = match outer {
+            Curvature::Concave => {
+                "a concave function is given what is affine, or concave where it rises, or convex where it falls"
+            }
+            _ => {
+                "a convex function is given what is affine, or convex where it rises, or concave where it falls"
+            }
+        };
+        let fault = fault.or((!dcp).then_some(Fault::Dcp(rule)));
         let curvature = if dcp { outer } else { Curvature::Unknown };
         let sign = self.sign(&arguments);
         Expression::new(shape, Kind::Atom(self, arguments), curvature, sign, fault)

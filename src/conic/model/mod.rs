@@ -37,6 +37,7 @@
 
 mod atom;
 mod canonical;
+mod compiled;
 mod constraint;
 mod curvature;
 mod expression;
@@ -44,13 +45,13 @@ mod form;
 mod functions;
 mod graph;
 mod leaf;
-mod model;
 mod operators;
 mod print;
 mod problem;
 mod refusal;
 mod theta;
 
+pub use compiled::{Answer, Derivative, Model, ModelData, Slot};
 pub use constraint::{Constraint, in_exponential, in_power, in_second_order};
 pub use curvature::{Curvature, Sign};
 pub use expression::{Expression, hstack, vstack};
@@ -60,5 +61,4 @@ pub use functions::{
     quad_over_lin, rel_entr, sqrt, square, sum_squares, weighted_geo_mean,
 };
 pub use leaf::{Parameter, Variable};
-pub use model::{Answer, Derivative, Model, ModelData, Slot};
 pub use problem::Problem;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::canonical::Canonical;
+use super::compiled::Model;
 use super::constraint::Constraint;
 use super::expression::{Expression, Kind, Node};
 use super::leaf::{Parameter, Variable};
-use super::model::Model;
 use super::refusal::{Fault, Refusal};
 use crate::error::{Error, Result};
 
