@@ -26,13 +26,13 @@ fn tight() -> ConicLayerOptions {
     ConicLayerOptions { solve, ..Default::default() }
 }
 
-/// minimise |x - p|^2 + weight |x|_1 + |a x|_1  subject to  sum x = 1: a parameter of every shape.
+/// minimise |x - p|^2 + weight |a x|_1  subject to  sum x = 1: a parameter of every shape.
 fn lasso() -> Model {
     let x = Variable::vector("x", 3);
     let (p, a) = (Parameter::vector("p", 3), Parameter::matrix("a", 2, 3));
     let weight = Parameter::scalar("weight").nonnegative();
     let total = x.sum().equals(1.0);
-    let problem = Problem::minimise(sum_squares(&x - &p) + &weight * norm1(&x) + norm1(&a * &x));
+    let problem = Problem::minimise(sum_squares(&x - &p) + &weight * norm1(&a * &x));
     let problem = problem.subject_to([total.clone()]);
     problem.compile(&[&p, &a, &weight], &[&x]).unwrap().with_duals(&[&total]).unwrap()
 }

@@ -75,6 +75,11 @@ impl Atom {
         }
     }
 
+    /// Whether its cone form is columns only, whatever the parameters under it.
+    pub(super) fn hides_parameters(&self) -> bool {
+        !matches!(self, Self::QuadFormOf | Self::KlDiv)
+    }
+
     fn curvature(&self) -> Curvature {
         match self {
             Self::Log | Self::Entr | Self::GeoMean(_) | Self::QuadForm(_, true) => {

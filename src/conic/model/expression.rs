@@ -41,6 +41,7 @@ pub(super) struct Node {
     pub(super) kind: Kind,
     pub(super) curvature: Curvature,
     pub(super) sign: Sign,
+    /// Whether its entries depend on columns of the program, and on parameters other than through these.
     pub(super) variables: bool,
     pub(super) parameters: bool,
     pub(super) refusal: Option<Arc<Refusal>>,
@@ -107,10 +108,15 @@ impl Expression {
         fault: Option<Fault>,
     ) -> Self {
         let children = || kind.children();
-        let (is_variable, is_parameter) =
-            (matches!(kind, Kind::Variable(_)), matches!(kind, Kind::Parameter(_)));
-        let variables = is_variable || children().any(|child| child.0.variables);
-        let parameters = is_parameter || children().any(|child| child.0.parameters);
+        // What an atom stands for is columns of the program: parameters under it do not show.
+        let (is_leaf, hides) = match &kind {
+            Kind::Atom(atom, _) => ((true, false), atom.hides_parameters()),
+            kind => {
+                ((matches!(kind, Kind::Variable(_)), matches!(kind, Kind::Parameter(_))), false)
+            }
+        };
+        let variables = is_leaf.0 || children().any(|child| child.0.variables);
+        let parameters = is_leaf.1 || (!hides && children().any(|child| child.0.parameters));
         let refusal = children().find_map(|child| child.0.refusal.clone());
         let mut node = Node { shape, kind, curvature, sign, variables, parameters, refusal };
         if let (None, Some(fault)) = (&node.refusal, fault) {

@@ -14,7 +14,8 @@
 //! affine in a cone.
 //!
 //! *Parameters.* Of two factors one is without variables and one without parameters, so that all numbers of the program
-//! are affine in the parameters. `p * q * x` is refused: make the product a parameter of its own.
+//! are affine in the parameters. `p * q * x` is refused: make the product a parameter of its own. Parameters under an atom
+//! do not count, since its place is taken by columns: `p * norm1(q * x)` is fine (more than the rule of DPP allows).
 //!
 //! What breaks a rule is refused when the problem is compiled, with the rule and the expression.
 //!

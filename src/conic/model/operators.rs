@@ -84,7 +84,7 @@ impl Expression {
     fn curvature_of_product(&self, other: &Expression) -> Result<Curvature, Fault> {
         let (a, b) = (&*self.0, &*other.0);
         if a.variables && b.variables {
-            return Err(Fault::Dcp("of two factors one is without variables"));
+            return Err(Fault::Dcp("of two factors one is affine, without variables"));
         }
         if a.parameters && b.parameters {
             return Err(Fault::Dpp("of two factors one is without parameters"));
