@@ -165,7 +165,10 @@ impl Page {
         entries.iter().for_each(|&(place, value)| values[place] = value);
         match values.as_slice() {
             [value] => self.put(value),
-            values => self.put(format_args!("{values:?}")),
+            values => {
+                let values: Vec<String> = values.iter().map(f64::to_string).collect();
+                self.put(format_args!("[{}]", values.join(", ")));
+            }
         }
     }
 }
