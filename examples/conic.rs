@@ -13,7 +13,7 @@ const ASSETS: usize = 12;
 const FACTORS: usize = 3;
 
 fn main() -> Result<()> {
-    // maximise  forecast'x - aversion (|F x|^2 + |s x|^2) - costs(x - before)   subject to  sum x = 1, x >= 0
+    // maximise  forecast'x - 5 (|F x|^2 + |s x|^2) - costs(x - before)   subject to  sum x = 1, x >= 0
     let hold = Variable::vector("hold", ASSETS);
     let forecast = Parameter::vector("forecast", ASSETS);
     let factors = Parameter::matrix("factors", FACTORS, ASSETS);
@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     let trade = &hold - &before;
     let costs = 0.002 * norm1(&trade) + 0.02 * power(abs(&trade), 1.5).sum();
     let budget = hold.sum().equals(1.0);
-    let problem = Problem::maximise(forecast.dot(&hold) - 2.0 * risk - costs)
+    let problem = Problem::maximise(forecast.dot(&hold) - 5.0 * risk - costs)
         .subject_to([budget.clone(), hold.ge(0.0)]);
     let model = problem.compile(&[&forecast, &factors, &own_risk, &before], &[&hold])?;
     let layer = ConicLayer::new(model.with_duals(&[&budget])?, ConicLayerOptions::default());

@@ -282,3 +282,69 @@ fn threads_share_a_layer_and_nothing_depends_on_them() {
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap(), expected));
     });
 }
+
+/// The gain of the linear-quadratic regulator, by iterating Riccati's equation.
+fn riccati(a: &nalgebra::DMatrix<f64>, b: &nalgebra::DMatrix<f64>) -> nalgebra::DMatrix<f64> {
+    let (n, m) = b.shape();
+    let (q, r) = (nalgebra::DMatrix::identity(n, n), nalgebra::DMatrix::identity(m, m));
+    let (mut p, mut gain) = (q.clone(), nalgebra::DMatrix::zeros(m, n));
+    for _ in 0..500 {
+        let right = b.transpose() * &p * a;
+        gain = (&r + b.transpose() * &p * b).lu().solve(&right).unwrap();
+        p = &q + a.transpose() * &p * a - right.transpose() * &gain;
+    }
+    gain
+}
+
+#[test]
+fn a_policy_learns_the_regulators_gain() {
+    // u = argmin |u|^2 + |root (a x + b u)|^2; its root is learned from costs of what it does.
+    let (n, m, horizon) = (4, 2, 30);
+    let mut rng = ChaCha8Rng::seed_from_u64(14);
+    let (a, b) = (draw(&mut rng, &[n, n]), draw(&mut rng, &[n, m]));
+    let a = (a * 0.7).unwrap();
+    let matrix = |t: &Tensor| gleaner::layer::bridge::to_matrix(t).unwrap();
+    let expected = riccati(&matrix(&a), &matrix(&b));
+    let (u, next) = (Variable::vector("u", m), Variable::vector("next", n));
+    let (root, free) = (Parameter::matrix("root", n, n), Parameter::vector("free", n));
+    let dynamics = next.equals(&free + Expression::from(matrix(&b)) * &u);
+    let problem = Problem::minimise(sum_squares(&u) + sum_squares(&root * &next));
+    let problem = problem.subject_to([dynamics]);
+    let model = problem.compile(&[&root, &free], &[&u, &next]).unwrap();
+    let layer = ConicLayer::new(model, ConicLayerOptions::default());
+    let root = Var::from_tensor(&Tensor::eye(n, DType::F64, CPU).unwrap()).unwrap();
+    let cost = |root: &Tensor| -> gleaner::Result<Tensor> {
+        let mut x = Tensor::eye(n, DType::F64, CPU)?;
+        let mut total = Tensor::zeros((), DType::F64, CPU)?;
+        for _ in 0..horizon {
+            let free = x.matmul(&a.t()?)?;
+            let mut step = layer.forward_batch(&[root, &free])?.values;
+            let next = step.remove(1);
+            total = ((total + x.sqr()?.sum_all()?)? + step[0].sqr()?.sum_all()?)?;
+            x = next;
+        }
+        Ok(total)
+    };
+    let gain = |root: &Tensor| {
+        let free = a.t().unwrap().contiguous().unwrap(); // the columns of a, a batch of them
+        let u = layer.forward_batch(&[root, &free]).unwrap().values.remove(0);
+        -matrix(&u).transpose()
+    };
+    let off = |root: &Tensor| (gain(root) - &expected).amax();
+    let before = off(&root);
+    // Adam, its step falling off.
+    let (mut first, mut second) = (root.zeros_like().unwrap(), root.zeros_like().unwrap());
+    let steps = 250;
+    for k in 1..=steps {
+        let g = cost(&root).unwrap().backward().unwrap().remove(&root).unwrap();
+        first = ((first * 0.9).unwrap() + (&g * 0.1).unwrap()).unwrap();
+        second = ((second * 0.99).unwrap() + (g.sqr().unwrap() * 0.01).unwrap()).unwrap();
+        let (m1, m2) = (1.0 - 0.9f64.powi(k), 1.0 - 0.99f64.powi(k));
+        let size = ((&second / m2).unwrap().sqrt().unwrap() + 1e-9).unwrap();
+        let rate = 0.1 * (1.0 - f64::from(k - 1) / f64::from(steps));
+        let step = ((&first / m1).unwrap() / size).unwrap();
+        root.set(&(root.as_tensor() - (step * rate).unwrap()).unwrap()).unwrap();
+    }
+    println!("gain off by {before:.1e} before, {:.1e} after", off(&root));
+    assert!(off(&root) < 1e-3, "{:.1e}", off(&root));
+}

@@ -647,3 +647,192 @@ fn long_and_shared_expressions_take_no_more_than_their_size() {
     println!("{n} entries one by one: {taken:.3} s");
     assert!(taken < 30.0, "{taken} s");
 }
+
+#[test]
+fn a_semidefinite_program_finds_the_smallest_eigenvector() {
+    let n = 3;
+    let x = Variable::semidefinite("x", n);
+    let c = Parameter::matrix("c", n, n);
+    let trace = x.trace().equals(1.0);
+    let problem = Problem::minimise((&c * &x).trace()).subject_to([trace.clone()]);
+    let model = problem.compile(&[&c], &[&x]).unwrap().with_duals(&[&trace]).unwrap();
+    let c0 = vec![1.0, 0.3, -0.2, 0.3, 2.0, 0.5, -0.2, 0.5, 0.4];
+    let matrix = nalgebra::DMatrix::from_row_slice(n, n, &c0);
+    let eigen = matrix.symmetric_eigen();
+    let least = eigen.eigenvalues.imin();
+    let answer = model.solve(&[&c0], &options()).unwrap();
+    close(answer.objective(), eigen.eigenvalues[least], 1e-8, "objective");
+    close(answer.dual(0)[0], -eigen.eigenvalues[least], 1e-8, "multiplier of the trace");
+    let v = eigen.eigenvectors.column(least);
+    for (k, found) in answer.variable(0).iter().enumerate() {
+        close(*found, v[k / n] * v[k % n], 1e-7, "x");
+    }
+    differences("smallest eigenvector", &model, &[c0], 1e-5);
+}
+
+#[test]
+fn a_geometric_program_after_the_logarithm() {
+    // The largest box: height h, width w, depth d, in logarithms.
+    let [h, w, d] = ["h", "w", "d"].map(Variable::scalar);
+    let [wall, floor, low, high] = ["wall", "floor", "low", "high"].map(Parameter::scalar);
+    let two = 2.0_f64.ln();
+    let walls = log_sum_exp(vstack([two + &h + &w, two + &h + &d])).le(&wall);
+    let problem = Problem::maximise(&h + &w + &d).subject_to([
+        walls,
+        (&w + &d).le(&floor),
+        (&h - &w).ge(&low),
+        (&h - &w).le(&high),
+        (&d - &w).ge(&low),
+        (&d - &w).le(&high),
+    ]);
+    let model = problem.compile(&[&wall, &floor, &low, &high], &[&h, &w, &d]).unwrap();
+    let theta = [[200.0_f64], [200.0], [0.7], [1.8]].map(|value| vec![value[0].ln()]);
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    let [h, w, d] = [0, 1, 2].map(|k| answer.variable(k)[0].exp());
+    close(2.0 * (h * w + h * d), 200.0, 1e-7, "walls");
+    differences("geometric", &model, &theta[..], 1e-6);
+}
+
+#[test]
+fn rectifying_isotonic_and_denoising_layers() {
+    let n = 6;
+    let (x, p) = (Variable::vector("x", n), Parameter::vector("p", n));
+    let p0 = vec![0.5, -1.0, 0.3, 0.2, 1.5, 0.9];
+    let nearest = Problem::minimise(sum_squares(&x - &p));
+    let rectified = nearest.clone().subject_to([x.ge(0.0)]).compile(&[&p], &[&x]).unwrap();
+    let answer = rectified.solve(&[&p0], &options()).unwrap();
+    (0..n).for_each(|k| close(answer.variable(0)[k], p0[k].max(0.0), 1e-9, "rectified"));
+    differences("rectified", &rectified, std::slice::from_ref(&p0), 1e-6);
+
+    let rising = x.rows(1..n).ge(x.rows(0..n - 1));
+    let isotonic = nearest.subject_to([rising]).compile(&[&p], &[&x]).unwrap();
+    let answer = isotonic.solve(&[&p0], &options()).unwrap();
+    let pooled = [-0.25, -0.25, 0.25, 0.25, 1.2, 1.2];
+    (0..n).for_each(|k| close(answer.variable(0)[k], pooled[k], 1e-8, "isotonic"));
+    differences("isotonic", &isotonic, &[p0], 1e-6);
+
+    let n = 100;
+    let (x, p) = (Variable::vector("x", n), Parameter::vector("p", n));
+    let weight = Parameter::scalar("weight").nonnegative();
+    let jumps = norm1(x.rows(1..n) - x.rows(0..n - 1));
+    let denoised = Problem::minimise(sum_squares(&x - &p) + &weight * jumps);
+    let denoised = denoised.compile(&[&p, &weight], &[&x]).unwrap();
+    let mut draw = Draw(17);
+    let noisy = (0..n).map(|k| f64::from(u8::from(k > 40)) + 0.1 * draw.normal()).collect();
+    differences("denoised", &denoised, &[noisy, vec![0.5]], 1e-6);
+}
+
+#[test]
+fn water_filling_has_its_closed_form() {
+    // maximise sum log(floor + x), sum x = power: x = max(level - floor, 0)
+    let n = 5;
+    let x = Variable::vector("x", n);
+    let (floor, power) = (Parameter::vector("floor", n), Parameter::scalar("power"));
+    let problem =
+        Problem::maximise(log(&floor + &x).sum()).subject_to([x.sum().equals(&power), x.ge(0.0)]);
+    let model = problem.compile(&[&floor, &power], &[&x]).unwrap();
+    let theta = [vec![0.3, 0.8, 0.5, 2.0, 0.9], vec![1.1]];
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    // All but the fourth are filled: 4 levels less their floors, 2.5, are 1.1.
+    let level = (1.1 + 2.5) / 4.0;
+    for k in 0..n {
+        close(answer.variable(0)[k], (level - theta[0][k]).max(0.0), 1e-7, "x");
+    }
+}
+
+#[test]
+fn model_predictive_control_answers_to_its_model() {
+    let (n, m, steps) = (10, 4, 5);
+    let (a, b) = (Parameter::matrix("a", n, n), Parameter::matrix("b", n, m));
+    let start = Parameter::vector("start", n);
+    let states: Vec<Variable> = (0..steps).map(|t| Variable::vector(&format!("x{t}"), n)).collect();
+    let controls: Vec<Variable> =
+        (0..steps).map(|t| Variable::vector(&format!("u{t}"), m)).collect();
+    let mut cost = Expression::from(0.0);
+    let mut constraints = Vec::new();
+    for t in 0..steps {
+        let before = if t == 0 { Expression::from(&start) } else { (&states[t - 1]).into() };
+        // The start is a parameter, and so is what it is multiplied by: where it leads to is given.
+        let free = if t == 0 { Expression::from(&before) } else { &a * before };
+        constraints.push(states[t].equals(free + &b * &controls[t]));
+        constraints.push(norm_inf(&controls[t]).le(0.3));
+        cost = cost + sum_squares(&states[t]) + 0.1 * sum_squares(&controls[t]);
+    }
+    let model = Problem::minimise(cost).subject_to(constraints);
+    let model = model.compile(&[&a, &b, &start], &[&controls[0], &states[steps - 1]]).unwrap();
+    let mut draw = Draw(14);
+    let theta = [
+        draw.normals(n * n).iter().map(|a| 0.3 * a).collect(),
+        draw.normals(n * m),
+        draw.normals(n),
+    ];
+    differences("predictive control", &model, &theta, 1e-5);
+}
+
+#[test]
+fn points_that_poison_an_elastic_net() {
+    let (m, n) = (60, 3);
+    let (w, points) = (Variable::vector("w", n), Parameter::matrix("points", m, n));
+    let mut draw = Draw(15);
+    let data = draw.normals(m * n);
+    let label = |i: usize| if data[i * n] - 0.5 * data[i * n + 1] > 0.1 { 1.0 } else { -1.0 };
+    let labels: Vec<f64> = (0..m).map(label).collect();
+    let loss = logistic(-(&points * &w).times(&labels)).sum() / m as f64;
+    let problem = Problem::minimise(loss + 0.05 * norm1(&w) + 0.02 * sum_squares(&w));
+    differences("poison", &problem.compile(&[&points], &[&w]).unwrap(), &[data], 1e-5);
+}
+
+#[test]
+fn transport_entropic_and_exact() {
+    let n = 4;
+    let (t, c) = (Variable::matrix("t", n, n), Parameter::matrix("c", n, n));
+    let mut draw = Draw(18);
+    let costs: Vec<f64> = (0..n * n).map(|_| draw.uniform()).collect();
+    let one_to_one = [t.row_sums().equals(1.0), t.column_sums().equals(1.0)];
+    let spread = Problem::minimise(c.times(&t).sum() - 0.2 * entr(&t).sum());
+    let spread = spread.subject_to(one_to_one.clone()).compile(&[&c], &[&t]).unwrap();
+    let answer = spread.solve(&[&costs], &options()).unwrap();
+    // log t + c / eps is a sum of a row's and a column's number.
+    let potential =
+        |i: usize, j: usize| answer.variable(0)[i * n + j].ln() + costs[i * n + j] / 0.2;
+    for (i, j) in (1..n).flat_map(|i| (1..n).map(move |j| (i, j))) {
+        let crossed = potential(i, j) + potential(0, 0) - potential(i, 0) - potential(0, j);
+        close(crossed, 0.0, 1e-6, "potentials");
+    }
+    differences("entropic transport", &spread, std::slice::from_ref(&costs), 1e-6);
+
+    let exact = Problem::minimise(c.times(&t).sum()).subject_to(one_to_one).subject_to([t.ge(0.0)]);
+    let answer = exact.compile(&[&c], &[&t]).unwrap().solve(&[&costs], &options()).unwrap();
+    let mut best = f64::INFINITY;
+    for code in 0..n.pow(4) {
+        let to: Vec<usize> = (0..4).map(|k| code / n.pow(k) % n).collect();
+        if (0..n).all(|j| to.contains(&j)) {
+            best = best.min((0..n).map(|i| costs[i * n + to[i]]).sum());
+        }
+    }
+    close(answer.objective(), best, 1e-9, "one to one");
+    let many =
+        Problem::minimise(c.times(&t).sum()).subject_to([t.row_sums().equals(1.0), t.ge(0.0)]);
+    let answer = many.compile(&[&c], &[&t]).unwrap().solve(&[&costs], &options()).unwrap();
+    let nearest: f64 = costs.chunks(n).map(|row| row.iter().copied().fold(1.0, f64::min)).sum();
+    close(answer.objective(), nearest, 1e-9, "many to one");
+}
+
+#[test]
+fn a_thousand_capped_weights_keep_their_constraints() {
+    let (n, k) = (1000, 100.0);
+    let (x, c) = (Variable::vector("x", n), Parameter::vector("c", n));
+    let problem =
+        Problem::minimise(c.dot(&x)).subject_to([x.sum().equals(k), x.ge(0.0), x.le(1.0)]);
+    let model = problem.compile(&[&c], &[&x]).unwrap();
+    let costs = Draw(19).normals(n);
+    let answer = model.solve(&[&costs], &options()).unwrap();
+    let found = answer.variable(0);
+    close(found.iter().sum(), k, 1e-8, "sum");
+    assert!(found.iter().all(|x| (-1e-8..=1.0 + 1e-8).contains(x)));
+    let mut sorted = costs.clone();
+    sorted.sort_by(f64::total_cmp);
+    for (x, c) in found.iter().zip(&costs) {
+        close(*x, f64::from(u8::from(*c < sorted[100])), 1e-8, "the hundred least");
+    }
+}
