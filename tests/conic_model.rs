@@ -735,8 +735,8 @@ fn water_filling_has_its_closed_form() {
     let answer = model.solve(&slices(&theta), &options()).unwrap();
     // All but the fourth are filled: 4 levels less their floors, 2.5, are 1.1.
     let level = (1.1 + 2.5) / 4.0;
-    for k in 0..n {
-        close(answer.variable(0)[k], (level - theta[0][k]).max(0.0), 1e-7, "x");
+    for (x, floor) in answer.variable(0).iter().zip(&theta[0]) {
+        close(*x, (level - floor).max(0.0), 1e-7, "x");
     }
 }
 
