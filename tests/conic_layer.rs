@@ -282,3 +282,99 @@ fn threads_share_a_layer_and_nothing_depends_on_them() {
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap(), expected));
     });
 }
+
+/// The gain of the linear-quadratic regulator, by iterating Riccati's equation.
+fn riccati(a: &nalgebra::DMatrix<f64>, b: &nalgebra::DMatrix<f64>) -> nalgebra::DMatrix<f64> {
+    let (n, m) = b.shape();
+    let (q, r) = (nalgebra::DMatrix::identity(n, n), nalgebra::DMatrix::identity(m, m));
+    let (mut p, mut gain) = (q.clone(), nalgebra::DMatrix::zeros(m, n));
+    for _ in 0..500 {
+        let right = b.transpose() * &p * a;
+        gain = (&r + b.transpose() * &p * b).lu().solve(&right).unwrap();
+        p = &q + a.transpose() * &p * a - right.transpose() * &gain;
+    }
+    gain
+}
+
+#[test]
+fn a_policy_learns_the_regulators_gain() {
+    // u = argmin |u|^2 + |root (a x + b u)|^2; its root is learned from costs of what it does.
+    let (n, m, horizon) = (4, 2, 30);
+    let mut rng = ChaCha8Rng::seed_from_u64(14);
+    let (a, b) = (draw(&mut rng, &[n, n]), draw(&mut rng, &[n, m]));
+    let a = (a * 0.7).unwrap();
+    let matrix = |t: &Tensor| gleaner::layer::bridge::to_matrix(t).unwrap();
+    let expected = riccati(&matrix(&a), &matrix(&b));
+    let (u, next) = (Variable::vector("u", m), Variable::vector("next", n));
+    let (root, free) = (Parameter::matrix("root", n, n), Parameter::vector("free", n));
+    let dynamics = next.equals(&free + Expression::from(matrix(&b)) * &u);
+    let problem = Problem::minimise(sum_squares(&u) + sum_squares(&root * &next));
+    let problem = problem.subject_to([dynamics]);
+    let model = problem.compile(&[&root, &free], &[&u, &next]).unwrap();
+    let layer = ConicLayer::new(model, ConicLayerOptions::default());
+    let root = Var::from_tensor(&Tensor::eye(n, DType::F64, CPU).unwrap()).unwrap();
+    let cost = |root: &Tensor| -> gleaner::Result<Tensor> {
+        let mut x = Tensor::eye(n, DType::F64, CPU)?;
+        let mut total = Tensor::zeros((), DType::F64, CPU)?;
+        for _ in 0..horizon {
+            let free = x.matmul(&a.t()?)?;
+            let mut step = layer.forward_batch(&[root, &free])?.values;
+            let next = step.remove(1);
+            total = ((total + x.sqr()?.sum_all()?)? + step[0].sqr()?.sum_all()?)?;
+            x = next;
+        }
+        Ok(total)
+    };
+    let gain = |root: &Tensor| {
+        let free = a.t().unwrap().contiguous().unwrap(); // the columns of a, a batch of them
+        let u = layer.forward_batch(&[root, &free]).unwrap().values.remove(0);
+        -matrix(&u).transpose()
+    };
+    let off = |root: &Tensor| (gain(root) - &expected).amax();
+    let before = off(&root);
+    // Adam, its step falling off.
+    let (mut first, mut second) = (root.zeros_like().unwrap(), root.zeros_like().unwrap());
+    let steps = 600;
+    for k in 1..=steps {
+        let g = cost(&root).unwrap().backward().unwrap().remove(&root).unwrap();
+        first = ((first * 0.9).unwrap() + (&g * 0.1).unwrap()).unwrap();
+        second = ((second * 0.99).unwrap() + (g.sqr().unwrap() * 0.01).unwrap()).unwrap();
+        let (m1, m2) = (1.0 - 0.9f64.powi(k), 1.0 - 0.99f64.powi(k));
+        let size = ((&second / m2).unwrap().sqrt().unwrap() + 1e-9).unwrap();
+        let rate = 0.1 * (1.0 - f64::from(k - 1) / f64::from(steps));
+        let step = ((&first / m1).unwrap() / size).unwrap();
+        root.set(&(root.as_tensor() - (step * rate).unwrap()).unwrap()).unwrap();
+    }
+    println!("gain off by {before:.1e} before, {:.1e} after", off(&root));
+    assert!(off(&root) < 1e-3, "{:.1e}", off(&root));
+}
+
+/// Kilobytes of memory in use; zero where the system does not tell.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("");
+    line.split_whitespace().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn memory_does_not_grow_from_step_to_step() {
+    let (m, n) = (200, 50);
+    let (x, a, b) =
+        (Variable::vector("x", n), Parameter::matrix("a", m, n), Parameter::vector("b", m));
+    let problem = Problem::minimise(sum_squares(&a * &x - &b) + sum_squares(&x));
+    let layer = ConicLayer::new(problem.compile(&[&a, &b], &[&x]).unwrap(), tight());
+    let mut rng = ChaCha8Rng::seed_from_u64(21);
+    let (a, b) = (Var::from_tensor(&draw(&mut rng, &[m, n])).unwrap(), draw(&mut rng, &[8, m]));
+    let step = || {
+        let x = layer.forward_batch(&[&a, &b]).unwrap().values.remove(0);
+        let gradients = x.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        gradients.get(&a).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()
+    };
+    let first = step();
+    (0..5).for_each(|_| assert_eq!(step(), first));
+    let before = resident();
+    (0..20).for_each(|_| assert_eq!(step(), first));
+    let grown = resident().saturating_sub(before);
+    println!("grown by {grown} KB in 20 steps");
+    assert!(grown < 20_000, "{grown} KB");
+}

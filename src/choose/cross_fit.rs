@@ -35,7 +35,7 @@ use crate::seeds::Seeds;
 ///
 /// # Cost
 /// `O(n d^2 + folds d^3)` time for `d` features or waves, in blocks of a fold, on all cores, and `O(n^2 width)` for the
-/// neighbours; `O(n d / folds + folds d^2 + n k)` memory. 20,000 points with 100 features take some ten seconds on two
+/// neighbours; `O(n d / folds + folds d^2 + n k)` memory. 20,000 points with 100 features take three seconds on two
 /// cores. More than 2,048 features are folded to as many for the linear judge, each added to one or subtracted from it.
 ///
 /// # References

@@ -10,6 +10,9 @@ use crate::conic::{ConicOptions, ConicSolution, Outcome};
 use crate::error::{Error, Result};
 use crate::layer::bridge::to_vec;
 
+/// Programs whose gradients are held at once.
+const AT_A_TIME: usize = 64;
+
 /// How a [`ConicLayer`] solves and differentiates.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ConicLayerOptions {
@@ -72,8 +75,8 @@ fn solution(outcome: &Result<Outcome>) -> Option<&ConicSolution> {
 /// The layer keeps nothing from call to call; it may be shared by threads.
 ///
 /// # Cost
-/// That of the solves, in parallel over a batch; parameters and answers are copied a few times. Work for derivatives is
-/// done by `backward` only.
+/// That of the solves, in parallel over a batch; parameters and answers are copied a few times, what a batch shares once
+/// for all. Work for derivatives is done by `backward` only.
 ///
 /// # Example
 /// The point of the probability simplex nearest to `p`, and how its first entry moves with `p`.
@@ -175,7 +178,7 @@ impl ConicLayer {
         let numbers = to_vec(&theta.tensor)?;
         let solve = |k: usize| -> Result<Outcome> {
             let (program, options) = (self.model.program(), &self.options.solve);
-            let data = self.model.data(&numbers[k * theta.width..(k + 1) * theta.width])?;
+            let data = self.model.data(&theta.places.of(k, &numbers))?;
             match start.and_then(|start| solution(&start[k])) {
                 Some(start) => program.solve_from(start, data.values(), options),
                 None => program.solve(data.values(), options),
@@ -187,7 +190,7 @@ impl ConicLayer {
             model: self.model.clone(),
             derivative: self.options.derivative,
             outcomes: outcomes.clone(),
-            parameters: theta.width,
+            places: theta.places.clone(),
         };
         Ok((theta.tensor.apply_op1(op)?, outcomes))
     }
@@ -216,13 +219,51 @@ fn copies(outcomes: &[Result<Outcome>]) -> Vec<Result<Outcome>> {
     outcomes.iter().map(copy).collect()
 }
 
-/// The parameters of a call, `count x width`, in `f64` on the CPU, and what they came as.
+/// The parameters of a call, all numbers in a row, in `f64` on the CPU, and what they came as.
 struct Theta {
     tensor: Tensor,
     count: usize,
-    width: usize,
+    places: Places,
     dtype: DType,
     device: Device,
+}
+
+/// Where the numbers of each parameter are in that row. What all programs share is there once.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    from: usize,
+    length: usize,
+    shared: bool,
+}
+
+impl Part {
+    /// The numbers of program `k`.
+    fn range(&self, k: usize) -> std::ops::Range<usize> {
+        let from = self.from + if self.shared { 0 } else { k * self.length };
+        from..from + self.length
+    }
+}
+
+impl Places {
+    /// All numbers of program `k`.
+    fn of(&self, k: usize, numbers: &[f64]) -> Vec<f64> {
+        self.parts.iter().flat_map(|part| &numbers[part.range(k)]).copied().collect()
+    }
+
+    /// Adds a gradient of program `k` in its place.
+    fn add(&self, k: usize, gradient: &[f64], sum: &mut [f64]) {
+        let mut from = 0;
+        for part in &self.parts {
+            let own = &gradient[from..from + part.length];
+            sum[part.range(k)].iter_mut().zip(own).for_each(|(sum, g)| *sum += g);
+            from += part.length;
+        }
+    }
 }
 
 impl Theta {
@@ -257,19 +298,18 @@ impl Theta {
                 return Err(Error::shape("batch", "a parameter with a batch's dimension", found));
             }
         };
-        let rows = slots.iter().zip(given).map(|(slot, tensor)| -> Result<Tensor> {
-            let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-            let size = tensor.elem_count() / slot.range.len().max(1);
-            let rows = tensor.reshape((size, slot.range.len()))?;
-            Ok(rows.broadcast_as((count, slot.range.len()))?.contiguous()?)
-        });
-        let rows = rows.collect::<Result<Vec<_>>>()?;
-        let width = slots.last().map_or(0, |last| last.range.end);
-        let tensor = match rows.len() {
-            0 => Tensor::zeros((count, 0), DType::F64, &Device::Cpu)?,
-            _ => Tensor::cat(&rows, 1)?,
+        let (mut flat, mut places, mut from) = (Vec::new(), Places::default(), 0);
+        for (slot, tensor) in slots.iter().zip(given) {
+            flat.push(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?);
+            let (length, all) = (slot.range.len(), tensor.elem_count());
+            places.parts.push(Part { from, length, shared: all == length });
+            from += all;
+        }
+        let tensor = match flat.len() {
+            0 => Tensor::zeros(0, DType::F64, &Device::Cpu)?,
+            _ => Tensor::cat(&flat, 0)?,
         };
-        Ok(Self { tensor, count, width, dtype, device })
+        Ok(Self { tensor, count, places, dtype, device })
     }
 }
 
@@ -300,8 +340,7 @@ struct ConicOp {
     model: Model,
     derivative: Derivative,
     outcomes: Arc<Vec<Result<Outcome>>>,
-    /// Numbers of all parameters of one program.
-    parameters: usize,
+    places: Places,
 }
 
 impl ConicOp {
@@ -310,14 +349,12 @@ impl ConicOp {
         self.model.outputs().last().map_or(0, |last| last.range.end)
     }
 
-    fn pull(&self, outcome: &Result<Outcome>, upstream: &[f64]) -> Result<Vec<f64>> {
-        match solution(outcome) {
-            // Nothing asked, nothing to do: an output of a batch that the loss leaves out.
-            Some(solution) if upstream.iter().any(|g| *g != 0.0) => {
-                self.model.pull(solution, upstream, self.derivative)
-            }
-            _ => Ok(vec![0.0; self.parameters]),
-        }
+    /// The gradient in one program's parameters; none where nothing is asked (an output that the loss leaves out), or
+    /// there is no solution.
+    fn pull(&self, outcome: &Result<Outcome>, upstream: &[f64]) -> Result<Option<Vec<f64>>> {
+        let solution = solution(outcome).filter(|_| upstream.iter().any(|g| *g != 0.0));
+        let pull = |solution| self.model.pull(solution, upstream, self.derivative);
+        solution.map(pull).transpose()
     }
 }
 
@@ -344,13 +381,17 @@ impl CustomOp1 for ConicOp {
         upstream: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
         let upstream = to_vec(upstream)?;
-        let width = self.width().max(1);
-        let pulled: Vec<Vec<f64>> = self
-            .outcomes
-            .par_iter()
-            .zip(upstream.par_chunks(width))
-            .map(|(outcome, upstream)| self.pull(outcome, upstream))
-            .collect::<Result<_>>()?;
-        Ok(Some(Tensor::from_vec(pulled.concat(), theta.shape(), &Device::Cpu)?))
+        let width = self.width();
+        let mut sum = vec![0.0; theta.elem_count()];
+        // Some at a time, since each is as long as all parameters; added up in their order, whoever was first.
+        for first in (0..self.outcomes.len()).step_by(AT_A_TIME) {
+            let some = first..self.outcomes.len().min(first + AT_A_TIME);
+            let pull = |k| self.pull(&self.outcomes[k], &upstream[k * width..(k + 1) * width]);
+            let pulled: Vec<_> = some.clone().into_par_iter().map(pull).collect::<Result<_>>()?;
+            for (k, gradient) in some.zip(pulled) {
+                gradient.into_iter().for_each(|gradient| self.places.add(k, &gradient, &mut sum));
+            }
+        }
+        Ok(Some(Tensor::from_vec(sum, theta.shape(), &Device::Cpu)?))
     }
 }

@@ -8,7 +8,8 @@ use crate::error::Result;
 /// predicted right with certainty, `sqrt(2)` for one predicted wrong with certainty. Of numbers to predict the
 /// length of [`Evidence::errors`], `2 |o - y|` for the squared error.
 ///
-/// The paper averages the score over several short trainings: [`Averaged`](crate::choose::Averaged). `O(N C)` for `C` classes, plus the sort.
+/// The paper averages the score over several short trainings: [`Averaged`](crate::choose::Averaged). `O(N C)` for `C`
+/// classes, plus the sort.
 ///
 /// # Reference
 /// M. Paul, S. Ganguli, G. K. Dziugaite, *Deep Learning on a Data Diet: Finding Important Examples Early

@@ -17,8 +17,8 @@ use crate::error::Result;
 /// `p - y`, here as in [`Craig`](crate::choose::Craig) and [`GradMatch`](crate::choose::GradMatch).
 ///
 /// The paper takes the gradient in all weights ([`FullGrand`](crate::choose::FullGrand)), and its mean over several
-/// initialisations ([`Averaged`](crate::choose::Averaged)); this is the last layer's share, for one learner, without a backward pass. The features must be what enters that
-/// layer. `O(N (C + width))`, plus the sort.
+/// initialisations ([`Averaged`](crate::choose::Averaged)); this is the last layer's share, for one learner, without a
+/// backward pass. The features must be what enters that layer. `O(N (C + width))`, plus the sort.
 ///
 /// # Reference
 /// M. Paul, S. Ganguli, G. K. Dziugaite, *Deep Learning on a Data Diet: Finding Important Examples Early
