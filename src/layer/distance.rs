@@ -62,9 +62,10 @@ impl Distance {
             return Err(Error::shape("type of rows to compare", "one float type", found));
         }
         match self {
-            Self::SquaredEuclidean => Ok(squared(a, b)?.0),
+            Self::SquaredEuclidean => squared(a, b),
             Self::Euclidean => {
-                let (squared, zero) = squared(a, b)?;
+                let squared = squared(a, b)?;
+                let zero = squared.detach().le(0.0)?;
                 let safe = zero.where_cond(&squared.ones_like()?, &squared)?;
                 Ok(zero.where_cond(&squared.zeros_like()?, &safe.sqrt()?)?)
             }
@@ -76,13 +77,12 @@ impl Distance {
     }
 }
 
-/// Squared distances, and where they are zero. What is not a number stays so: a broken point must not look like
-/// everybody's perfect stand-in.
-fn squared(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
+/// Squared distances. What is not a number stays so: a broken point must not look like everybody's perfect stand-in.
+fn squared(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let given = a.dtype();
-    let distances = match given {
+    Ok(match given {
         DType::BF16 | DType::F16 => {
-            squared(&a.to_dtype(DType::F32)?, &b.to_dtype(DType::F32)?)?.0.to_dtype(given)?
+            squared(&a.to_dtype(DType::F32)?, &b.to_dtype(DType::F32)?)?.to_dtype(given)?
         }
         DType::F32 if a.device().is_cuda() => {
             let (a, b) = (a.to_dtype(DType::F64)?, b.to_dtype(DType::F64)?);
@@ -90,17 +90,18 @@ fn squared(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
         }
         _ if is_plain(a) && is_plain(b) => exact(a, b)?,
         _ => expanded(a, b)?,
-    };
-    let zero = distances.detach().le(0.0)?;
-    Ok((distances, zero))
+    })
 }
 
-/// By operations of candle; what is left below the rounding error of the cancellation counts as zero, with zero
+/// On an accelerator, by operations of candle; what is left below the rounding error of the cancellation counts as zero, with zero
 /// gradient.
 fn expanded(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let width = a.dim(1)? as f64;
-    let Expansion { sum, product, .. } = Expansion::about(&centre(b)?, a, b)?;
-    let raw = (&sum - (product * 2.0)?)?;
+    // Far rows may move the mean; a look at the numbers would wait for the device.
+    let mean = b.detach().mean_keepdim(0)?;
+    let (a, b) = (a.broadcast_sub(&mean)?, b.broadcast_sub(&mean)?);
+    let sum = a.sqr()?.sum_keepdim(1)?.broadcast_add(&b.sqr()?.sum_keepdim(1)?.t()?)?;
+    let raw = (&sum - (a.matmul(&b.t()?)? * 2.0)?)?;
     let unit = if a.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
     // Roundings of a sum of `width` terms grow like the root of their number.
     let threshold = (4.0 + 2.0 * width.sqrt()) * unit;
@@ -109,54 +110,81 @@ fn expanded(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(zero.where_cond(&raw.zeros_like()?, &raw)?)
 }
 
-/// `||a||^2 + ||b||^2` and `<a, b>` about a centre.
+/// On the CPU: pairs that cancel are summed up by themselves.
+fn exact(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (a, b) = (a.contiguous()?, b.contiguous()?);
+    let about = match a.dtype() {
+        DType::F64 => Expansion::new::<f64>(&a, &b)?,
+        _ => Expansion::new::<f32>(&a, &b)?,
+    };
+    Ok(a.apply_op2(&b, Exact(about))?)
+}
+
+/// Rows less a centre, and what the squared distances are made of; free of the graph.
 struct Expansion {
     a: Tensor,
     b: Tensor,
-    sum: Tensor,
     product: Tensor,
 }
 
 impl Expansion {
-    fn about(centre: &Tensor, a: &Tensor, b: &Tensor) -> Result<Self> {
-        let (a, b) = (a.broadcast_sub(centre)?, b.broadcast_sub(centre)?);
-        let a_square = a.sqr()?.sum_keepdim(1)?;
-        let b_square = b.sqr()?.sum_keepdim(1)?.t()?;
-        let sum = a_square.broadcast_add(&b_square)?;
+    fn new<T: WithDType>(a: &Tensor, b: &Tensor) -> Result<Self> {
+        let (centre, width) = (centre::<T>(b)?, b.dim(1)?);
+        let centred = |rows: &Tensor| -> Result<Tensor> {
+            let given = read::<T, _>(rows, |rows| less(rows, &centre))?;
+            Ok(Tensor::from_vec(given, (rows.dim(0)?, width), rows.device())?)
+        };
+        let (a, b) = (centred(a)?, centred(b)?);
         let product = a.matmul(&b.t()?)?;
-        Ok(Self { a, b, sum, product })
+        Ok(Self { a, b, product })
     }
+}
+
+/// What `of` makes of the numbers of a contiguous tensor on the CPU.
+fn read<T: WithDType, R>(tensor: &Tensor, of: impl FnOnce(&[T]) -> R) -> candle_core::Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Ok(of(slice(cpu(&storage)?, layout)?))
+}
+
+/// Rows less a centre.
+fn less<T: WithDType>(rows: &[T], centre: &[T]) -> Vec<T> {
+    let mut out = Vec::with_capacity(rows.len());
+    for row in rows.chunks_exact(centre.len()) {
+        out.extend(row.iter().zip(centre).map(|(x, c)| *x - *c));
+    }
+    out
 }
 
 /// The mean of the rows; where some are far out, of those that are not: one far row would move it away from all
 /// others.
-fn centre(rows: &Tensor) -> Result<Tensor> {
+fn centre<T: WithDType>(rows: &Tensor) -> Result<Vec<T>> {
     /// How many times the median squared distance from the mean is far out, and how many is not.
     const FAR: f64 = 100.0;
     const NEAR: f64 = 4.0;
-    let rows = rows.detach();
-    let mean = rows.mean_keepdim(0)?;
-    if !is_plain(&rows) {
-        return Ok(mean); // a look at the numbers would wait for the device
-    }
-    let from = rows.broadcast_sub(&mean)?.sqr()?.sum(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    let mut sorted = from.clone();
-    let middle = sorted.len() / 2;
-    let median = *sorted.select_nth_unstable_by(middle, f64::total_cmp).1;
-    if from.iter().all(|from| *from <= FAR * median) {
-        return Ok(mean);
-    }
-    let near = from.iter().enumerate().filter(|(_, from)| **from <= NEAR * median);
-    let near: Vec<u32> = near.map(|(row, _)| row as u32).collect();
-    let count = near.len();
-    let near = Tensor::from_vec(near, count, rows.device())?;
-    Ok(rows.index_select(&near, 0)?.mean_keepdim(0)?)
+    let width = rows.dim(1)?;
+    Ok(read::<T, _>(rows, |rows| {
+        let all = mean(rows.chunks_exact(width), width);
+        let from = |row: &[T]| difference(row, &all).to_f64();
+        let from: Vec<f64> = rows.chunks_exact(width).map(from).collect();
+        let mut sorted = from.clone();
+        let middle = sorted.len() / 2;
+        let median = *sorted.select_nth_unstable_by(middle, f64::total_cmp).1;
+        if from.iter().all(|from| *from <= FAR * median) {
+            return all;
+        }
+        let near = rows.chunks_exact(width).zip(&from).filter(|(_, from)| **from <= NEAR * median);
+        mean(near.map(|(row, _)| row), width)
+    })?)
 }
 
-fn exact(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let centre = centre(b)?;
-    let about = Expansion::about(&centre, &a.detach(), &b.detach())?;
-    Ok(a.contiguous()?.apply_op2(&b.contiguous()?, Exact(about))?)
+/// The mean of rows of so many numbers; not a number if there are none.
+fn mean<'a, T: WithDType>(rows: impl Iterator<Item = &'a [T]>, width: usize) -> Vec<T> {
+    let (mut sum, mut count) = (vec![0.0; width], 0.0);
+    for row in rows {
+        sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.to_f64());
+        count += 1.0;
+    }
+    sum.into_iter().map(|sum| T::from_f64(sum / count)).collect()
 }
 
 /// `||a - b||^2` for all pairs, on the CPU.
@@ -165,28 +193,36 @@ struct Exact(Expansion);
 /// A squared distance below this share of `||a||^2 + ||b||^2` is summed up by itself.
 const CANCELLED: f64 = 0.125;
 
+/// Distances that a thread takes at once.
+const AT_A_TIME: usize = 1 << 13;
+
 impl Exact {
     fn rows<T: WithDType>(&self, a: &[T], b: &[T], width: usize) -> candle_core::Result<Vec<T>> {
-        let (sum, product) = (self.0.sum.contiguous()?, self.0.product.contiguous()?);
-        let ((sum, sums), (product, products)) =
-            (sum.storage_and_layout(), product.storage_and_layout());
-        let sum: &[T] = slice(cpu(&sum)?, sums)?;
-        let product: &[T] = slice(cpu(&product)?, products)?;
-        let columns = b.len() / width;
+        let zero = vec![T::zero(); width];
+        let lengths = |rows: &[T]| -> Vec<T> {
+            rows.chunks_exact(width).map(|row| difference(row, &zero)).collect()
+        };
+        let (own, other) = (read(&self.0.a, lengths)?, read(&self.0.b, lengths)?);
         let (two, cancelled) = (T::from_f64(2.0), T::from_f64(CANCELLED));
-        let mut out = vec![T::zero(); sum.len()];
-        out.par_chunks_mut(columns).enumerate().for_each(|(i, out)| {
-            let at = i * columns..(i + 1) * columns;
-            for (slot, (sum, product)) in
-                out.iter_mut().zip(sum[at.clone()].iter().zip(&product[at]))
-            {
-                *slot = *sum - two * *product;
-            }
-            let a = &a[i * width..(i + 1) * width];
-            for (j, slot) in out.iter_mut().enumerate() {
-                let trusted = *slot >= cancelled * sum[i * columns + j];
-                if !trusted {
-                    *slot = difference(a, &b[j * width..(j + 1) * width]);
+        let columns = other.len();
+        let mut out: Vec<T> = read(&self.0.product, <[T]>::to_vec)?;
+        let at_once = (AT_A_TIME / columns).max(1);
+        out.par_chunks_mut(at_once * columns).enumerate().for_each(|(chunk, out)| {
+            for (i, out) in (chunk * at_once..).zip(out.chunks_exact_mut(columns)) {
+                let trusted = |slot: T, other: T| slot >= cancelled * (own[i] + other);
+                let mut all = true;
+                for (slot, other) in out.iter_mut().zip(&other) {
+                    *slot = own[i] + *other - two * *slot;
+                    all &= trusted(*slot, *other);
+                }
+                if all {
+                    continue;
+                }
+                let a = &a[i * width..(i + 1) * width];
+                for ((slot, other), b) in out.iter_mut().zip(&other).zip(b.chunks_exact(width)) {
+                    if !trusted(*slot, *other) {
+                        *slot = difference(a, b);
+                    }
                 }
             }
         });
