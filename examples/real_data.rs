@@ -8,8 +8,8 @@ mod shared;
 use anyhow::Result;
 use clap::Parser;
 use gleaner::experiment::tables::{PairedLevel, report_paired};
-use gleaner::experiment::{ComparisonOptions, side_by_side};
-use shared::real_data::{DRAWN, NOISES, RealDataFlags as Flags, Work, compared, joint, selectors};
+use gleaner::experiment::{ComparisonOptions, FeatureStudy, LabelNoise, Run, side_by_side};
+use shared::real_data::{DRAWN, NOISES, RealDataFlags as Flags, joint, selectors};
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -23,9 +23,8 @@ fn main() -> Result<()> {
     };
     let points = if common.quick { flags.points.min(1_000) } else { flags.points };
     let kept = out.join(if common.quick { "run-quick" } else { "run" });
-    let (selectors, joint) = (selectors(&flags)?, joint(common.quick));
+    let (selectors, joint) = (selectors(&flags), joint(common.quick));
     let options = ComparisonOptions { selectors, fractions: shares.to_vec(), joint };
-    let task = Work { points, steps, options, kept: &kept, common };
     println!(
         "everything is kept in {}: the same command goes on where it was stopped",
         kept.display()
@@ -33,8 +32,9 @@ fn main() -> Result<()> {
     let mut levels = Vec::new();
     for set in flags.sets.sets()? {
         let many = set.train.classes() > 2;
-        let noises = NOISES.into_iter().filter(|noise| many || noise.0 != "next-class");
-        let jobs: Vec<((&str, f64), u64)> =
+        let noises =
+            (NOISES.into_iter()).filter(|noise| many || !matches!(noise, LabelNoise::NextClass(_)));
+        let jobs: Vec<(LabelNoise, u64)> =
             noises.clone().flat_map(|noise| seeds.iter().map(move |seed| (noise, *seed))).collect();
         println!(
             "{}: {} points, {} features",
@@ -42,16 +42,22 @@ fn main() -> Result<()> {
             set.train.len(),
             set.train.inputs().dim(1)?
         );
-        let bars = shared::Bars::new(jobs.len() * task.options.trainings())?;
+        let bars = shared::Bars::new(jobs.len() * options.trainings())?;
+        let (name, train, test) = (&set.name, &set.train, &set.test);
+        let study = FeatureStudy { name, train, test, points, steps, options: &options };
         let found = side_by_side(&jobs, &device, |&(noise, seed)| {
-            compared(&set, (noise, seed), &task, &device, &mut |p| bars.show(p))
+            let run = |mut asked: gleaner::experiment::Configuration| {
+                asked.extend(common.configuration(&(seed..seed + 1)));
+                Run::open(kept.join(format!("{}-{}-{seed}", set.name, noise.name())), &asked)
+            };
+            study.seed(noise, seed, &device, run, &mut |p| bars.show(p))
         })?;
         bars.finish();
         let (mut found, first) = (found.into_iter(), levels.len());
-        levels.extend(noises.map(|(noise, rate)| PairedLevel {
+        levels.extend(noises.map(|noise| PairedLevel {
             set: set.name.clone(),
-            noise: noise.into(),
-            rate,
+            noise: noise.name().into(),
+            rate: noise.rate(),
             seeds: found.by_ref().take(seeds.len()).collect(),
         }));
         report_paired(&out, &levels, shares, &DRAWN)?;

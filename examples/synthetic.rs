@@ -6,13 +6,10 @@
 mod shared;
 
 use anyhow::Result;
-use candle_core::DType;
 use clap::{Parser, ValueEnum};
-use gleaner::data::synthetic::{ClusterOptions, clusters};
-use gleaner::experiment::{ComparisonOptions, Data, Joint, Model, Selector};
-use gleaner::joint::{ChooseOptions, LookAhead, TrainerOptions};
-use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
-use gleaner::{Learner, Seeds};
+use gleaner::experiment::tables::report_comparison;
+use gleaner::experiment::{Configuration, Run, SyntheticStudy};
+use gleaner::joint::LookAhead;
 
 /// Compares ways of choosing training data on clusters with Zipf sizes, where rare clusters matter; with
 /// --quick on 1,500 points, two seeds at most, in fewer steps.
@@ -48,40 +45,20 @@ impl From<Ahead> for LookAhead {
 
 fn main() -> Result<()> {
     let Flags { look_ahead, common } = Flags::parse();
-    let seeds = common.seeds(5, 2);
-    let device = common.open(shared::comparison::NOISES.len() * seeds.clone().count())?;
-    let shape = if common.quick {
-        ClusterOptions { points: 1500, clusters: 30, near_duplicates: 0.0, ..Default::default() }
-    } else {
-        ClusterOptions { near_duplicates: 0.0, ..Default::default() }
+    let (study, seeds) = (SyntheticStudy::new(common.quick, look_ahead.into()), common.seeds(5, 2));
+    let count = seeds.clone().count();
+    let device = common.open(SyntheticStudy::NOISES.len() * count)?;
+    let out = common.out("synthetic");
+    let kept = out.join(if common.quick { "run-quick" } else { "run" });
+    println!("{study}\neverything is kept in {}", kept.display());
+    let run = |noise: f64, seed: u64, mut asked: Configuration| {
+        asked.extend(common.configuration(&(seed..seed + 1)));
+        Run::open(kept.join(format!("noise{noise}-seed{seed}")), &asked)
     };
-    let (warm_up, steps, fresh) = if common.quick { (300, 500, 300) } else { (1000, 1700, 600) };
-    let trainer = TrainerOptions { warm_up, look_ahead: look_ahead.into(), ..Default::default() };
-    let joint = Joint { trainer, batch: 48, steps, choose: ChooseOptions::default() };
-    let fractions = vec![0.05, 0.1, 0.2];
-    let options = ComparisonOptions { selectors: Selector::usual(), fractions, joint };
-    println!(
-        "{} points in {} clusters of Zipf({}) sizes, {} classes, {} trusted validation points, {} test \
-         points spread evenly over the clusters; {fresh} optimiser steps for every fresh learner",
-        shape.points,
-        shape.clusters,
-        shape.zipf_exponent,
-        shape.classes,
-        shape.validation,
-        shape.test,
-    );
-    let mlp = MlpOptions { inputs: shape.dimensions, hidden: vec![64, 64], classes: shape.classes };
-    let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
-        Ok(Box::new(Mlp::new(&mlp, seed, DType::F32, &device)?))
-    };
-    let training = TrainingOptions { length: Length::Steps(fresh), ..Default::default() };
-    let model = Model { name: "mlp".into(), build: &build, training };
-    let data = |noise: f64, seed: u64| {
-        let mut rng = Seeds::new(seed).stream(0);
-        let made = clusters(&ClusterOptions { label_noise: noise, ..shape }, &mut rng)?;
-        let (pool, validation, test) = (made.train, made.validation, made.test);
-        Ok(Data { pool, validation, test, flipped: made.flipped })
-    };
-    let names = ("synthetic", "Synthetic clusters", format!("{shape:?}"));
-    shared::comparison::run(&common, names, seeds, (&model, &options), &device, data)
+    let bars = shared::Bars::new(study.trainings(count))?;
+    let levels = study.levels(seeds, &device, run, |progress| bars.show(progress))?;
+    bars.finish();
+    print!("{}", report_comparison(&out, "Synthetic clusters", study.fractions(), &levels)?);
+    println!("written: {}/{{summary,seeds,detection}}.csv, accuracy.svg", out.display());
+    Ok(())
 }

@@ -22,7 +22,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("joint", &["seeds", "adam", "program", "layer", "learn", "data", "choose", "value"]),
     (
         "experiment",
-        &["whole_file", "seeds", "program", "layer", "learn", "data", "choose", "joint", "report"],
+        &[
+            "whole_file",
+            "seeds",
+            "program",
+            "layer",
+            "learn",
+            "data",
+            "choose",
+            "value",
+            "joint",
+            "report",
+        ],
     ),
 ];
 

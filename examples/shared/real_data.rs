@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use clap::{Args, Parser};
-use gleaner::choose::{
-    BetaSampled, ClassBalanced, FacilityLocation, Margin, Mixed, Random, Shares, SmallestLoss,
-};
+use gleaner::choose::{BetaSampled, ClassBalanced, FacilityLocation, Random, Shares};
+use gleaner::data::stratified_split;
 use gleaner::data::table::{Categories, TableOptions, load};
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
@@ -15,15 +14,10 @@ use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::data::{
     ImageParquetOptions, PatchOptions, Patches, cifar::Version, load_image_parquet,
 };
-use gleaner::data::{Standardiser, flip_labels, flip_labels_to_next, stratified_split};
-use gleaner::experiment::{
-    Comparison, ComparisonOptions, Data, Joint, Model, PortfolioOptions, Progress, Run, Selector,
-    Stages, compare,
-};
+use gleaner::experiment::{Joint, LabelNoise, PortfolioOptions, Selector};
 use gleaner::joint::{Gleaner, Heads, TrainerOptions};
-use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::value::{Suspects, Trusted};
-use gleaner::{Dataset, Learner, Seeds, Source};
+use gleaner::{Dataset, Seeds, Source};
 
 /// All of them.
 pub const SETS: [&str; 8] = [
@@ -170,18 +164,6 @@ impl Set {
     }
 }
 
-/// Features of mean zero and deviation one over the first of the parts.
-pub fn standardised(parts: [&Dataset; 3]) -> gleaner::Result<[Dataset; 3]> {
-    let rows = |data: &Dataset| data.inputs().flatten_all()?.to_vec1::<f32>();
-    let standard = Standardiser::fit(&rows(parts[0])?, parts[0].inputs().dim(1)?)?;
-    let apply = |data: &Dataset| -> gleaner::Result<Dataset> {
-        let moved = standard.apply(&rows(data)?);
-        let inputs = Tensor::from_vec(moved, data.inputs().shape(), &Device::Cpu)?;
-        Dataset::new(inputs, data.labels().to_vec(), data.classes())
-    };
-    Ok([apply(parts[0])?, apply(parts[1])?, apply(parts[2])?])
-}
-
 /// Compares ways of choosing training data by the accuracy of networks trained on it.
 #[derive(Parser)]
 pub struct RealDataFlags {
@@ -212,8 +194,8 @@ pub const DRAWN: [&str; 8] = [
     "full data",
 ];
 /// Kinds of noise and their rates.
-pub const NOISES: [(&str, f64); 3] = [("no", 0.0), ("symmetric", 0.2), ("next-class", 0.2)];
-const VALIDATION: usize = 300;
+pub const NOISES: [LabelNoise; 3] =
+    [LabelNoise::No, LabelNoise::Symmetric(0.2), LabelNoise::NextClass(0.2)];
 
 /// Training a selection model together with a learner, as `synthetic` does.
 pub fn joint(quick: bool) -> Joint {
@@ -224,27 +206,11 @@ pub fn joint(quick: bool) -> Joint {
 
 /// What is compared; the simple rivals are filters of labels with coverage or random behind them. Joint training on top
 /// if it is asked for.
-pub fn selectors(flags: &RealDataFlags) -> gleaner::Result<Vec<Selector>> {
-    let proportional = Shares::Proportional;
-    let random = || ClassBalanced::new(Random, proportional);
-    let covering = || ClassBalanced::new(FacilityLocation::default(), proportional);
-    let half_hard = Mixed::new(FacilityLocation::default(), Margin, 0.5)?;
-    let half_hard = ClassBalanced::new(half_hard, proportional);
+pub fn selectors(flags: &RealDataFlags) -> Vec<Selector> {
+    let random = || ClassBalanced::new(Random, Shares::Proportional);
     let named = |name: &str, strategy| Selector::OutOfFold(name.into(), strategy);
-    let mut all = vec![
-        named("random", Box::new(random())),
-        Selector::Gleaner("gleaner".into(), Gleaner::default()),
-        Selector::Gleaner(
-            "gleaner, a quarter hard".into(),
-            Gleaner { hard: 0.25, ..Default::default() },
-        ),
-        named("out-of-fold filter + coverage", Box::new(Trusted::new(covering()))),
-        named("out-of-fold filter + half hard", Box::new(Trusted::new(half_hard))),
-        named(
-            "neighbour filter + coverage",
-            Box::new(Trusted::beyond(Suspects::Neighbours(15), covering())),
-        ),
-        named("small loss", Box::new(ClassBalanced::new(SmallestLoss, proportional))),
+    let mut all = Selector::on_features();
+    all.extend([
         // One of those above.
         Selector::Certified(PortfolioOptions::default()),
         Selector::named(
@@ -252,12 +218,13 @@ pub fn selectors(flags: &RealDataFlags) -> gleaner::Result<Vec<Selector>> {
             Selector::Strategy(Box::new(Trusted::beyond(Suspects::Margins, random()))),
         ),
         Selector::named("dual + beta sampling", Selector::Strategy(Box::<BetaSampled>::default())),
-    ];
+    ]);
     if flags.ablation {
         let gleaner = |name: &str, gleaner| Selector::Gleaner(name.into(), gleaner);
         let learned = Gleaner { steps: 100, ..Default::default() };
         let filtered = Trusted::beyond(Suspects::Unlikely(0.0), random());
-        all.push(named("coverage alone", Box::new(covering())));
+        let covering = ClassBalanced::new(FacilityLocation::default(), Shares::Proportional);
+        all.push(named("coverage alone", Box::new(covering)));
         all.push(named("filter alone", Box::new(filtered)));
         all.push(gleaner("gleaner, weighted", Gleaner { weighted: true, ..Default::default() }));
         all.push(gleaner("gleaner, head learned", learned.clone()));
@@ -270,64 +237,5 @@ pub fn selectors(flags: &RealDataFlags) -> gleaner::Result<Vec<Selector>> {
         all.push(trained("joint trainer, embedding (HOST-CP)", Heads::Embedding));
     }
     all.extend([Selector::FreshRandom, Selector::ValidationAlone, Selector::FullData]);
-    Ok(all)
-}
-
-/// The data of one seed: validation labels stay right.
-fn spoiled(
-    set: &Set,
-    points: usize,
-    (kind, rate): (&str, f64),
-    seed: u64,
-) -> gleaner::Result<Data> {
-    let (seeds, labels) = (Seeds::new(seed), set.train.labels());
-    let rng = &mut seeds.named("split");
-    let size = VALIDATION.min(labels.len() / 4);
-    let (validation, rest) = stratified_split(labels, size, rng)?;
-    let of_rest: Vec<u32> = rest.iter().map(|i| labels[*i]).collect();
-    let (kept, _) = stratified_split(&of_rest, points.min(rest.len()), rng)?;
-    let pool: Vec<usize> = kept.iter().map(|k| rest[*k]).collect();
-    let (pool, validation) = (set.train.subset(&pool)?, set.train.subset(&validation)?);
-    let [pool, validation, test] = standardised([&pool, &validation, &set.test])?;
-    let (given, classes, rng) = (pool.labels(), pool.classes(), &mut seeds.named("noise"));
-    let (noisy, flipped) = match kind {
-        "next-class" => flip_labels_to_next(given, classes, rate, rng)?,
-        _ => flip_labels(given, classes, rate, rng)?,
-    };
-    let flipped = if rate > 0.0 { flipped } else { Vec::new() };
-    Ok(Data { pool: pool.with_labels(noisy)?, validation, test, flipped })
-}
-
-/// What all seeds of all sets have in common.
-pub struct Work<'a> {
-    pub points: usize,
-    pub steps: usize,
-    pub options: ComparisonOptions,
-    pub kept: &'a Path,
-    pub common: &'a super::Common,
-}
-
-/// One seed at one kind of noise, its stages kept.
-pub fn compared(
-    set: &Set,
-    (noise, seed): ((&str, f64), u64),
-    work: &Work,
-    device: &Device,
-    watch: &mut dyn FnMut(&Progress),
-) -> gleaner::Result<Comparison> {
-    let Work { points, steps, options, kept, common } = work;
-    let data = spoiled(set, *points, noise, seed)?.to_device(device)?;
-    let (inputs, classes) = (data.pool.inputs().dim(1)?, data.pool.classes());
-    let shape = MlpOptions { inputs, hidden: vec![64], classes };
-    let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
-        Ok(Box::new(Mlp::new(&shape, seed, DType::F32, device)?))
-    };
-    let training = TrainingOptions { length: Length::Steps(*steps), ..Default::default() };
-    let model = Model { name: "mlp".into(), build: &build, training };
-    let mut asked = common.configuration(&(seed..seed + 1));
-    asked.insert("data".into(), format!("{}, {points} points, {noise:?}", set.name));
-    options.note(&mut asked);
-    model.note("model", &mut asked);
-    let run = Run::open(kept.join(format!("{}-{}-{seed}", set.name, noise.0)), &asked)?;
-    compare(data.task(), &model, options, seed, Stages { run: &run, watch })
+    all
 }

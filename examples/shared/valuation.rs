@@ -5,7 +5,7 @@ use std::time::Instant;
 use candle_core::{DType, Device};
 use clap::Parser;
 use gleaner::choose::{Evidence, Kind, Needs};
-use gleaner::data::{flip_labels, stratified_split};
+use gleaner::data::{Standardiser, flip_labels, stratified_split};
 use gleaner::experiment::Observations;
 use gleaner::experiment::metrics::{average_precision, mean_and_std};
 use gleaner::learn::{
@@ -19,7 +19,7 @@ use gleaner::value::{
 use gleaner::{Dataset, Result, Seeds};
 use rand::{Rng, RngCore};
 
-use super::real_data::{Set, SetFlags, standardised};
+use super::real_data::{Set, SetFlags};
 
 /// Compares values of training points by the wrong labels they find.
 #[derive(Parser)]
@@ -50,7 +50,9 @@ impl Spoiled {
         let (train, rest) = some(&set.train, 1_000)?;
         let (validation, _) = some(&rest, 100)?;
         let (test, _) = some(&set.test, 500)?;
-        let [train, validation, test] = standardised([&train, &validation, &test])?;
+        let standard = Standardiser::of(&train)?;
+        let (train, validation) = (standard.dataset(&train)?, standard.dataset(&validation)?);
+        let test = standard.dataset(&test)?;
         let rng = &mut Seeds::new(seed).named("noise");
         let (labels, flipped) = flip_labels(train.labels(), train.classes(), 0.2, rng)?;
         Ok(Self { train: train.with_labels(labels)?, validation, test, flipped })

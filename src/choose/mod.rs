@@ -36,7 +36,7 @@
 //! | [`Window`] | the hardest by a score but the very hardest | its score's |
 //! | [`Moderate`] | points at the median distance from the mean of their class | features, labels |
 //! | [`ClassBalanced`] | what any strategy keeps in each class | its strategy's, labels |
-//! | [`Grouped`] | whole groups by their mean score | its score's, groups |
+//! | [`Grouped`] | whole groups by what any strategy thinks of their points | its strategy's, groups |
 //! | [`Affordable`] | what a budget allows of any strategy's choice | its strategy's, costs |
 //! | [`Purchase`] | points or whole groups for a sum of money, where a group's first point costs extra | groups, costs, features |
 //!

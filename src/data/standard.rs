@@ -1,5 +1,8 @@
 //! Features of mean zero and deviation one.
 
+use candle_core::Tensor;
+
+use super::Dataset;
 use crate::error::{Error, Result};
 
 /// Takes the mean of each feature off and divides by its deviation, both those of the rows it was fitted to:
@@ -56,6 +59,29 @@ impl Standardiser {
         };
         let scale = squares.iter().zip(&mean).map(inverse).collect();
         Ok(Self { mean, scale })
+    }
+
+    /// To the inputs of a data set, a row a point.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn of(data: &Dataset) -> Result<Self> {
+        let rows = data.inputs().flatten_all()?.to_vec1::<f32>()?;
+        Self::fit(&rows, data.inputs().dim(1)?)
+    }
+
+    /// A data set with its inputs moved; targets are not kept.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for inputs of another width.
+    pub fn dataset(&self, data: &Dataset) -> Result<Dataset> {
+        let width = data.inputs().dim(1)?;
+        if width != self.width() {
+            return Err(Error::shape("features to standardise", self.width(), width));
+        }
+        let rows = self.apply(&data.inputs().flatten_all()?.to_vec1::<f32>()?);
+        let inputs = Tensor::from_vec(rows, data.inputs().shape(), data.inputs().device())?;
+        Dataset::new(inputs, data.labels().to_vec(), data.classes())
     }
 
     /// Number of features.

@@ -13,12 +13,16 @@ use super::portfolio::{Certificate, PortfolioOptions, Scheme, certify};
 use super::{
     Chooser, Configuration, Model, Observations, Outcome, Progress, Run, Seconds, Stages, Task,
 };
-use crate::choose::{Evidence, KCenter, Kind, LargestLoss, Needs, Random, SmallestLoss, Strategy};
+use crate::choose::{
+    ClassBalanced, Evidence, FacilityLocation, KCenter, Kind, LargestLoss, Margin, Mixed, Needs,
+    Random, Shares, SmallestLoss, Strategy,
+};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiment::metrics::{average_precision, recall_at, roc_auc};
 use crate::joint::{Gleaner, Heads};
 use crate::seeds::{Part, Seeds};
+use crate::value::{Suspects, Trusted};
 
 /// A way to decide what a target is trained on.
 pub enum Selector {
@@ -74,6 +78,33 @@ impl Selector {
         ]
     }
 
+    /// Ways that look at features and labels alone, random first: the learned selection, and filters of labels with coverage
+    /// or random behind them. What [`certified`](super::certified) is for.
+    pub fn on_features() -> Vec<Self> {
+        let covering = || balanced(FacilityLocation::default());
+        let filtered = |suspects| Box::new(Trusted::beyond(suspects, covering()));
+        // A share of a half is one.
+        let half_hard = Mixed::new(FacilityLocation::default(), Margin, 0.5).map(balanced);
+        let half_hard =
+            half_hard.map(|strategy| -> Box<dyn Strategy> { Box::new(Trusted::new(strategy)) });
+        let named = |name: &str, strategy| Self::OutOfFold(name.into(), strategy);
+        let mut ways = vec![
+            named("random", Box::new(balanced(Random))),
+            Self::Gleaner("gleaner".into(), Gleaner::default()),
+            Self::Gleaner(
+                "gleaner, a quarter hard".into(),
+                Gleaner { hard: 0.25, ..Default::default() },
+            ),
+            named("out-of-fold filter + coverage", Box::new(Trusted::new(covering()))),
+        ];
+        ways.extend(half_hard.map(|s| named("out-of-fold filter + half hard", s)));
+        ways.extend([
+            named("neighbour filter + coverage", filtered(Suspects::Neighbours(15))),
+            named("small loss", Box::new(balanced(SmallestLoss))),
+        ]);
+        ways
+    }
+
     /// Its name in tables.
     pub fn name(&self) -> String {
         match self {
@@ -96,7 +127,7 @@ impl Selector {
     }
 
     /// What it does, whatever it is called.
-    fn way(&self) -> &Self {
+    pub(super) fn way(&self) -> &Self {
         match self {
             Self::Named(_, way) => way.way(),
             unnamed => unnamed,
@@ -121,6 +152,11 @@ impl Selector {
             _ => Needs::NOTHING,
         }
     }
+}
+
+/// Every class keeps its share.
+fn balanced<S: Strategy>(inner: S) -> ClassBalanced<S> {
+    ClassBalanced::new(inner, Shares::Proportional)
 }
 
 /// How a comparison runs.

@@ -26,6 +26,12 @@ pub(crate) struct Way<'a> {
     pub(crate) before: Seconds,
 }
 
+impl<'a> Way<'a> {
+    pub(crate) fn new(selector: &'a Selector, before: Seconds) -> Self {
+        Self { name: selector.name(), selector: selector.way(), before }
+    }
+}
+
 /// Points that choose, and points that test what was chosen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -172,15 +178,19 @@ impl Exam for CrossValidation<'_, '_, '_, '_> {
     }
 }
 
-/// What is known of a fold's training part.
-fn observe(taught: &Subset, validation: Option<&dyn Source>, seeds: Seeds) -> Result<Observed> {
+/// What is known of data before anything is trained on it.
+pub(crate) fn observe(
+    taught: &dyn Source,
+    validation: Option<&dyn Source>,
+    seeds: Seeds,
+) -> Result<Observed> {
     let pool = Observations::out_of_fold(taught, &CrossFit::default(), seeds)?;
     let validation = validation.map(Observations::labelled_inputs).transpose()?;
     Ok(Observed { pool, validation, ..Default::default() })
 }
 
 /// The choice of a way there; another number draws anew.
-fn choose(
+pub(crate) fn choose(
     selector: &Selector,
     (way, count): (usize, usize),
     seen: &Observed,

@@ -7,6 +7,7 @@
 //! One engine does it all: candidates at every share, every choice kept, a fresh target trained on each and
 //! tested once, time accounted for by stage. [`compare`] sets ways of choosing side by side; [`core_set`]
 //! knows all labels, chooses once, and sets the target's own choices beside the proxy's;
+//! [`certified`] makes one choice, the best way by cross-validation, or a random one where nothing is surely better;
 //! [`active_learning`] pays for every label and chooses in rounds. All can be killed at any moment: every
 //! epoch, selection and answer is kept in a [`Run`], and the same call started again ends with the same
 //! bits. [`side_by_side`] runs seeds in parallel; `tables` puts outcomes on paper.
@@ -22,16 +23,19 @@
 //! arXiv 1906.11829.
 
 mod active_learning;
+mod certified;
 mod compare;
 mod core_set;
 mod engine;
 mod exam;
+mod features;
 mod jobs;
 pub mod metrics;
 mod observations;
 mod portfolio;
 mod run;
 mod stages;
+mod synthetic;
 #[cfg(feature = "report")]
 pub mod tables;
 mod task;
@@ -39,14 +43,17 @@ mod task;
 pub use active_learning::{
     ActiveLearning, KNOWN_WITHOUT_LABELS, KnownLabels, Oracle, Rounds, active_learning,
 };
+pub use certified::certified;
 pub use compare::{
     Comparison, ComparisonOptions, Data, Detection, Level, Selector, compare, compare_levels,
 };
 pub use core_set::{CoreSet, CoreSetOptions, RankAgreement, core_set};
 pub use engine::Joint;
+pub use features::{FeatureStudy, LabelNoise};
 pub use jobs::{one_thread_a_job, side_by_side};
 pub use observations::Observations;
 pub use portfolio::{Certificate, PortfolioOptions, Scheme, Tried};
 pub use run::{Configuration, Run};
 pub use stages::{Progress, Stages};
+pub use synthetic::SyntheticStudy;
 pub use task::{Chooser, Model, Outcome, Seconds, Task};

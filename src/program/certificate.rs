@@ -38,7 +38,7 @@ pub(super) struct Certificate {
     /// Negative where a budget is overspent by what is tolerated: the answer is better than the best.
     pub gap: f64,
     /// The numbers that the bound is the difference of, in the gap's unit.
-    magnitude: f64,
+    pub magnitude: f64,
     /// Largest relative violation of row masses and budgets.
     pub residual: f64,
     /// Nothing is paid above the row minima, and nothing smoothed: no multipliers prove that best.

@@ -21,8 +21,13 @@ pub struct Verdict {
     /// Lower bound on the optimal objective.
     pub dual: f64,
     /// `primal - dual` relative to the answer's own size: what it pays above the row minima, its smoothing
-    /// term and its column costs.
+    /// term and its column costs. At most 1e-6 and 1e-14 of the [sensitivity](Self::sensitivity); 1e-8 of that if a
+    /// budget is used up to its tolerance.
     pub gap: f64,
+    /// By how much the objective moves, in the unit of the gap, for a relative change of row masses and budgets: these
+    /// times their multipliers. Where it is beyond 1e8, the last digits of the program as given decide about the
+    /// objective, and no bound in `f64` is closer than that.
+    pub sensitivity: f64,
     /// Largest violation of a row's mass or a budget by the returned assignment, relative to that mass or
     /// limit.
     pub residual: f64,
@@ -202,7 +207,8 @@ impl Selection {
         method: Method,
         iterations: usize,
     ) -> Self {
-        let Certificate { weights, primal, dual, gap, residual, assignment, .. } = certificate;
+        let Certificate { weights, primal, dual, gap, magnitude, residual, assignment, .. } =
+            certificate;
         Self {
             scaled,
             assignment: assignment.map_or_else(OnceLock::new, OnceLock::from),
@@ -212,6 +218,7 @@ impl Selection {
                 primal,
                 dual,
                 gap: gap.abs(),
+                sensitivity: magnitude,
                 residual,
                 iterations,
                 method,

@@ -16,10 +16,12 @@
 //! | [`Lava`] | how much each point costs an optimal transport to the validation set | features, labels, a validation set |
 //! | [`DataOob`] | how often trees that have not seen a point agree with its label | features, labels |
 //! | [`Dvrl`] | how probably a network selects each point that learned what a validation set gains by it | features, labels, a validation set |
+//! | [`Audit`] | all of a table that is worth a second look: labels, duplicates, outliers, constant features | features, labels |
 //! | [`Trusted`] | what any strategy keeps of the points whose labels hold | the same, and its strategy's |
 //!
 //! What gives a number a point is a [`Valuation`].
 
+pub(crate) mod audit;
 pub(crate) mod banzhaf;
 pub(crate) mod beta_shapley;
 pub(crate) mod data_oob;
@@ -37,6 +39,7 @@ pub(crate) mod trac_in;
 pub(crate) mod tree;
 pub(crate) mod valuation;
 
+pub use audit::{Audit, AuditOptions, Duplicate, LabelVerdict};
 pub use banzhaf::KnnBanzhaf;
 pub use beta_shapley::KnnBetaShapley;
 pub use data_oob::{CutFeatures, DataOob};

@@ -22,6 +22,7 @@ pub(crate) struct Columns<'a> {
     pub(super) coder: Coder,
     labels: Option<Keys>,
     groups: Option<Keys>,
+    ids: Option<Keys>,
     costs: Option<Vec<f64>>,
     targets: Option<Vec<f64>>,
     bad: BTreeSet<usize>,
@@ -35,11 +36,12 @@ pub(crate) enum Amount {
     Target,
 }
 
-/// Which of the two columns of names.
+/// Which of the columns of names.
 #[derive(Clone, Copy)]
 pub(crate) enum Role {
     Label,
     Group,
+    Id,
 }
 
 impl<'a> Columns<'a> {
@@ -51,6 +53,7 @@ impl<'a> Columns<'a> {
             coder: Coder::numbers(options.categories.as_ref()),
             labels: options.label.as_ref().map(|_| Keys::new(options.class_names.as_ref())),
             groups: options.group.as_ref().map(|_| Keys::new(None)),
+            ids: options.id.as_ref().map(|_| Keys::new(None)),
             costs: options.cost.as_ref().map(|_| Vec::new()),
             targets: options.target.as_ref().map(|_| Vec::new()),
             bad: BTreeSet::new(),
@@ -67,7 +70,7 @@ impl<'a> Columns<'a> {
         numbers.iter_mut().for_each(|numbers| numbers.push(number));
     }
 
-    /// Adds the next row's label or group; does nothing where it was not asked for.
+    /// Adds the next row's label, group or name; does nothing where it was not asked for.
     pub(crate) fn push_key(&mut self, role: Role, key: Found) -> Result<()> {
         self.push_key_at(role, key, |row| format!("row {row} (the first is 0)"))
     }
@@ -81,6 +84,7 @@ impl<'a> Columns<'a> {
         let (keys, what) = match role {
             Role::Label => (&mut self.labels, "a label"),
             Role::Group => (&mut self.groups, "a group"),
+            Role::Id => (&mut self.ids, "a name of the row"),
         };
         let Some(keys) = keys else { return Ok(()) };
         let row = keys.ids.len();
@@ -144,6 +148,7 @@ impl<'a> Columns<'a> {
         let lengths = [
             ("labels", self.labels.as_ref().map(|keys| keys.ids.len())),
             ("groups", self.groups.as_ref().map(|keys| keys.ids.len())),
+            ("names", self.ids.as_ref().map(|keys| keys.ids.len())),
             ("costs", self.costs.as_ref().map(Vec::len)),
             ("targets", self.targets.as_ref().map(Vec::len)),
         ];
@@ -161,11 +166,20 @@ impl<'a> Columns<'a> {
             let found = format!("{rows} rows, none of them usable{because}");
             return Err(file_error(self.path, "at least one row of features", found));
         }
-        let Self { mut values, mut labels, mut groups, mut costs, mut targets, bad, coder, .. } =
-            self;
+        let Self {
+            mut values,
+            mut labels,
+            mut groups,
+            mut ids,
+            mut costs,
+            mut targets,
+            bad,
+            coder,
+            ..
+        } = self;
         if !bad.is_empty() {
             drop_rows(&mut values, width, &bad);
-            for keys in [&mut labels, &mut groups].into_iter().flatten() {
+            for keys in [&mut labels, &mut groups, &mut ids].into_iter().flatten() {
                 drop_rows(&mut keys.ids, 1, &bad);
             }
             for amounts in [&mut costs, &mut targets].into_iter().flatten() {
@@ -185,6 +199,7 @@ impl<'a> Columns<'a> {
             categories,
             class_names,
             groups,
+            ids: ids.map(|ids| named(Keys::finish(ids))),
             costs,
             targets,
             skipped: bad.into_iter().collect(),
@@ -216,6 +231,11 @@ impl<'a> Columns<'a> {
         }
         Ok(())
     }
+}
+
+/// The name of each row.
+fn named(keys: Groups) -> Vec<String> {
+    keys.ids.iter().map(|id| keys.names[*id as usize].clone()).collect()
 }
 
 fn one_class(rows: usize) -> Groups {

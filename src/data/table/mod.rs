@@ -44,10 +44,14 @@ pub struct TableOptions {
     /// file, but the [index](load#columns) that pandas adds. Arrays, tensors and columns of lists
     /// hold all features in one. Not used for `.npy`.
     pub features: Vec<String>,
+    /// What is no feature, where those are not named.
+    pub ignored: Vec<String>,
     /// The class of each row. `None`: there is one class, and every row belongs to it.
     pub label: Option<String>,
     /// The group of each row: rows chosen together.
     pub group: Option<String>,
+    /// What each row is called.
+    pub id: Option<String>,
     /// What choosing each row costs.
     pub cost: Option<String>,
     /// The number to be predicted for each row. Labels are read as well, unless there are none.
@@ -74,8 +78,10 @@ impl Default for TableOptions {
     fn default() -> Self {
         Self {
             features: Vec::new(),
+            ignored: Vec::new(),
             label: Some("label".to_owned()),
             group: None,
+            id: None,
             cost: None,
             target: None,
             class_names: None,
@@ -89,7 +95,7 @@ impl Default for TableOptions {
 
 impl TableOptions {
     fn keys(&self) -> impl Iterator<Item = (Role, &String)> {
-        let roles = [(Role::Label, &self.label), (Role::Group, &self.group)];
+        let roles = [(Role::Label, &self.label), (Role::Group, &self.group), (Role::Id, &self.id)];
         roles.into_iter().filter_map(|(role, name)| Some((role, name.as_ref()?)))
     }
 
@@ -137,6 +143,8 @@ pub struct Table {
     pub class_names: Vec<String>,
     /// Groups, if asked for.
     pub groups: Option<Groups>,
+    /// What the rows are called, if asked for; several may have one name.
+    pub ids: Option<Vec<String>>,
     /// Costs, if asked for; finite.
     pub costs: Option<Vec<f64>>,
     /// Targets, if asked for; finite.
@@ -295,6 +303,9 @@ impl Roles {
         }
         for (amount, name) in options.amounts() {
             amounts.push((amount, place(name)?));
+        }
+        for name in &options.ignored {
+            place(name)?;
         }
         let mut features = options.features.iter().map(place).collect::<Result<Vec<_>>>()?;
         if options.features.is_empty() {

@@ -41,6 +41,8 @@ use crate::error::Result;
 pub struct ConfidentLearning {
     /// Share of points labelled `a` that are of class `b`, `C x C`; it sums to one.
     pub joint: DMatrix<f64>,
+    /// The class that each point is confidently of, if of any: the largest `p_b` of those with `p_b >= t_b`.
+    pub confident: Vec<Option<u32>>,
     /// Whether each label is held to be wrong.
     pub wrong: Vec<bool>,
     /// How much speaks against each label, in [0, 1]: one less the label's probability.
@@ -70,14 +72,16 @@ impl ConfidentLearning {
         let thresholds: Vec<f64> = (sums.iter().zip(&counts))
             .map(|(sum, count)| if *count > 0 { sum / *count as f64 } else { f64::INFINITY })
             .collect();
-        let mut confident = DMatrix::zeros(classes, classes);
-        for (row, label) in rows.chunks(classes).zip(labels) {
+        let mut joint = DMatrix::zeros(classes, classes);
+        let mut confident = vec![None; labels.len()];
+        for (i, (row, label)) in rows.chunks(classes).zip(labels).enumerate() {
             let sure = (0..classes).filter(|&c| f64::from(row[c]) >= thresholds[c]);
             // Of equal ones the first.
             let best = sure.reduce(|best, c| if row[c] > row[best] { c } else { best });
-            best.into_iter().for_each(|class| confident[(*label as usize, class)] += 1.0);
+            best.into_iter().for_each(|class| joint[(*label as usize, class)] += 1.0);
+            confident[i] = best.map(|class| class as u32);
         }
-        let joint = calibrated(confident, &counts);
+        let joint = calibrated(joint, &counts);
         let mut wrong = vec![false; labels.len()];
         for mut members in members(labels) {
             let class = labels[members[0]] as usize; // a class with members
@@ -87,7 +91,7 @@ impl ConfidentLearning {
             members.into_iter().take(several).for_each(|i| wrong[i] = true);
         }
         let suspicion = (0..labels.len()).map(|i| 1.0 - own(i)).collect();
-        Ok(Self { joint, wrong, suspicion })
+        Ok(Self { joint, confident, wrong, suspicion })
     }
 
     /// Estimated share of wrong labels.

@@ -1,17 +1,18 @@
-//! Whole groups, by a score.
+//! Whole groups, by what a strategy thinks of their points.
 
 use std::collections::BTreeMap;
 
 use rand::RngCore;
 
-use crate::choose::{Choice, Evidence, Kind, Needs, Score, Strategy, check_count, top};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count, top};
 use crate::error::{Error, Result};
 
 /// Keeps or leaves whole groups ([`Evidence::with_groups`]): all utterances of a speaker, all pictures of
-/// a patient. Groups with the largest mean score come first; one that no longer fits is passed over.
+/// a patient. Groups with the largest mean [ranking number](Strategy::ranking) come first, or, of a strategy that does not
+/// rank, those of which it would choose the largest share; one that no longer fits is passed over.
 ///
 /// `count` becomes an upper bound: a strategy that must not split groups cannot meet every number. The
-/// hardest points of a group come first within it. `O(N log N)` beside the score.
+/// first of a group by the strategy come first within it. `O(N log N)` beside the strategy.
 ///
 /// # Example
 /// ```
@@ -26,31 +27,40 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Grouped<S> {
-    score: S,
+    inner: S,
     name: String,
 }
 
-impl<S: Score> Grouped<S> {
-    /// By the mean of a score over each group.
-    pub fn new(score: S) -> Self {
-        Self { score, name: format!("grouped {}", S::NAME) }
+impl<S: Strategy> Grouped<S> {
+    /// By a strategy on single points.
+    pub fn new(inner: S) -> Self {
+        let name = format!("grouped {}", inner.name());
+        Self { inner, name }
     }
 }
 
-impl<S: Score> Strategy for Grouped<S> {
+impl<S: Strategy> Strategy for Grouped<S> {
     fn name(&self) -> &str {
         &self.name
     }
 
     fn needs(&self) -> Needs {
-        S::NEEDS.and(Needs::of(&[Kind::Groups]))
+        self.inner.needs().and(Needs::of(&[Kind::Groups]))
     }
 
     /// At most `count` points; [`Error::OutOfRange`] if the smallest group is larger.
-    fn select(&self, evidence: &Evidence, count: usize, _: &mut dyn RngCore) -> Result<Choice> {
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         check_count(evidence, count)?;
         let groups = evidence.groups(&self.name)?;
-        let scores = self.score.scores(evidence)?;
+        let scores = match self.inner.ranking(evidence)? {
+            Some(scores) => scores,
+            None => {
+                let mut chosen = vec![0.0; evidence.points()];
+                let single = self.inner.select(evidence, count, rng)?;
+                single.indices.into_iter().for_each(|i| chosen[i] = 1.0);
+                chosen
+            }
+        };
         let mut members = BTreeMap::<u32, Vec<usize>>::new();
         for i in top(&scores, scores.len()) {
             members.entry(groups[i]).or_default().push(i);

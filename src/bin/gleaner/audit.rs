@@ -1,0 +1,244 @@
+//! `gleaner audit`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gleaner::Result;
+use gleaner::data::table::Groups;
+use gleaner::experiment::Observations;
+use gleaner::experiment::metrics::average_precision;
+use gleaner::report::text_table;
+use gleaner::value::{Audit, AuditOptions};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::input::{Data, Extra, Input};
+use crate::output::{self, Column, Values};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gleaner audit train.csv --label y --out suspects.csv
+  gleaner audit train.csv --label y --truth clean_y    # how many of the wrong labels are found")]
+pub struct Flags {
+    #[command(flatten)]
+    input: Input,
+    /// Where the table of all rows goes, the most suspect first: .csv, .parquet or .npy.
+    #[arg(long, default_value = "audit.csv")]
+    out: PathBuf,
+    /// Where the report goes [default: the name of OUT with .json].
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// A column of labels known to be right, to see how many of the wrong ones are found.
+    #[arg(long)]
+    truth: Option<String>,
+    /// Suspects, duplicates and outliers that are printed.
+    #[arg(long, default_value_t = 10)]
+    show: usize,
+}
+
+pub fn run(flags: Flags, mut context: Context) -> Result<()> {
+    output::check(&flags.out)?;
+    flags.input.labelled()?;
+    let extra = Extra { group: flags.truth.as_ref(), ..Default::default() };
+    let data = flags.input.read(&extra, &mut context)?;
+    data.check_labels()?;
+    let seeds = context.seeds;
+    let audit = context.step("looking", || {
+        let seen = Observations::labelled_inputs(&data.table.data)?;
+        Audit::of(&seen.evidence()?, &AuditOptions::default(), seeds)
+    })?;
+    let order = order(&audit);
+    let columns = columns(&data, &audit, &order);
+    context.step("writing", || output::write(&flags.out, &columns))?;
+    let found = data.table.groups.as_ref().map(|truth| found(&data, &audit, truth)).transpose()?;
+    let report = context.complete(report(&data, &audit, found));
+    let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
+    output::write_json(&path, &report)?;
+    context.tell(&text(&flags, &data, &audit, found), report)
+}
+
+/// All rows, those held to be wrong first, by the probability of their label.
+fn order(audit: &Audit) -> Vec<usize> {
+    let mut order = audit.suspects();
+    let mut others: Vec<usize> =
+        (0..audit.labels.len()).filter(|i| !audit.labels[*i].wrong).collect();
+    let probability = |i: &usize| audit.labels[*i].probability;
+    others.sort_by(|a, b| probability(a).total_cmp(&probability(b)).then(a.cmp(b)));
+    order.extend(others);
+    order
+}
+
+fn columns(data: &Data, audit: &Audit, order: &[usize]) -> Vec<Column> {
+    let labels = data.table.data.labels();
+    let verdict = |i: &usize| audit.labels[*i];
+    let text = |of: &dyn Fn(usize) -> String| Values::Text(order.iter().map(|i| of(*i)).collect());
+    let real = |of: &dyn Fn(usize) -> f64| Values::Real(order.iter().map(|i| of(*i)).collect());
+    let rows = order.iter().map(|i| data.row(*i)).collect();
+    let mut columns = vec![Column::new("row", Values::Whole(rows))];
+    if data.several() {
+        columns.push(Column::new("file", text(&|i| data.file(i))));
+    }
+    if let Some(ids) = &data.table.ids {
+        columns.push(Column::new("id", text(&|i| ids[i].clone())));
+    }
+    let (twins, outlier) = (twins(data, audit), marks(data.len(), &audit.outliers));
+    columns.extend([
+        Column::new("label", text(&|i| data.class(labels[i]))),
+        Column::new("likely", text(&|i| data.class(verdict(&i).likely))),
+        Column::new("label_probability", real(&|i| verdict(&i).probability)),
+        Column::new("likely_probability", real(&|i| verdict(&i).likely_probability)),
+        Column::new("neighbours_agree", real(&|i| verdict(&i).agreement)),
+        Column::new("wrong", Values::Truth(order.iter().map(|i| verdict(i).wrong).collect())),
+        Column::new("outlier", Values::Truth(order.iter().map(|i| outlier[*i]).collect())),
+        Column::new("duplicate_of", text(&|i| twins[i].clone())),
+    ]);
+    columns
+}
+
+fn marks(rows: usize, which: &[usize]) -> Vec<bool> {
+    let mut marks = vec![false; rows];
+    which.iter().for_each(|i| marks[*i] = true);
+    marks
+}
+
+/// The nearest duplicate of each row, in words; empty where there is none.
+fn twins(data: &Data, audit: &Audit) -> Vec<String> {
+    let mut twins = vec![String::new(); data.len()];
+    for duplicate in &audit.duplicates {
+        let (first, second) = (duplicate.first, duplicate.second);
+        for (own, other) in [(first, second), (second, first)] {
+            if twins[own].is_empty() {
+                twins[own] = name(data, other);
+            }
+        }
+    }
+    twins
+}
+
+/// A row in words.
+fn name(data: &Data, i: usize) -> String {
+    match (&data.table.ids, data.several()) {
+        (Some(ids), _) => ids[i].clone(),
+        (None, true) => format!("{}:{}", data.file(i), data.row(i)),
+        (None, false) => data.row(i).to_string(),
+    }
+}
+
+/// How many of the wrong labels are found.
+#[derive(Clone, Copy)]
+struct Found {
+    wrong: usize,
+    precision: f64,
+    recall: f64,
+    f1: f64,
+    average_precision: f64,
+}
+
+fn found(data: &Data, audit: &Audit, truth: &Groups) -> Result<Found> {
+    let labels = data.table.data.labels();
+    let wrong: Vec<bool> = (labels.iter().zip(&truth.ids))
+        .map(|(label, truth_id)| data.class(*label) != truth.names[*truth_id as usize])
+        .collect();
+    let count = |of: &dyn Fn(usize) -> bool| (0..wrong.len()).filter(|i| of(*i)).count();
+    let (all, named) = (count(&|i| wrong[i]), count(&|i| audit.labels[i].wrong));
+    let hits = count(&|i| wrong[i] && audit.labels[i].wrong) as f64;
+    let suspicion: Vec<f64> = audit.labels.iter().map(|label| 1.0 - label.probability).collect();
+    let over = |of: usize| if of > 0 { hits / of as f64 } else { 0.0 };
+    Ok(Found {
+        wrong: all,
+        precision: over(named),
+        recall: over(all),
+        f1: 2.0 * hits / (all + named).max(1) as f64,
+        average_precision: if all > 0 { average_precision(&suspicion, &wrong)? } else { 0.0 },
+    })
+}
+
+fn report(data: &Data, audit: &Audit, found: Option<Found>) -> Value {
+    let constant: Vec<String> = audit.constant.iter().map(|k| data.feature(*k)).collect();
+    let truth = found.map(|found| {
+        json!({
+            "wrong": found.wrong,
+            "precision": found.precision,
+            "recall": found.recall,
+            "f1": found.f1,
+            "average_precision": found.average_precision,
+        })
+    });
+    json!({
+        "command": "audit",
+        "input": data.report(),
+        "suspects": audit.suspects().len(),
+        "estimated_noise": audit.noise(),
+        "duplicates": audit.duplicates.len(),
+        "outliers": audit.outliers.len(),
+        "constant_features": constant,
+        "truth": truth,
+    })
+}
+
+fn text(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> String {
+    let (suspects, labels) = (audit.suspects(), data.table.data.labels());
+    let mut text = format!(
+        "{} of {} labels are held to be wrong, about {:.1} % by estimate: {}\n",
+        suspects.len(),
+        data.len(),
+        100.0 * audit.noise(),
+        flags.out.display(),
+    );
+    if let Some(Found { wrong, precision, recall, f1, average_precision }) = found {
+        text += &format!(
+            "{wrong} are: precision {precision:.3}, recall {recall:.3}, F1 {f1:.3}, average precision {average_precision:.3}\n"
+        );
+    }
+    let row = |i: &usize| {
+        let verdict = audit.labels[*i];
+        let (label, likely) = (data.class(labels[*i]), data.class(verdict.likely));
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        vec![
+            name(data, *i),
+            label,
+            percent(verdict.probability),
+            likely,
+            percent(verdict.likely_probability),
+            percent(verdict.agreement),
+        ]
+    };
+    let header = ["row", "label", "probability", "likely", "probability", "neighbours agree"];
+    let rows: Vec<Vec<String>> = suspects.iter().take(flags.show).map(row).collect();
+    if !rows.is_empty() {
+        text += &format!("\n{}", text_table(&header, &rows));
+    }
+    text += &confused(data, audit, flags.show);
+    let pairs = audit.duplicates.iter().map(|d| {
+        let differ = if labels[d.first] == labels[d.second] { "" } else { " (labels differ)" };
+        format!("{} and {}{differ}", name(data, d.first), name(data, d.second))
+    });
+    text += &list("near duplicates", audit.duplicates.len(), pairs, flags.show);
+    let outliers = audit.outliers.iter().map(|i| name(data, *i));
+    text += &list("outliers", audit.outliers.len(), outliers, flags.show);
+    let constant = audit.constant.iter().map(|k| data.feature(*k));
+    text + &list("constant features", audit.constant.len(), constant, flags.show)
+}
+
+/// The classes most taken for others.
+fn confused(data: &Data, audit: &Audit, show: usize) -> String {
+    let classes = audit.joint.nrows();
+    let pairs = (0..classes).flat_map(|a| (0..classes).map(move |b| (a, b)));
+    let mut pairs: Vec<(usize, usize)> =
+        pairs.filter(|&(a, b)| a != b && audit.joint[(a, b)] >= 0.005).collect();
+    pairs.sort_by(|a, b| audit.joint[*b].total_cmp(&audit.joint[*a]).then(a.cmp(b)));
+    let words = pairs.iter().map(|&(a, b)| {
+        let share = 100.0 * audit.joint[(a, b)];
+        format!("{} for {} {share:.1} %", data.class(a as u32), data.class(b as u32))
+    });
+    list("labels given for others", pairs.len(), words, show)
+}
+
+fn list(what: &str, count: usize, items: impl Iterator<Item = String>, show: usize) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let shown: Vec<String> = items.take(show).collect();
+    let more = if count > shown.len() { ", …" } else { "" };
+    format!("\n{count} {what}: {}{more}\n", shown.join(", "))
+}

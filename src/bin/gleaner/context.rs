@@ -1,0 +1,111 @@
+//! What every command has: seeds, threads, how much is said, and what took how long.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use gleaner::{Error, Result, Seeds};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+#[derive(Args)]
+pub struct Global {
+    /// Equal seeds give equal answers, for any number of threads.
+    #[arg(long, global = true, default_value_t = 0)]
+    seed: u64,
+    /// Threads to compute with [default: all cores].
+    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    threads: Option<u64>,
+    /// Says nothing but errors.
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Prints the report as JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+pub struct Context {
+    pub seeds: Seeds,
+    global: Global,
+    seconds: Map<String, Value>,
+}
+
+impl Context {
+    pub fn new(global: Global) -> Result<Self> {
+        if let Some(threads) = global.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
+            pool.build_global().map_err(|_| Error::OutOfRange {
+                what: "threads",
+                rule: "a number that the system can start",
+                found: threads as f64,
+            })?;
+        }
+        Ok(Self { seeds: Seeds::new(global.seed), global, seconds: Map::new() })
+    }
+
+    /// A line for people.
+    pub fn say(&self, line: &str) {
+        if !self.global.quiet && !self.global.json {
+            println!("{line}");
+        }
+    }
+
+    /// So many pieces of work with the time left, on a terminal.
+    pub fn bar(&self, pieces: usize) -> ProgressBar {
+        if self.global.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let style =
+            ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed_precise}, {eta} left");
+        let bar = ProgressBar::new(pieces as u64);
+        // The template is a constant that parses; without a style there is a plain bar.
+        if let Ok(style) = style { bar.with_style(style) } else { bar }
+    }
+
+    /// One step of the work: said when it begins, timed, with a sign of life on a terminal.
+    pub fn step<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let alive = !self.global.quiet && std::io::stderr().is_terminal();
+        let spinner = alive.then(|| {
+            let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            spinner
+        });
+        if !alive && !self.global.quiet {
+            eprintln!("{what} ...");
+        }
+        let start = Instant::now();
+        let done = work();
+        spinner.inspect(ProgressBar::finish_and_clear);
+        self.seconds.insert(what.to_owned(), json!(start.elapsed().as_secs_f64()));
+        done
+    }
+
+    /// The end of a command: for people as text, for programs as JSON with what every report has.
+    pub fn tell(&self, text: &str, report: Value) -> Result<()> {
+        if self.global.json {
+            let report = serde_json::to_string_pretty(&self.complete(report));
+            println!("{}", report.unwrap_or_default());
+        } else if !self.global.quiet {
+            print!("{text}");
+        }
+        Ok(())
+    }
+
+    /// A report with versions, seed, seconds and memory.
+    pub fn complete(&self, report: Value) -> Value {
+        let Value::Object(mut report) = report else { return report };
+        report.insert("gleaner".into(), json!(env!("CARGO_PKG_VERSION")));
+        report.insert("seed".into(), json!(self.global.seed));
+        report.insert("seconds".into(), Value::Object(self.seconds.clone()));
+        report.insert("peak_memory_bytes".into(), json!(peak_memory()));
+        Value::Object(report)
+    }
+}
+
+/// The most memory that this process has had, where the system says so.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}

@@ -1,0 +1,122 @@
+//! `gleaner`: the training data worth keeping, and the labels worth checking, from a shell.
+
+mod audit;
+mod compare;
+mod context;
+mod demo;
+mod info;
+mod input;
+mod keep;
+mod methods;
+mod output;
+mod score;
+mod select;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use gleaner::Error;
+
+use context::{Context, Global};
+
+/// Finds the training data worth keeping.
+///
+/// DATA is a table with a row a point: .csv, .tsv, .txt (and .gz), .npy, .npz, .safetensors or .parquet. Columns that have
+/// no other role are features; text among them becomes categories.
+#[derive(Parser)]
+#[command(name = "gleaner", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+const EXAMPLES: &str = "Examples:
+  gleaner demo
+  gleaner info train.csv --label species
+  gleaner select train.csv --label species --keep 10% --out kept.csv
+  gleaner select features.npy --keep 5000 --method k-center --out kept.npy
+  gleaner audit train.parquet --label y --id key --out suspects.csv
+
+Exit codes: 0 done, 1 the system refused or nothing was found, 2 a mistake in what was asked for or in the data.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// The main job without data or network: ways of choosing compared on clusters, with tables and a picture.
+    Demo(demo::Flags),
+    /// Chooses rows.
+    Select(select::Flags),
+    /// Ranks the labels worth checking; names near duplicates, outliers and constant columns.
+    Audit(audit::Flags),
+    /// Trains networks on what each method chooses, and says which is better than random rows.
+    Compare(compare::Flags),
+    /// Gives every row the numbers that strategies rank by.
+    Score(score::Flags),
+    /// Says what would be read.
+    Info(info::Flags),
+    /// Prints completions for a shell.
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    Man,
+}
+
+fn main() -> ExitCode {
+    let Arguments { command, global } = Arguments::parse();
+    match run(command, global) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gleaner: {}", told(&error));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn run(command: Command, global: Global) -> gleaner::Result<()> {
+    let mut whole = Arguments::command();
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut whole, "gleaner", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => {
+            let page = clap_mangen::Man::new(whole);
+            page.render(&mut std::io::stdout()).map_err(output::stdout_error)
+        }
+        Command::Compare(flags) => compare::run(flags, Context::new(global)?),
+        Command::Demo(flags) => demo::run(flags, Context::new(global)?),
+        Command::Select(flags) => select::run(flags, Context::new(global)?),
+        Command::Audit(flags) => audit::run(flags, Context::new(global)?),
+        Command::Score(flags) => score::run(flags, Context::new(global)?),
+        Command::Info(flags) => info::run(flags, Context::new(global)?),
+    }
+}
+
+/// What the system or the numbers refused is 1, what was asked for wrongly 2.
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Io { .. } | Error::Tensor(_) | Error::NotConverged { .. } => 1,
+        _ => 2,
+    }
+}
+
+/// The error; of a name that is not there, the nearest one that is. Hundreds of columns are no help.
+fn told(error: &Error) -> String {
+    const MOST: usize = 50;
+    let Error::Unknown { what, expected, found } = error else { return error.to_string() };
+    let names = expected.split(", ").count();
+    let Some(near) = nearest(expected, found) else { return error.to_string() };
+    match names > MOST {
+        true => format!("{what}: no {found:?} among {names}; did you mean {near:?}?"),
+        false => format!("{error}; did you mean {near:?}?"),
+    }
+}
+
+fn nearest<'a>(expected: &'a str, found: &str) -> Option<&'a str> {
+    let alike = |name: &&str| strsim::jaro_winkler(name, found);
+    let best = expected.split(", ").max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    best.filter(|name| alike(name) > 0.7)
+}

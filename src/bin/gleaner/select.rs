@@ -1,0 +1,246 @@
+//! `gleaner select`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use gleaner::choose::{Affordable, Choice, Grouped, Shares, Weighted};
+use gleaner::experiment::Observations;
+use gleaner::{Error, Result, Strategy};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::context::Context;
+use crate::input::{Data, Extra, Input};
+use crate::keep::Keep;
+use crate::methods::{Known, balanced, certified_best, check, evidence, method, observed};
+use crate::output::{self, Column, Values};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gleaner select train.csv --label y --keep 10% --out kept.csv
+  gleaner select train.npy --keep 5000 --method k-center --out kept.npy    # numpy.load('kept.npy') has the rows
+  gleaner select a.parquet b.parquet --label y --keep 10% --nested 5%,1% --out kept.parquet
+  gleaner select pool.csv --keep 200 --method towards-target --target-set wanted.csv --out kept.csv")]
+pub struct Flags {
+    #[command(flatten)]
+    input: Input,
+    /// How much: a share as 10%, or a number of rows.
+    #[arg(long)]
+    keep: Keep,
+    /// Where the chosen rows go, in the order in which they were chosen: .csv, .parquet or .npy.
+    #[arg(long)]
+    out: PathBuf,
+    /// Where the report goes [default: the name of OUT with .json].
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The method [default: gleaner; without labels facility-location]. auto tries seven on folds of the rows, by small
+    /// networks, and keeps random rows unless one is surely better. A wrong name prints all there are.
+    #[arg(long)]
+    method: Option<String>,
+    /// Shares of the classes.
+    #[arg(long, value_enum)]
+    quota: Option<Quota>,
+    /// The column of groups, each of which is kept as a whole or not at all; then at most so many rows are kept.
+    #[arg(long, conflicts_with = "cost")]
+    group: Option<String>,
+    /// The column of what keeping each row costs; then at most so many rows are kept.
+    #[arg(long, requires = "budget")]
+    cost: Option<String>,
+    /// What all kept rows may cost.
+    #[arg(long, requires = "cost")]
+    budget: Option<f64>,
+    /// How much each chosen row counts in a training loss: by what it stands for.
+    #[arg(long)]
+    weights: bool,
+    /// A file of rows that the chosen ones are to be like, for methods towards a target.
+    #[arg(long, value_name = "FILE")]
+    target_set: Option<PathBuf>,
+    /// Smaller choices that this one contains: a column each says who is in.
+    #[arg(long, value_delimiter = ',', value_name = "KEEP,…")]
+    nested: Vec<Keep>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Quota {
+    /// Every class keeps its share.
+    Class,
+    /// All classes alike.
+    Equal,
+}
+
+impl From<Quota> for Shares {
+    fn from(quota: Quota) -> Self {
+        match quota {
+            Quota::Class => Self::Proportional,
+            Quota::Equal => Self::Equal,
+        }
+    }
+}
+
+pub fn run(flags: Flags, mut context: Context) -> Result<()> {
+    output::check(&flags.out)?;
+    let extra = Extra { group: flags.group.as_ref(), cost: flags.cost.as_ref() };
+    let auto = flags.method.as_deref() == Some("auto");
+    // A wrong name is told before anything is read.
+    let strategy = match auto {
+        true => method(Some("gleaner"), true)?,
+        false => method(flags.method.as_deref(), flags.input.label.is_some())?,
+    };
+    let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
+    let data = flags.input.read(&extra, &mut context)?;
+    data.check_labels()?;
+    check(&strategy, &data, flags.target_set.is_some())?;
+    let count = flags.keep.of(data.len())?;
+    let nested = nested(&flags.nested, count, &data)?;
+    let name = strategy.name().to_owned();
+    let (choice, name) = match auto {
+        true => {
+            let seed = context.seeds.value();
+            let work = || certified_best(&data, count, seed);
+            let (certificate, choice) = context.step("trying methods", work)?;
+            let kept = restricted(Box::new(Known(choice)), &flags)?;
+            (chosen(&flags, &data, kept, count, &mut context)?, certificate.to_string())
+        }
+        false => (chosen(&flags, &data, strategy, count, &mut context)?, name),
+    };
+    let columns = columns(&data, &choice, flags.weights, &nested);
+    context.step("writing", || output::write(&flags.out, &columns))?;
+    let report = context.complete(report(&flags, &data, &choice, &name));
+    let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
+    output::write_json(&path, &report)?;
+    context.tell(&text(&flags, &data, &choice, &name), report)
+}
+
+/// To whole groups, or to a budget.
+fn restricted(inner: Box<dyn Strategy>, flags: &Flags) -> Result<Box<dyn Strategy>> {
+    Ok(match (&flags.group, flags.budget) {
+        (Some(_), _) => Box::new(Grouped::new(inner)),
+        (None, Some(budget)) => Box::new(Affordable::new(inner, budget)?),
+        (None, None) => inner,
+    })
+}
+
+fn chosen(
+    flags: &Flags,
+    data: &Data,
+    strategy: Box<dyn Strategy>,
+    count: usize,
+    context: &mut Context,
+) -> Result<Choice> {
+    let target = match &flags.target_set {
+        None => None,
+        Some(path) => {
+            let target = flags.input.read_like(path, data, context)?.data;
+            Some(Observations::labelled_inputs(&target)?)
+        }
+    };
+    let seeds = context.seeds;
+    context.step("choosing", || {
+        let seen = observed(data, strategy.needs(), seeds)?;
+        let mut known = evidence(&seen, data)?;
+        let target = target.as_ref().map(Observations::evidence).transpose()?;
+        if let Some(target) = &target {
+            known = known.with_validation(target);
+        }
+        let rng = &mut seeds.stream(0);
+        match flags.weights {
+            true => Weighted::new(strategy, Default::default()).select(&known, count, rng),
+            false => strategy.select(&known, count, rng),
+        }
+    })
+}
+
+/// The smaller choices, each with its number of rows.
+fn nested(asked: &[Keep], count: usize, data: &Data) -> Result<Vec<(Keep, usize)>> {
+    let with_count = |keep: &Keep| {
+        let rows = keep.of(data.len())?;
+        match rows <= count {
+            true => Ok((*keep, rows)),
+            false => Err(Error::Shape {
+                what: "--nested",
+                expected: format!("at most the {count} rows that are kept"),
+                found: rows.to_string(),
+            }),
+        }
+    };
+    asked.iter().map(with_count).collect()
+}
+
+fn columns(data: &Data, choice: &Choice, weighted: bool, nested: &[(Keep, usize)]) -> Vec<Column> {
+    let indices = &choice.indices;
+    let rows = indices.iter().map(|i| data.row(*i)).collect();
+    let mut columns = vec![Column::new("row", Values::Whole(rows))];
+    if data.several() {
+        let files = indices.iter().map(|i| data.file(*i)).collect();
+        columns.push(Column::new("file", Values::Text(files)));
+    }
+    if let Some(ids) = &data.table.ids {
+        let ids = indices.iter().map(|i| ids[*i].clone()).collect();
+        columns.push(Column::new("id", Values::Text(ids)));
+    }
+    if data.labelled {
+        let labels = data.table.data.labels();
+        let labels = indices.iter().map(|i| data.class(labels[*i])).collect();
+        columns.push(Column::new("label", Values::Text(labels)));
+    }
+    if weighted {
+        columns.push(Column::new("weight", Values::Real(choice.weights.clone())));
+    }
+    if let Some(gains) = &choice.gains {
+        columns.push(Column::new("gain", Values::Real(gains.clone())));
+    }
+    for (keep, rows) in nested {
+        let inside = (0..indices.len()).map(|place| place < *rows).collect();
+        columns.push(Column::new(keep.name(), Values::Truth(inside)));
+    }
+    columns
+}
+
+/// How many of each class there are and are kept.
+fn balance(data: &Data, choice: &Choice) -> Vec<(String, usize, usize)> {
+    let before = data.table.data.class_counts();
+    let mut kept = vec![0; before.len()];
+    let labels = data.table.data.labels();
+    choice.indices.iter().for_each(|i| kept[labels[*i] as usize] += 1);
+    (0..before.len()).map(|c| (data.class(c as u32), before[c], kept[c])).collect()
+}
+
+fn report(flags: &Flags, data: &Data, choice: &Choice, method: &str) -> Value {
+    let mut digest = Sha256::new();
+    choice.indices.iter().for_each(|i| digest.update((*i as u64).to_le_bytes()));
+    let balance = balance(data, choice).into_iter();
+    let class = |(class, rows, kept): (String, usize, usize)| json!({"class": class, "rows": rows, "kept": kept});
+    json!({
+        "command": "select",
+        "input": data.report(),
+        "method": method,
+        "kept": choice.len(),
+        "chosen_sha256": format!("{:x}", digest.finalize()),
+        "classes": data.labelled.then(|| balance.map(class).collect::<Vec<_>>()),
+        "weights": flags.weights,
+        "out": flags.out,
+    })
+}
+
+/// Classes that are printed.
+const SHOWN: usize = 30;
+
+fn text(flags: &Flags, data: &Data, choice: &Choice, method: &str) -> String {
+    let (kept, all) = (choice.len(), data.len());
+    let share = 100.0 * kept as f64 / all as f64;
+    let mut text =
+        format!("{kept} of {all} rows ({share:.1} %) by {method}: {}\n", flags.out.display());
+    if data.labelled {
+        let classes = balance(data, choice);
+        let more = classes.len().saturating_sub(SHOWN);
+        let row = |(class, rows, kept): (String, usize, usize)| {
+            vec![class, rows.to_string(), kept.to_string()]
+        };
+        let rows: Vec<Vec<String>> = classes.into_iter().take(SHOWN).map(row).collect();
+        text += &gleaner::report::text_table(&["class", "rows", "kept"], &rows);
+        if more > 0 {
+            text += &format!("and {more} more classes\n");
+        }
+    }
+    text
+}

@@ -1,0 +1,360 @@
+//! The command line: every command, every format, every kind of mistake.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use gleaner::data::table::{TableOptions, load};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+/// Runs in `folder`; standard output, or standard error and the exit code.
+fn gleaner(folder: &Path, arguments: &str) -> Result<String, (i32, String)> {
+    let mut command = Command::cargo_bin("gleaner").unwrap();
+    let output = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    match output.status.code() {
+        Some(0) => Ok(text(output.stdout)),
+        code => Err((code.unwrap(), text(output.stderr))),
+    }
+}
+
+/// Three clusters of sixty points; every tenth label is wrong, `clean` is the right one; rows 0 and 1 are equal.
+fn clusters(folder: &Path) {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut text = String::from("key,x,y,colour,flat,kind,clean\n");
+    for i in 0..180 {
+        let (class, names) = (i % 3, ["ash", "elm", "oak"]);
+        let label = names[if i % 10 == 9 { (class + 1) % 3 } else { class }];
+        let near = |centre: f64, rng: &mut ChaCha8Rng| centre + rng.random_range(-1.0..1.0);
+        let (x, y) = (near(4.0 * class as f64, &mut rng), near(-3.0 * class as f64, &mut rng));
+        let colour = ["red", "blue"][i % 2];
+        let clean = names[class];
+        text += &format!("row-{i},{x:.4},{y:.4},{colour},1,{label},{clean}\n");
+    }
+    fs::write(folder.join("trees.csv"), text).unwrap();
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    clusters(folder.path());
+    folder
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The named column of a CSV file.
+fn column(path: &Path, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let at = lines.next().unwrap().iter().position(|column| column == name).unwrap();
+    lines.map(|line| line[at].clone()).collect()
+}
+
+const TREES: &str = "trees.csv --label kind --id key --ignore clean";
+
+#[test]
+fn chosen_rows_are_right_labelled_and_the_same_every_time() {
+    let folder = folder();
+    let path = folder.path();
+    let said =
+        gleaner(path, &format!("select {TREES} --keep 10% --out kept.csv --nested 9,5%")).unwrap();
+    assert!(said.starts_with("18 of 180 rows (10.0 %) by gleaner: kept.csv"), "{said}");
+    let rows: Vec<usize> =
+        column(&path.join("kept.csv"), "row").iter().map(|row| row.parse().unwrap()).collect();
+    assert_eq!(rows.len(), 18);
+    assert!(rows.iter().all(|row| row % 10 != 9), "wrong labels among {rows:?}");
+    let ids = column(&path.join("kept.csv"), "id");
+    assert!(ids.iter().zip(&rows).all(|(id, row)| *id == format!("row-{row}")));
+    let inside = column(&path.join("kept.csv"), "in_9");
+    assert_eq!(inside.iter().filter(|inside| *inside == "true").count(), 9);
+    assert!(inside[..9].iter().all(|inside| inside == "true"));
+
+    let report = json(&path.join("kept.json"));
+    assert_eq!(report["kept"], 18);
+    assert_eq!(report["method"], "gleaner");
+    assert_eq!(report["input"]["rows"], 180);
+    assert_eq!(report["input"]["features"], 5); // x, y, flat and two colours
+    let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = "chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed weights";
+    assert_eq!(keys.join(" "), expected);
+
+    let hash = |flags: &str| {
+        let flags = format!("--keep 10% --out again.parquet --json {flags}");
+        let said = gleaner(path, &format!("select {TREES} {flags}")).unwrap();
+        serde_json::from_str::<Value>(&said).unwrap()["chosen_sha256"].clone()
+    };
+    assert_eq!(hash("--threads 1"), report["chosen_sha256"]);
+    assert_eq!(hash("--threads 2"), report["chosen_sha256"]);
+    assert_ne!(hash("--method random"), hash("--method random --seed 1"));
+}
+
+#[test]
+fn every_format_holds_the_same_rows() {
+    let folder = folder();
+    let path = folder.path();
+    for name in ["kept.csv", "kept.npy", "kept.parquet"] {
+        let flags = format!("--keep 12 --method k-center --weights --out {name}");
+        gleaner(path, &format!("select {TREES} {flags}")).unwrap();
+    }
+    let rows = column(&path.join("kept.csv"), "row");
+    let options = TableOptions {
+        label: None,
+        features: vec!["row".into(), "weight".into()],
+        ..Default::default()
+    };
+    let table = load(path.join("kept.parquet"), &options).unwrap();
+    let read = table.data.inputs().to_vec2::<f32>().unwrap();
+    assert_eq!(read.iter().map(|row| row[0].to_string()).collect::<Vec<_>>(), rows);
+    let total: f32 = read.iter().map(|row| row[1]).sum();
+    assert!((total - 12.0).abs() < 1e-4); // weights sum to the number of rows
+    let bytes = |name: &str| fs::read(path.join(name)).unwrap();
+    let (rows_file, weights_file) = (bytes("kept.npy"), bytes("kept.weight.npy"));
+    let array: Vec<i64> = npyz::NpyFile::new(&rows_file[..]).unwrap().into_vec().unwrap();
+    assert_eq!(array.iter().map(i64::to_string).collect::<Vec<_>>(), rows);
+    let weights = npyz::NpyFile::new(&weights_file[..]).unwrap().into_vec::<f64>();
+    assert_eq!(weights.unwrap().len(), 12);
+}
+
+#[test]
+fn arrays_and_features_alone_will_do() {
+    let folder = folder();
+    let path = folder.path();
+    let mut bytes = Vec::new();
+    {
+        use npyz::WriterBuilder;
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[50, 2]);
+        let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
+        writer.extend((0..100).map(|k| (k % 7) as f32)).unwrap();
+        writer.finish().unwrap();
+    }
+    fs::write(path.join("points.npy"), bytes).unwrap();
+    let said = gleaner(path, "select points.npy --keep 5 --out kept.npy").unwrap();
+    assert!(said.starts_with("5 of 50 rows (10.0 %) by facility-location"), "{said}");
+    assert_eq!(
+        gleaner(path, "info points.npy").unwrap().lines().next().unwrap(),
+        "50 rows, 2 features from 1 columns, 0.0 MB in memory"
+    );
+}
+
+/// A fifth of the labels wrong, and few rows kept: what looks at labels is surely better than random.
+#[test]
+fn the_certified_choice_says_what_it_gains() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--keep 10% --method auto --weights --out kept.csv";
+    let said = gleaner(path, &format!("select {TREES} {flags}")).unwrap();
+    assert!(said.contains("over random") || said.contains("no certified gain"), "{said}");
+    let weights = column(&path.join("kept.csv"), "weight");
+    let total: f64 = weights.iter().map(|weight| weight.parse::<f64>().unwrap()).sum();
+    assert!((total - 18.0).abs() < 1e-9);
+}
+
+#[test]
+fn several_files_are_one_table() {
+    let folder = folder();
+    let path = folder.path();
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for (name, rows) in [("a.csv", &lines[1..101]), ("b.csv", &lines[101..])] {
+        fs::write(path.join(name), format!("{}\n{}\n", lines[0], rows.join("\n"))).unwrap();
+    }
+    let flags = "--label kind --id key --ignore clean --keep 20 --method k-center --out kept.csv";
+    gleaner(path, &format!("select trees.csv {flags}")).unwrap();
+    let whole = column(&path.join("kept.csv"), "id");
+    gleaner(path, &format!("select a.csv b.csv {flags}")).unwrap();
+    assert_eq!(column(&path.join("kept.csv"), "id"), whole);
+    let files = column(&path.join("kept.csv"), "file");
+    let rows = column(&path.join("kept.csv"), "row");
+    for ((file, row), id) in files.iter().zip(&rows).zip(&whole) {
+        let before = if file == "a.csv" { 0 } else { 100 };
+        assert_eq!(format!("row-{}", before + row.parse::<usize>().unwrap()), *id);
+    }
+}
+
+#[test]
+fn an_audit_finds_what_is_wrong() {
+    let folder = folder();
+    let path = folder.path();
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap();
+    let twin = text.lines().nth(4).unwrap().replace("row-3", "twin");
+    fs::write(path.join("trees.csv"), format!("{text}{twin}\n")).unwrap();
+    let said = gleaner(path, "audit trees.csv --label kind --id key --truth clean").unwrap();
+    assert!(said.contains("F1 1.000"), "{said}");
+    assert!(said.contains("near duplicates: row-3 and twin"), "{said}");
+    assert!(said.contains("1 constant features: flat"), "{said}");
+    let table = path.join("audit.csv");
+    let (ids, wrong) = (column(&table, "id"), column(&table, "wrong"));
+    assert_eq!(ids.len(), 181);
+    assert!(ids[..18].iter().all(|id| id.ends_with('9')), "{ids:?}");
+    assert_eq!(wrong.iter().filter(|wrong| *wrong == "true").count(), 18);
+    let likely = column(&table, "likely");
+    let clean = |id: &str| ["ash", "elm", "oak"][id[4..].parse::<usize>().unwrap() % 3];
+    assert!(ids[..18].iter().zip(&likely).all(|(id, likely)| clean(id) == likely));
+    assert_eq!(json(&path.join("audit.json"))["truth"]["wrong"], 18);
+}
+
+#[test]
+fn scores_are_a_number_a_row() {
+    let folder = folder();
+    let path = folder.path();
+    gleaner(path, &format!("score {TREES} --by margin,el2n --out scores.csv")).unwrap();
+    let scores = column(&path.join("scores.csv"), "el2n");
+    let scores: Vec<f64> = scores.iter().map(|score| score.parse().unwrap()).collect();
+    assert_eq!(scores.len(), 180);
+    let mean = |wrong: bool| {
+        let of = (0..180).filter(|i| (i % 10 == 9) == wrong).map(|i| scores[i]);
+        of.clone().sum::<f64>() / of.count() as f64
+    };
+    assert!(mean(true) > 2.0 * mean(false));
+    let said = gleaner(path, &format!("score {TREES} --out all.csv")).unwrap();
+    assert!(said.contains("margin") && said.contains("largest-loss"), "{said}");
+}
+
+#[test]
+fn groups_quotas_budgets_and_targets_are_heard() {
+    let folder = folder();
+    let path = folder.path();
+    // Ten rows a group; rows of the last hundred cost three, the others one.
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap();
+    let more = text.lines().enumerate().map(|(k, line)| match k {
+        0 => format!("{line},plot,price"),
+        k => format!("{line},plot-{},{}", (k - 1) / 10, if k > 80 { 3 } else { 1 }),
+    });
+    fs::write(path.join("plots.csv"), more.collect::<Vec<_>>().join("\n")).unwrap();
+    let plots = "select plots.csv --label kind --ignore clean,key,price --group plot";
+    gleaner(path, &format!("{plots} --keep 35 --out kept.csv")).unwrap();
+    let rows = column(&path.join("kept.csv"), "row");
+    let mut plots: Vec<usize> = rows.iter().map(|row| row.parse::<usize>().unwrap() / 10).collect();
+    plots.sort();
+    assert_eq!(plots.len(), 30);
+    assert!(plots.chunks(10).all(|plot| plot.iter().all(|p| *p == plot[0])), "{plots:?}");
+    let prices = "select plots.csv --label kind --ignore clean,key,plot --cost price --budget 12";
+    gleaner(path, &format!("{prices} --keep 20 --method k-center --out kept.csv")).unwrap();
+    let rows = column(&path.join("kept.csv"), "row");
+    let price = |row: &String| if row.parse::<usize>().unwrap() >= 80 { 3 } else { 1 };
+    let paid: usize = rows.iter().map(price).sum();
+    assert!((10..=12).contains(&paid), "{paid}");
+    let flags = "--keep 9 --quota equal --method random --out kept.csv";
+    gleaner(path, &format!("select {TREES} {flags}")).unwrap();
+    let labels = column(&path.join("kept.csv"), "label");
+    for kind in ["ash", "elm", "oak"] {
+        assert_eq!(labels.iter().filter(|label| *label == kind).count(), 3);
+    }
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap();
+    let oaks = text.lines().filter(|line| line.ends_with("oak,oak") || line.starts_with("key"));
+    fs::write(path.join("oaks.csv"), oaks.collect::<Vec<_>>().join("\n")).unwrap();
+    let flags = "--keep 8 --method towards-target --target-set oaks.csv --out kept.csv";
+    gleaner(path, &format!("select {TREES} {flags}")).unwrap();
+    let rows = column(&path.join("kept.csv"), "row");
+    assert!(rows.iter().all(|row| row.parse::<usize>().unwrap() % 3 == 2), "{rows:?}");
+}
+
+/// One line that says what to do, exit code 2, and nothing written.
+#[test]
+fn mistakes_are_told_at_the_door() {
+    let folder = folder();
+    let path = folder.path();
+    for (arguments, expected) in [
+        ("select trees.csv --label kine --keep 5 --out x.csv", "did you mean \"kind\"?"),
+        (
+            "select trees.csv --label kind --keep 5 --method k-centre --out x.csv",
+            "did you mean \"k-center\"?",
+        ),
+        ("select trees.csv --label kind --keep 500 --out x.csv", "at most the 180 rows"),
+        ("select trees.csv --label kind --keep 5 --nested 6 --out x.csv", "at most the 5 rows"),
+        ("select trees.csv --label kind --keep 5 --out x.txt", ".csv, .npy or .parquet"),
+        ("select trees.csv --keep 5 --method entropy --out x.csv", "--label for this method"),
+        (
+            "select trees.csv --label kind --keep 5 --method towards-target --out x.csv",
+            "--target-set for",
+        ),
+        (
+            "select trees.csv --label kind --keep 5 --method forgetting --out x.csv",
+            "a network must be trained",
+        ),
+        (
+            "select trees.csv --label kind --ignore colr --keep 5 --out x.csv",
+            "did you mean \"colour\"?",
+        ),
+        ("select trees.csv --label kind --keep 0% --out x.csv", "expected a share as 10%"),
+        ("select trees.csv --label kind --keep 101% --out x.csv", "expected a share as 10%"),
+        ("select trees.csv --label kind --keep some --out x.csv", "expected a share as 10%"),
+        ("select trees.csv --label key --keep 5 --out x.csv", "180 classes of 180 rows"),
+        ("audit trees.csv", "--label and the column of the labels"),
+        ("score trees.csv --label kind --by k-center --out x.csv", "one that ranks rows"),
+        ("compare trees.csv --label kind --keep 5 --out x", "shares as 10%"),
+        ("info trees.xlsx", "gleaner:"),
+        ("selekt trees.csv", "select"),
+    ] {
+        let (code, said) = gleaner(path, arguments).unwrap_err();
+        assert!(said.contains(expected), "{arguments}: {said}");
+        let missing = arguments.contains(".xlsx");
+        assert_eq!(code, if missing { 1 } else { 2 }, "{arguments}: {said}");
+    }
+    let names = fs::read_dir(path).unwrap().count();
+    assert_eq!(names, 1, "something was written");
+}
+
+#[test]
+fn a_comparison_says_who_beats_random() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--keep 10% --seeds 2 --steps 30 --out compared";
+    let said = gleaner(path, &format!("compare {TREES} {flags}")).unwrap();
+    assert!(
+        said.contains("random") && said.contains("auto") && said.contains("full data"),
+        "{said}"
+    );
+    let ways = column(&path.join("compared/summary.csv"), "way");
+    assert!(ways.iter().filter(|way| *way == "auto").count() == 2, "{ways:?}");
+    assert!(path.join("compared/trees.svg").exists());
+    assert_eq!(json(&path.join("compared/report.json"))["test_rows"], 36);
+}
+
+/// The same command again finds everything done and writes the same tables.
+#[test]
+fn the_demo_needs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let said = gleaner(path, "demo --quick --seeds 1 --out demo").unwrap();
+    assert!(said.contains("gleaner (unary)") && said.contains("fresh-random"), "{said}");
+    assert!(path.join("demo/accuracy.svg").exists());
+    let table = fs::read(path.join("demo/summary.csv")).unwrap();
+    gleaner(path, "demo --quick --seeds 1 --out demo").unwrap();
+    assert_eq!(fs::read(path.join("demo/summary.csv")).unwrap(), table);
+}
+
+/// Everything that the README tells to type works as it stands there.
+#[test]
+fn the_readmes_commands_run() {
+    let folder = folder();
+    let path = folder.path();
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap().replace("kind,", "species,");
+    fs::write(path.join("train.csv"), text).unwrap();
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let commands = readme.lines().filter_map(|line| line.strip_prefix("gleaner "));
+    let commands: Vec<&str> = commands.collect();
+    assert_eq!(commands.len(), 3);
+    for command in commands {
+        gleaner(path, command).unwrap();
+    }
+}
+
+#[test]
+fn help_completions_and_manual_are_there() {
+    let folder = folder();
+    let path = folder.path();
+    let help = gleaner(path, "--help").unwrap();
+    for command in ["select", "audit", "score", "info", "completions", "man"] {
+        assert!(help.contains(command));
+    }
+    assert!(gleaner(path, "select --help").unwrap().contains("gleaner select train.csv"));
+    assert!(gleaner(path, "completions bash").unwrap().contains("_gleaner"));
+    assert!(gleaner(path, "man").unwrap().contains(".TH gleaner"));
+    assert!(gleaner(path, "info trees.csv --label kind --quiet").unwrap().is_empty());
+}
