@@ -14,14 +14,13 @@ use candle_core::{Device, Tensor, Var};
 use gleaner::conic::model::{Parameter, Problem, Variable, logistic, norm1, sum_squares};
 use gleaner::{ConicLayer, Seeds, choose::top, layer::bridge::to_scalar};
 use rand::Rng;
-use rand_distr::StandardNormal;
 
 const TRAIN: usize = 60;
 
 /// Points of two overlapping classes in turn, and their labels, 1 and -1.
 fn draw(count: usize, rng: &mut impl Rng) -> Result<(Tensor, Vec<f64>)> {
     let labels: Vec<f64> = (0..count).map(|i| [1.0, -1.0][i % 2]).collect();
-    let mut normal = || 1.2 * rng.sample::<f64, _>(StandardNormal);
+    let mut normal = || 1.2 * rng.sample::<f64, _>(rand_distr::StandardNormal);
     let points: Vec<f64> = labels.iter().flat_map(|y| [y + normal(), 0.5 * y + normal()]).collect();
     Ok((Tensor::from_vec(points, (count, 2), &Device::Cpu)?, labels))
 }
@@ -58,12 +57,9 @@ fn main() -> Result<()> {
     // The first entry of the first of them, by a central difference.
     let unit = (0..2 * TRAIN).map(|k| if k == 2 * order[0] { 1e-4 } else { 0.0 });
     let step = Tensor::from_iter(unit, &Device::Cpu)?.reshape((TRAIN, 2))?;
-    let slope = ((tested(&(&points + &step)?)?.1 - tested(&(&points - &step)?)?.1)? / 2e-4)?;
-    println!(
-        "the first is {:.9}, by a central difference {:.9}",
-        g[order[0]][0],
-        to_scalar(&slope)?
-    );
+    let [up, down] = [&points + &step, &points - &step].map(|points| tested(&points?));
+    let slope = (to_scalar(&up?.1)? - to_scalar(&down?.1)?) / 2e-4;
+    println!("the first is {:.9}, by a central difference {slope:.9}", g[order[0]][0]);
 
     println!("\nshift    steps  test loss  accuracy");
     for (name, towards) in [("poison", 0.3), ("cure", -0.3)] {
