@@ -33,10 +33,9 @@ fn written(n: usize, width: usize, norm: Atom) -> Result<ConicLayer> {
 }
 
 fn main() -> Result<()> {
-    let mut rng = gleaner::Seeds::new(0).stream(0);
+    let (mut rng, mut worst) = (gleaner::Seeds::new(0).stream(0), 0f64);
     println!("              largest difference in            ms forward and backward");
     println!("  n  m  p          Z  d/d costs  d/d budget    written    built");
-    let mut worst = 0f64;
     for (n, m) in [(8, 4), (16, 8), (32, 16)] {
         let mut draw = |rows, columns| {
             let numbers = (0..rows * columns).map(|_| rng.random_range(-1.0..1.0));

@@ -7,6 +7,7 @@ pub mod core_set;
 pub mod groups;
 pub mod real_data;
 pub mod regression;
+pub mod transport;
 pub mod valuation;
 
 use std::ops::Range;
