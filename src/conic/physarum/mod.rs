@@ -20,7 +20,8 @@ pub struct PhysarumOptions {
     pub smoothing: f64,
     /// `h` in `(0, 1]`, the share of a step that is taken; shortened where an entry would lose its sign.
     pub step: f64,
-    /// Largest `|x_j s_j - mu|` in units of `mu`, and largest residual of `A x = b` relative to `b`, to stop at.
+    /// Largest `|x_j s_j - mu|` in units of `mu`, and largest residual of `A x = b` relative to `b`, to stop at. Rounding
+    /// leaves of the first about `1e-16 c_j x_j / mu`.
     pub tolerance: f64,
     /// Steps at most.
     pub max_iterations: usize,
@@ -59,8 +60,8 @@ impl PhysarumOptions {
 /// ```
 ///
 /// Tubes of conductance `x / c` carry a flow that potentials `p` drive through them, and grow where it exceeds them. With
-/// `mu = 0` this is the iteration of the papers, which converges to an optimal vertex; its fixed points are all `x` with
-/// `x s = 0`, so that there is nothing to differentiate by. With `mu > 0` there is one, with `x_j s_j = mu`: the point
+/// `mu = 0` this is the iteration of the papers, which converges to the optimum; but then every vertex is a fixed point, and
+/// the optimal one does not move with `c`. With `mu > 0` there is one fixed point, where `x_j s_j = mu` and `A x = b`: that
 /// of the central path, the answer of
 ///
 /// ```text
@@ -75,7 +76,7 @@ impl PhysarumOptions {
 /// For a smoothed linear program whose smoothing should keep `x` positive, or for the dynamics themselves. Not for speed:
 /// a coordinate that is zero in the answer falls by the factor `1 - h s_j / c_j` a step, so that a column whose reduced
 /// cost is a thousandth of its cost takes thousands of steps, a factorisation each, where [`ConicProgram`](super::ConicProgram)
-/// takes ten to twenty. The example `physarum` prints a table.
+/// takes ten to twenty. The example `physarum` prints a table; it never won.
 ///
 /// # Cost
 /// A step is a sparse factorisation of `A W A'`; memory is that of its pattern and factor. Clones share the pattern.
@@ -191,11 +192,11 @@ impl Physarum {
         let ones: Vec<f64> = data.costs.iter().map(|c| 1.0 / c).collect();
         let weights: Vec<f64> = ones.iter().map(|x| x * x).collect();
         let (p, residual) = self.normal.factor(&data.a, &weights).solve(&data.b);
-        // Rounding leaves far less of equations that agree.
-        if !(residual <= 1e-6 * largest(&data.b)) {
-            return Err(Error::NoSolution {
-                found: "infeasible: equations contradict each other".into(),
-            });
+        // Rounding leaves far less of equations that agree; NaN is not small.
+        let agree = residual <= 1e-6 * largest(&data.b);
+        if !agree {
+            let found = "infeasible: equations contradict each other".into();
+            return Err(Error::NoSolution { found });
         }
         let scale = (dot(&data.b, &p).max(0.0) / ones.len() as f64).sqrt().max(data.mu);
         Ok(ones.iter().map(|x| scale * x).collect())

@@ -23,7 +23,7 @@ pub(super) struct Normal {
 impl Normal {
     pub(super) fn new(constraints: Pattern) -> Self {
         let rows = constraints.rows();
-        let pairs: Vec<(usize, usize)> = pairs(&constraints).map(|(_, i, k)| (i, k)).collect();
+        let pairs: Vec<(usize, usize)> = pairs(&constraints).collect();
         // Column, then row: the order of compressed columns. The diagonal is complete whatever A is.
         let mut order: Vec<(usize, usize)> = pairs.iter().map(|&(i, k)| (k, i)).collect();
         order.extend((0..rows).map(|i| (i, i)));
@@ -62,11 +62,11 @@ impl Normal {
     }
 }
 
-/// `(column, row, row)` of each pair of entries in a column, the first not below the second.
-fn pairs(constraints: &Pattern) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+/// The rows of each pair of entries in a column, the first not below the second; column by column.
+fn pairs(constraints: &Pattern) -> impl Iterator<Item = (usize, usize)> + '_ {
     (0..constraints.columns()).flat_map(move |j| {
         let rows = &constraints.indices()[constraints.starts()[j]..constraints.starts()[j + 1]];
-        (0..rows.len()).flat_map(move |at| (0..=at).map(move |first| (j, rows[first], rows[at])))
+        (0..rows.len()).flat_map(move |at| (0..=at).map(move |first| (rows[first], rows[at])))
     })
 }
 
@@ -91,8 +91,8 @@ impl Factored<'_> {
                 p.iter().zip(&step).zip(&self.scale).map(|((p, d), s)| p + d * s).collect();
             let left = self.residual(right, &next);
             let found = largest(&left);
-            // NaN is not smaller.
-            if !(found < size) {
+            let smaller = found < size; // NaN is not
+            if !smaller {
                 break;
             }
             let enough = found > 0.5 * size;
