@@ -46,8 +46,8 @@ pub fn task(name: &str, folder: Option<&Path>, seed: u64) -> Result<Task> {
             let order = shuffled(0..set.train.len(), rng);
             let (source, trial) = (set.train.subset(&order[..2_000])?, &order[2_000..]);
             let test = shuffled(0..set.test.len(), rng);
-            let trial = moved(&set.train.subset(trial)?, |inputs| half_a_pixel(inputs))?;
-            let target = moved(&set.test.subset(&test)?, |inputs| half_a_pixel(inputs))?;
+            let trial = moved(&set.train.subset(trial)?, half_a_pixel)?;
+            let target = moved(&set.test.subset(&test)?, half_a_pixel)?;
             let source = moved(&source, |inputs| inputs / 16.0)?;
             Ok(Task { source, trial: halves(&trial)?, target: halves(&target)? })
         }
