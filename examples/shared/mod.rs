@@ -5,8 +5,10 @@ pub mod active_learning;
 pub mod comparison;
 pub mod core_set;
 pub mod groups;
+pub mod linear;
 pub mod real_data;
 pub mod regression;
+pub mod transport;
 pub mod valuation;
 
 use std::ops::Range;

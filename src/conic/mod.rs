@@ -33,6 +33,9 @@
 //! (LPGD): [`ConicSolution::pullback_perturbed`]. Where the answer is a vertex the exact one is zero; the others say which
 //! way to go.
 //!
+//! # Linear programs by a dynamics
+//! [`Physarum`] iterates to a point of the central path of a linear program with positive costs, and differentiates it there.
+//!
 //! # Degenerate programs
 //! Where the answer is not unique, or a constraint is active by a hair, the derivative does not exist; an element of the
 //! generalised derivative is returned, finite, and [`Diagnostics`] says so.
@@ -52,6 +55,7 @@ pub mod model;
 mod options;
 mod pattern;
 mod perturbed;
+mod physarum;
 mod point;
 mod program;
 mod projection;
@@ -65,6 +69,9 @@ mod system;
 pub use cone::Cone;
 pub use options::ConicOptions;
 pub use pattern::Pattern;
+pub use physarum::{
+    Physarum, PhysarumGradients, PhysarumOptions, PhysarumSolution, PhysarumVerdict,
+};
 pub use program::{ConicProgram, Values};
 pub use solution::{
     ConicSolution, Diagnostics, Gradients, Method, Outcome, Status, Upstream, Verdict,
