@@ -229,7 +229,7 @@ def moreau_layer(case, count, tolerance=None):
     places = triplets[:, :2].astype(int).T
     matrix = sp.csr_array((triplets[:, 2], tuple(places)), (len(data), theta))[pick]
     data = data[pick]
-    ends = np.cumsum([whole.nnz, n, rows.nnz, m])
+    ends = np.cumsum([whole.nnz, n, rows.nnz])
     settings = moreau.Settings(device="cpu", enable_grad=True, batch_size=count or 1)
     if tolerance:
         settings.ipm_settings = moreau.IPMSettings(tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
@@ -252,7 +252,7 @@ def moreau_layer(case, count, tolerance=None):
 
     def solve(given):
         theta = torch.cat([part.reshape(count or 1, -1) for part in given], 1)
-        quadratic, linear, constraints, right = torch.tensor_split(Affine.apply(theta, matrix, data), ends[:3], 1)
+        quadratic, linear, constraints, right = torch.tensor_split(Affine.apply(theta, matrix, data), ends.tolist(), 1)
         if count is None:
             quadratic, linear, constraints, right = (part[0] for part in (quadratic, linear, constraints, right))
         if fixed:
