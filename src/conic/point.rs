@@ -91,7 +91,9 @@ impl Point {
         let right = (minus(&self.stationarity), minus(&self.feasibility));
         let near = |step: &Step| {
             // "Not small enough" also catches what is no number.
-            let within = |by: &[f64], of: &[f64]| largest_or_nan(by) <= reach * largest(of);
+            let within = |by: &[f64], of: &[f64]| {
+                largest_or_nan(by) <= reach * largest(of).max(f64::MIN_POSITIVE)
+            };
             within(&step.variables, &self.x) && within(&step.rows, &self.w)
         };
         let exact = system.solve(&right.0, &right.1);

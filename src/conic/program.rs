@@ -201,6 +201,7 @@ impl ConicProgram {
     /// Whoever is asked, the answer is polished by Newton's method and judged by its own residuals:
     ///
     /// ```text
+    /// equalities only                                       Newton's method               then as below
     /// P not zero; equalities, inequalities, second order   splitting, some iterations    then clarabel
     /// linear objectives, exponential and power cones       clarabel                      then splitting
     /// semidefinite cones                                   splitting

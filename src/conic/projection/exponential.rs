@@ -88,7 +88,8 @@ fn root([x, y, z]: [f64; 3], mut low: f64, mut high: f64) -> f64 {
         let good = newton > low && newton < high && (newton - r).abs() <= 0.5 * before;
         let next = if good { newton } else { 0.5 * (low + high) };
         before = (next - r).abs();
-        let last = if good { LAST * r.abs().clamp(LAST, 1.0) } else { 2.0 * f64::EPSILON * r.abs() };
+        let last =
+            if good { LAST * r.abs().clamp(LAST, 1.0) } else { 2.0 * f64::EPSILON * r.abs() };
         r = next;
         if before <= last {
             break;
