@@ -353,7 +353,7 @@ def main():
         case = Case(flags.folder, name, own)
         for count in [None, case.batch] if case.batch > 1 else [None]:
             for system, build, batches in SYSTEMS:
-                if flags.system not in (None, system) or (not batches and (count or flags.quick)):
+                if flags.system not in (None, system) or (not batches and (count or case.batch == 1 or flags.quick)):
                     continue
                 arguments = (case, build, count, repeats, patience, log)
                 found = in_its_own_process(measure, arguments, limit)

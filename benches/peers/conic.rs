@@ -145,7 +145,7 @@ fn time(case: &Case, folder: &Path, quick: bool, lines: &mut Vec<Line>) -> Resul
     let start = Instant::now();
     let layer = ConicLayer::new(case.model.clone(), ConicLayerOptions::default());
     let set_up = milliseconds(start.elapsed());
-    let seconds = if quick { 0.4 } else { 1.5 };
+    let seconds = if quick { 0.3 } else { 1.0 };
     for batch in [None, Some(case.batch)].into_iter().filter(|batch| *batch != Some(1)) {
         let (forward, backward, run) = ours(case, &layer, batch, seconds)?;
         let count = batch.unwrap_or(1);
@@ -304,7 +304,7 @@ impl Truth {
             case.loss(&moved.collect::<Vec<f64>>())
         };
         let mut best = Self { directions, slopes: vec![], disagreement: f64::INFINITY };
-        for step in [3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6] {
+        for step in [1e-4, 3e-5, 3e-4, 1e-5, 1e-3, 3e-6, 1e-6] {
             let slope = |direction: &Vec<f64>, h: f64| -> Result<f64> {
                 let near = at(direction, h)? - at(direction, -h)?;
                 let far = at(direction, 2.0 * h)? - at(direction, -2.0 * h)?;
@@ -321,7 +321,8 @@ impl Truth {
                 best.slopes = whole;
                 best.disagreement = disagreement;
             }
-            if best.disagreement < 1e-10 {
+            // Good enough to judge by, and some programs are large.
+            if best.disagreement < 1e-9 {
                 break;
             }
         }

@@ -20,7 +20,7 @@ const CALLS: usize = 1000;
 /// A line a case: the share of `theta -> data` in a solve, time a program in batches, and what a warm start leaves of the
 /// time of a batch; then memory.
 pub fn print(quick: bool) -> Result<()> {
-    let seconds = if quick { 0.2 } else { 0.8 };
+    let seconds = if quick { 0.1 } else { 0.4 };
     println!("| case | modelling | 1 | 8 | 128, ms a program | warm / cold | started warm |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     let cases = conic_cases::all(quick)?;
