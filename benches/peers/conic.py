@@ -280,7 +280,7 @@ def gradient_error(case, gradient):
     slopes = case.numbers("slopes")
     directions = case.numbers("directions").reshape(len(slopes), -1)
     largest = np.abs(slopes).max()
-    return np.abs(directions @ gradient - slopes).max() / (largest if largest > 1e-9 else 1.0)
+    return np.abs(directions @ gradient - slopes).max() / (largest if largest > 1e-6 else 1.0)
 
 
 def measure(case, build, count, repeats, patience, log, results):

@@ -342,7 +342,7 @@ impl Truth {
 /// The largest slope; one where all are zero, as at a vertex.
 fn scale(slopes: &[f64]) -> f64 {
     let largest = slopes.iter().fold(0.0_f64, |largest, slope| largest.max(slope.abs()));
-    if largest > 1e-9 { largest } else { 1.0 }
+    if largest > 1e-6 { largest } else { 1.0 }
 }
 
 /// Clarabel as it is, from the program's numbers to its answer, set-up included: what a solve without a derivative costs.
