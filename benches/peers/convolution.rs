@@ -14,7 +14,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::row::{Row, Timing, milliseconds};
+use crate::row::Row;
+use crate::timing::{Timing, milliseconds};
 
 /// Network, batch, and how many steps of each side are timed.
 const CASES: [(&str, usize, usize); 7] = [

@@ -16,7 +16,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::row::{Row, Timing, milliseconds};
+use crate::row::Row;
+use crate::timing::{Timing, milliseconds};
 
 const BATCH: usize = 40;
 const REMEMBERED: usize = 40;

@@ -1,6 +1,9 @@
 """What the scripts share: the lines of the results, as row.rs writes them, and the sizes of the epoch."""
 
 import csv
+import multiprocessing
+import os
+import queue
 import statistics
 
 FIELDS = [
@@ -8,6 +11,13 @@ FIELDS = [
     "forward_ms", "forward_low", "forward_high", "forward_repeats",
     "backward_ms", "backward_low", "backward_high", "backward_repeats",
     "objective", "gradient_error", "note",
+]  # fmt: skip
+# Those of conic.rs.
+CONIC_FIELDS = [
+    "case", "batch", "system",
+    "forward_ms", "forward_low", "forward_high", "forward_repeats",
+    "backward_ms", "backward_low", "backward_high", "backward_repeats",
+    "gradient_error", "difference", "set-up_ms", "note",
 ]  # fmt: skip
 # Both sides get as many.
 THREADS = 2
@@ -28,3 +38,27 @@ def write(path, columns, rows):
         writer = csv.DictWriter(table, columns, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def quiet(log):
+    """What a peer prints (dQP some lines a call) goes to the file `log` from here on."""
+    with open(log, "a") as sink:
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+
+
+def in_its_own_process(work, arguments, limit):
+    """What `work` puts into the queue that it gets after its arguments, or why there is nothing within `limit` seconds."""
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=work, args=(*arguments, results))
+    child.start()
+    try:
+        return results.get(timeout=limit)
+    except queue.Empty:
+        if child.is_alive():
+            return {"note": f"did not finish within {limit} s"}
+        return {"note": f"its process ended with code {child.exitcode}"}
+    finally:
+        child.kill()
+        child.join()

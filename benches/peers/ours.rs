@@ -8,6 +8,7 @@ mod epoch;
 mod problems;
 mod row;
 mod solve;
+mod timing;
 
 use std::path::PathBuf;
 

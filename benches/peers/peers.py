@@ -14,9 +14,6 @@ solution, and the gradient of a norm at zero or of a largest entry at a tie neve
 
 import argparse
 import csv
-import multiprocessing
-import os
-import queue
 import time
 import traceback
 from dataclasses import dataclass
@@ -32,7 +29,7 @@ import scipy.sparse as sp
 import torch
 from cvxpylayers.torch import CvxpyLayer
 from dqp import dQP
-from lines import FIELDS, THREADS, summary, write
+from lines import FIELDS, THREADS, in_its_own_process, quiet, summary, write
 
 # Beyond this the dense Hessian takes gigabytes, and a general solver minutes a call.
 SMALL = 40
@@ -289,13 +286,8 @@ def gradient_error(problem, gradient):
 
 
 def measure(problem, build, repeats, patience, log, results):
-    """Runs in a process of its own: puts the timings, or the reason why there are none, into `results`.
-
-    What a peer prints (dQP some lines a call) goes to the file `log`.
-    """
-    with open(log, "a") as sink:
-        os.dup2(sink.fileno(), 1)
-        os.dup2(sink.fileno(), 2)
+    """Runs in a process of its own: puts the timings, or the reason why there are none, into `results`."""
+    quiet(log)
     try:
         torch.set_num_threads(THREADS)
         start = time.perf_counter()
@@ -337,23 +329,6 @@ def measure(problem, build, repeats, patience, log, results):
         results.put({"note": f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"})
 
 
-def in_its_own_process(problem, build, repeats, patience, limit, log):
-    """What `measure` found, or why it found nothing within `limit` seconds."""
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    child = context.Process(target=measure, args=(problem, build, repeats, patience, log, results))
-    child.start()
-    try:
-        return results.get(timeout=limit)
-    except queue.Empty:
-        if child.is_alive():
-            return {"note": f"did not finish within {limit} s"}
-        return {"note": f"its process ended with code {child.exitcode}"}
-    finally:
-        child.kill()
-        child.join()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -377,7 +352,8 @@ def main():
                 continue
             if flags.quick and fits is dense_is_possible:
                 continue
-            found = in_its_own_process(problem, build, repeats, patience, limit, log)
+            arguments = (problem, build, repeats, patience, log)
+            found = in_its_own_process(measure, arguments, limit)
             rows.append({"case": problem.name, "n": problem.n, "m": problem.m, "p": problem.p, "system": name} | found)
             shown = [f"{found[key]:.4g}" for key in ("forward_ms", "backward_ms", "gradient_error") if key in found]
             print(f"{problem.name}: {name}: {' / '.join(shown) or found['note']}", flush=True)

@@ -1,27 +1,13 @@
 //! One line of the results, with its spread; `report.py` makes the table and the picture of both sides' lines.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
-/// Median and quartiles of some repeats, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    pub median: f64,
-    pub low: f64,
-    pub high: f64,
-    pub repeats: usize,
-}
+use crate::timing::{Timing, milliseconds};
 
 impl Timing {
-    /// Of at least one sample, in milliseconds.
-    pub fn of(mut samples: Vec<f64>) -> Self {
-        samples.sort_by(f64::total_cmp);
-        let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
-        Self { median: at(0.5), low: at(0.25), high: at(0.75), repeats: samples.len() }
-    }
-
     /// Times `work` at least `repeats` times after one untimed call. What it returns is dropped outside
     /// the clock.
     pub fn measure<T>(repeats: usize, mut work: impl FnMut() -> T) -> Self {
@@ -35,10 +21,6 @@ impl Timing {
         }
         Self::of(samples)
     }
-}
-
-pub fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 /// A line of the results; what is missing does not exist for this system.

@@ -3,10 +3,12 @@
 #
 #   benches/peers/run.sh [--quick] [--large]
 #   benches/peers/run.sh --selection [--quick]
+#   benches/peers/run.sh --conic [--quick]
 #
 # --quick: fewer repeats and the small problems only.
 # --large: also our own solver at sizes that no peer can take.
 # --selection: selection strategies instead of layers; leaves target/gleaner/selection-peers.csv.
+# --conic: general conic layers on other programs; leaves conic-peers.csv, conic-peers-spread.csv and conic-peers.svg there.
 #
 # DATA=DIR:       DIR holds cifar-10-batches-bin; noise images of the same shape, or clusters, without it.
 # PEERS_ENV=DIR:  the Python environment; made if it is not there. Default: target/gleaner/peers-env.
@@ -18,13 +20,15 @@ cd "$(dirname "$0")/../.."
 quick=()
 large=()
 selection=
+conic=
 for flag in "$@"; do
     case "$flag" in
     --quick) quick=(--quick) ;;
     --large) large=(--large) ;;
     --selection) selection=yes ;;
+    --conic) conic=yes ;;
     *)
-        echo "usage: benches/peers/run.sh [--quick] [--large | --selection]" >&2
+        echo "usage: benches/peers/run.sh [--quick] [--large | --selection | --conic]" >&2
         exit 2
         ;;
     esac
@@ -67,6 +71,14 @@ peer() {
 if [[ -n "$selection" ]]; then
     binary=$(cargo bench -p gleaner-benches --bench selection --no-run 2>&1 | sed -n 's/.*selection\.rs (\(.*\))$/\1/p')
     peer selection.py "$binary" "$work" "$out/selection-peers.csv" "${data[@]}" "${quick[@]}"
+    exit
+fi
+if [[ -n "$conic" ]]; then
+    ours() { cargo bench --quiet -p gleaner-benches --bench conic -- "$@"; }
+    ours solve "$work" "$work/ours-conic.csv" "${quick[@]}"
+    peer conic.py "$work" "$work/peers-conic.csv" "${quick[@]}"
+    peer conic_report.py "$out" "$work/ours-conic.csv" "$work/peers-conic.csv"
+    ours lines "${quick[@]}"
     exit
 fi
 cargo bench --quiet -p gleaner-benches --bench peers --no-run

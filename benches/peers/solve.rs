@@ -14,7 +14,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::problems::{self, Case, LARGE, LARGEST, Problem, SHARED, SPARSE};
-use crate::row::{Row, Timing, milliseconds};
+use crate::row::Row;
+use crate::timing::{Timing, milliseconds};
 
 /// Width of the features whose cost matrix is timed beside the program.
 const FEATURES: usize = 512;

@@ -90,9 +90,7 @@ impl Symbolic {
                 let y = work[j];
                 work[j] = 0.0;
                 let (from, to) = (self.lower_starts[j], next[j]);
-                for (&i, &l) in self.lower[from..to].iter().zip(&values_of_l[from..to]) {
-                    work[i] -= l * y;
-                }
+                subtract(&mut work, &self.lower[from..to], &values_of_l[from..to], y);
                 let l = y * inverse[j];
                 pivot -= y * l;
                 values_of_l[to] = l;
@@ -126,9 +124,7 @@ impl Factor {
         let column = |j: usize| symbolic.lower_starts[j]..symbolic.lower_starts[j + 1];
         for j in 0..work.len() {
             let y = work[j];
-            for (&i, &l) in symbolic.lower[column(j)].iter().zip(&self.lower[column(j)]) {
-                work[i] -= l * y;
-            }
+            subtract(&mut work, &symbolic.lower[column(j)], &self.lower[column(j)], y);
         }
         for j in (0..work.len()).rev() {
             let mut y = work[j] * self.inverse[j];
@@ -138,6 +134,17 @@ impl Factor {
             work[j] = y;
         }
         symbolic.order.iter().zip(work).for_each(|(&row, value)| right[row] = value);
+    }
+}
+
+/// `work[i] -= l y` for ascending `i`. Where they are consecutive, as in dense parts, the processor takes several at once.
+fn subtract(work: &mut [f64], rows: &[usize], values: &[f64], y: f64) {
+    let ends = rows.first().zip(rows.last());
+    match ends.filter(|(first, last)| *last - *first + 1 == rows.len()) {
+        Some((&first, &last)) => {
+            work[first..=last].iter_mut().zip(values).for_each(|(work, l)| *work -= l * y);
+        }
+        None => rows.iter().zip(values).for_each(|(&i, l)| work[i] -= l * y),
     }
 }
 

@@ -39,7 +39,8 @@ pub struct ConicOptions {
     /// `eps >= 0`: adds `eps / 2 |x|^2` to the objective. Where the answer is a vertex its derivative is zero; with this
     /// it is that of a nearby program whose answer moves.
     pub smoothing: f64,
-    /// Clarabel's tolerances, feasibility and gap: where the polishing starts from.
+    /// Clarabel's tolerances, feasibility and gap: where the polishing starts from. Its last iterations cost more than the
+    /// Newton steps that do without them; where they do not, it is asked for more.
     pub interior_tolerance: f64,
     /// Clarabel's iteration limit.
     pub max_iterations: usize,
@@ -58,7 +59,7 @@ impl Default for ConicOptions {
             tolerance: 1e-9,
             reduced_tolerance: 1e-5,
             smoothing: 0.0,
-            interior_tolerance: 1e-8,
+            interior_tolerance: 1e-6,
             max_iterations: 200,
             polish_steps: 12,
             quick_iterations: 50,

@@ -84,10 +84,6 @@ impl Point {
         (faces, weak)
     }
 
-    pub(super) fn system(&self, form: &Form, data: &Data) -> System {
-        form.layout().factor(&data.p, &data.a, self.faces(form).0)
-    }
-
     /// One semismooth Newton step: `A dx + D dw - dw = -F_2` gives `dw` from `dx` and `D dw`. A step that is long beside
     /// the point goes where the program says nothing; then the damped one is taken.
     fn newton(&self, form: &Form, data: &Data, system: &System, reach: f64) -> Option<Self> {
@@ -95,7 +91,9 @@ impl Point {
         let right = (minus(&self.stationarity), minus(&self.feasibility));
         let near = |step: &Step| {
             // "Not small enough" also catches what is no number.
-            let within = |by: &[f64], of: &[f64]| largest_or_nan(by) <= reach * largest(of);
+            let within = |by: &[f64], of: &[f64]| {
+                largest_or_nan(by) <= reach * largest(of).max(f64::MIN_POSITIVE)
+            };
             within(&step.variables, &self.x) && within(&step.rows, &self.w)
         };
         let exact = system.solve(&right.0, &right.1);
@@ -132,10 +130,15 @@ pub(super) struct Polished {
 pub(super) fn polish(form: &Form, data: &Data, start: Point, most: usize, reach: f64) -> Polished {
     let (mut best, mut current) = (start.clone(), start);
     let (mut steps, mut failures) = (0, 0);
+    let mut last: Option<System> = None;
     while steps < most && failures < PATIENCE && best.residual() > ROUNDING {
-        let system = current.system(form, data);
+        let faces = current.faces(form).0;
+        // As long as the active set stays, and nothing is curved, so does the matrix.
+        let kept = last.take().filter(|system| system.faces() == faces);
+        let system = kept.unwrap_or_else(|| form.layout().factor(&data.p, &data.a, faces));
         steps += 1;
         let Some(next) = current.newton(form, data, &system, reach) else { break };
+        last = Some(system);
         current = next;
         if !current.residual().is_finite() {
             break;

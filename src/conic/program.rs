@@ -1,7 +1,7 @@
 //! A checked program: patterns and cones once, values with each solve.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
@@ -51,6 +51,8 @@ pub(super) struct Form {
     layout: OnceLock<Arc<Layout>>,
     plain: OnceLock<Layout>,
     curvature: OnceLock<Arc<Symbolic>>,
+    /// The last `P` that was found to be convex.
+    convex: Mutex<Vec<f64>>,
 }
 
 impl Form {
@@ -164,6 +166,7 @@ impl ConicProgram {
             layout,
             plain,
             curvature,
+            convex: Mutex::default(),
         };
         Ok(Self { form: Arc::new(form) })
     }
@@ -198,6 +201,7 @@ impl ConicProgram {
     /// Whoever is asked, the answer is polished by Newton's method and judged by its own residuals:
     ///
     /// ```text
+    /// equalities only                                       Newton's method               then as below
     /// P not zero; equalities, inequalities, second order   splitting, some iterations    then clarabel
     /// linear objectives, exponential and power cones       clarabel                      then splitting
     /// semidefinite cones                                   splitting
@@ -285,7 +289,9 @@ impl ConicProgram {
         if let Some(j) = (0..n).find(|&j| diagonal(j) < 0.0) {
             return refuse(j, diagonal(j));
         }
-        if full.len() == n {
+        // Many programs share a `P`. A panic while the lock is held cannot leave it half-written: it is replaced at once.
+        let last = || self.form.convex.lock().unwrap_or_else(PoisonError::into_inner);
+        if full.len() == n || *last() == p {
             return Ok(());
         }
         let root: Vec<f64> = (0..n).map(|j| diagonal(j).sqrt()).collect();
@@ -304,7 +310,10 @@ impl ConicProgram {
             .get_or_init(|| Arc::new(Symbolic::new(full.starts(), full.indices(), &vec![1.0; n])));
         match analysed.factor(&scaled, CURVATURE).replaced {
             Some((variable, pivot)) => refuse(variable, pivot),
-            None => Ok(()),
+            None => {
+                *last() = p.to_vec();
+                Ok(())
+            }
         }
     }
 }

@@ -110,6 +110,8 @@ impl Outcome {
 pub enum Method {
     /// Newton's method from the start that was given.
     Warm,
+    /// Newton's method from nowhere: equalities only.
+    Newton,
     /// Clarabel's interior point, then Newton's method.
     Interior,
     /// Operator splitting, then Newton's method.

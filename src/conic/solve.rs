@@ -14,7 +14,7 @@ use super::splitting::{self, Look};
 use crate::error::Result;
 
 /// Tolerances that clarabel is asked for in turn, relative to the first, until an answer is accepted.
-const FINER: [f64; 3] = [1.0, 1e-2, 1e-4];
+const FINER: [f64; 4] = [1.0, 1e-2, 1e-4, 1e-6];
 /// A certificate's condition must hold to this, relative to its terms.
 const PROOF: f64 = 1e-6;
 
@@ -53,6 +53,13 @@ pub(super) fn solve(
         let z = into(start.z(), &mut scaling.of_multipliers());
         let point = point(form, data, x, &s, &z);
         offer(&mut best, form, data, point, Method::Warm, 0, options);
+    }
+    if !accepted(&best, options) && form.parts.iter().all(|(cone, _)| matches!(cone, Cone::Zero(_)))
+    {
+        // Equations, and linear ones: one step from anywhere.
+        let zeros = vec![0.0; form.rows()];
+        let point = point(form, data, vec![0.0; form.variables()], &zeros, &zeros);
+        offer(&mut best, form, data, point, Method::Newton, 0, options);
     }
     let mut why = String::from("no solver took it");
     if !accepted(&best, options) {
@@ -191,7 +198,11 @@ fn offer(
     iterations: usize,
     options: &ConicOptions,
 ) {
-    let reach = if method == Method::Interior { NEAR } else { FAR };
+    let reach = match method {
+        Method::Interior => NEAR,
+        Method::Newton => f64::INFINITY,
+        _ => FAR,
+    };
     let mut polished = polish(form, data, point.clone(), options.polish_steps, reach);
     if polished.point.residual() > FINE && method == Method::Interior {
         let further = polish(form, data, point, options.polish_steps, FURTHER);

@@ -340,6 +340,11 @@ pub(super) struct Step {
 }
 
 impl System {
+    /// Where it was factorised.
+    pub(super) fn faces(&self) -> &[Face] {
+        &self.faces
+    }
+
     /// Solves `P l + A'u = g`, `A l - C u = h` within the range of `D`.
     pub(super) fn solve(&self, g: &[f64], h: &[f64]) -> Step {
         let right = self.right(g, h);

@@ -23,6 +23,8 @@ pub(super) const INSIDE: [[f64; 3]; 2] = [[0.0, 1.0, 2.0], [-1.0, 1.0, 1.0]];
 const FAR: f64 = 300.0;
 /// Newton steps and halvings: a bracket of 600 is down to rounding after about 60 halvings.
 const STEPS: usize = 200;
+/// A Newton step below this is followed by one below rounding, which only circles there.
+const LAST: f64 = 1e-8;
 
 pub(super) fn project(v: [f64; 3]) -> Landing {
     let [x, y, z] = v;
@@ -73,7 +75,7 @@ fn root([x, y, z]: [f64; 3], mut low: f64, mut high: f64) -> f64 {
         let slope = (x / q - a * change + a) * grow + (y / q + c * change + c) * fall;
         (a * grow - c * fall - z, slope)
     };
-    let mut r = 0.5 * (low + high);
+    let (mut r, mut before) = (0.5 * (low + high), high - low);
     for _ in 0..STEPS {
         let (f, slope) = value(r);
         if f > 0.0 {
@@ -82,10 +84,14 @@ fn root([x, y, z]: [f64; 3], mut low: f64, mut high: f64) -> f64 {
             low = r;
         }
         let newton = r - f / slope;
-        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-        let done = (next - r).abs() <= 2.0 * f64::EPSILON * r.abs() || next == r;
+        // Far out on an exponential Newton's steps are of length one, each as long as the last: halving is faster.
+        let good = newton > low && newton < high && (newton - r).abs() <= 0.5 * before;
+        let next = if good { newton } else { 0.5 * (low + high) };
+        before = (next - r).abs();
+        let last =
+            if good { LAST * r.abs().clamp(LAST, 1.0) } else { 2.0 * f64::EPSILON * r.abs() };
         r = next;
-        if done {
+        if before <= last {
             break;
         }
     }

@@ -19,6 +19,8 @@ use super::surface::{Landing, Shape, cross, dot, unit};
 /// `r / (|z| - r)` beyond `e` to this is as good as none.
 const FAR: f64 = 600.0;
 const STEPS: usize = 200;
+/// A Newton step below this is followed by one below rounding, which only circles there.
+const LAST: f64 = 1e-8;
 
 /// Within the cone, and within its dual.
 pub(super) fn inside(alpha: f64) -> [[f64; 3]; 2] {
@@ -58,8 +60,10 @@ pub(super) fn project(alpha: f64, v: [f64; 3]) -> Landing {
             high = u;
         }
         let newton = u - f / slope(alpha, v, at(u), shrunk(u).1);
-        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-        let done = (next - u).abs() <= 2.0 * f64::EPSILON * u.abs().max(1.0);
+        let good = newton > low && newton < high;
+        let next = if good { newton } else { 0.5 * (low + high) };
+        let last = if good { LAST } else { 2.0 * f64::EPSILON * u.abs().max(1.0) };
+        let done = (next - u).abs() <= last;
         u = next;
         if done {
             break;
