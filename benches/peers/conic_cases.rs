@@ -95,13 +95,15 @@ impl Draw {
     }
 }
 
+/// One program's numbers, in the order of the parameters.
+type Program = dyn Fn(&mut Draw) -> Vec<Vec<f64>>;
+
 /// What a case says; the rest follows.
 struct Written {
     problem: Problem,
     parameters: Vec<Parameter>,
     variables: Vec<Variable>,
-    /// One program's numbers, in the order of the parameters.
-    draw: Box<dyn Fn(&mut Draw) -> Vec<Vec<f64>>>,
+    draw: Box<Program>,
     constants: Vec<Given>,
 }
 
