@@ -94,3 +94,8 @@ pub use seeds::Seeds;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And those of the page on the user's own code.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/in_your_code.md")]
+struct InYourCode;

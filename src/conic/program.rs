@@ -210,7 +210,7 @@ impl ConicProgram {
     /// # Cost
     /// Splitting: one factorisation of the optimality system and 25 to 100 solves with it; clarabel: 6 to 15 factorisations; then
     /// one to three more to polish. No work for the derivative. A dense quadratic program of 20 variables and 24 rows takes
-    /// about 0.06 ms, one of 100 and 120 about 1.6 ms, a semidefinite one of order 10 with 55 variables 3 ms.
+    /// about 0.06 ms, one of 100 and 120 about 1.3 ms, a semidefinite one of order 10 with 55 variables 3 ms.
     ///
     /// # Errors
     /// [`Error::Shape`] for values of the wrong number, [`Error::NotFinite`] for NaN or infinity among them,

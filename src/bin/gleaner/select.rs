@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gleaner::choose::{Affordable, Choice, Grouped, Shares, Weighted};
+use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Weighted};
 use gleaner::experiment::Observations;
 use gleaner::{Error, Result, Strategy};
 use serde_json::{Value, json};
@@ -86,6 +86,16 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         true => method(Some("gleaner"), true)?,
         false => method(flags.method.as_deref(), flags.input.label.is_some())?,
     };
+    let refused = |what, expected: &str, found: &str| {
+        Err(Error::Shape { what, expected: expected.into(), found: found.into() })
+    };
+    if auto && flags.quota.is_some() {
+        return refused("--quota", "a method but auto, which keeps every class's share", "auto");
+    }
+    if flags.target_set.is_some() && !strategy.needs().contains(Kind::Validation) {
+        let expected = "a method towards a target, such as towards-target";
+        return refused("--target-set", expected, strategy.name());
+    }
     let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
     let data = flags.input.read(&extra, &mut context)?;
     data.check_labels()?;
