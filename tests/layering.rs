@@ -49,7 +49,8 @@ fn every_module_names_only_what_the_table_allows() {
         let module = file.iter().next().and_then(|first| first.to_str()).unwrap();
         let module = module.trim_end_matches(".rs");
         let name = file.display();
-        if module == "lib" {
+        // The command line is a crate of its own, behind the public door.
+        if module == "lib" || module == "bin" {
             continue;
         }
         if depth > 4 {
