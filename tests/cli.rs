@@ -79,7 +79,7 @@ fn chosen_rows_are_right_labelled_and_the_same_every_time() {
     assert_eq!(report["input"]["rows"], 180);
     assert_eq!(report["input"]["features"], 5); // x, y, flat and two colours
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed weights";
+    let expected = "certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed weights";
     assert_eq!(keys.join(" "), expected);
 
     let hash = |flags: &str| {
@@ -148,6 +148,9 @@ fn the_certified_choice_says_what_it_gains() {
     let flags = "--keep 10% --method auto --weights --out kept.csv";
     let said = gleaner(path, &format!("select {TREES} {flags}")).unwrap();
     assert!(said.contains("over random") || said.contains("no certified gain"), "{said}");
+    let report = json(&path.join("kept.json"));
+    assert!(said.contains(report["certificate"].as_str().unwrap()));
+    assert!(said.contains(&format!("by {}: kept.csv", report["method"].as_str().unwrap())));
     let weights = column(&path.join("kept.csv"), "weight");
     let total: f64 = weights.iter().map(|weight| weight.parse::<f64>().unwrap()).sum();
     assert!((total - 18.0).abs() < 1e-9);

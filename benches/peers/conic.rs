@@ -116,16 +116,10 @@ const HEADER: [&str; 14] = [
 
 fn write(path: &Path, lines: &[Line]) -> Result<()> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    let timing = |timing: Option<Timing>| match timing {
-        Some(t) => {
-            [t.median.to_string(), t.low.to_string(), t.high.to_string(), t.repeats.to_string()]
-        }
-        None => Default::default(),
-    };
     let cells = lines.iter().map(|line| {
         let mut cells = vec![line.case.into(), line.batch.to_string(), line.system.into()];
-        cells.extend(timing(line.forward));
-        cells.extend(timing(line.backward));
+        cells.extend(Timing::cells(line.forward));
+        cells.extend(Timing::cells(line.backward));
         cells.extend([line.gradient_error, line.difference, line.set_up].map(number));
         cells.push(line.note.clone());
         cells

@@ -4,12 +4,11 @@ conic-peers-spread.csv and conic-peers.svg.
 usage: conic_report.py OUT-FOLDER LINES.csv...
 """
 
-import csv
 import sys
 from pathlib import Path
 
 from lines import CONIC_FIELDS, write
-from report import brief, number, plt, rounded, total
+from report import brief, number, plain, plt, read, rounded, total
 
 OURS = "gleaner"
 COLUMNS = ["case", "batch", "system", "forward_ms", "backward_ms", "gradient_error"]
@@ -73,11 +72,7 @@ def draw(path, rows):
         panel.set_yticks(range(len(cases)), cases)
         panel.set_xscale("log")
         panel.set_xlabel("forward + backward, ms (log scale; left is better)", fontsize=9)
-        panel.grid(color="#dddddd")
-        panel.set_axisbelow(True)
-        panel.tick_params(labelsize=9)
-        for side in ("top", "right"):
-            panel.spines[side].set_visible(False)
+        plain(panel)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
     figure.savefig(path)
@@ -85,10 +80,7 @@ def draw(path, rows):
 
 def main():
     folder, files = Path(sys.argv[1]), sys.argv[2:]
-    rows = []
-    for file in files:
-        with open(file, newline="") as table:
-            rows.extend(csv.DictReader(table))
+    rows = read(files)
     # Cases in the order in which they first appear, batches in that of their size, all systems of both together.
     order = list(dict.fromkeys(row["case"] for row in rows))
     rows.sort(key=lambda row: (order.index(row["case"]), int(row["batch"])))

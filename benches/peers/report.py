@@ -108,11 +108,7 @@ def draw(path, rows):
         )
         panel.set_title(f"n = {first['n']}, m = {first['m']}, p = {first['p']}, {smooth}", fontsize=10, loc="left")
         panel.set_xscale("log")
-        panel.grid(color="#dddddd")
-        panel.set_axisbelow(True)
-        panel.tick_params(labelsize=9)
-        for side in ("top", "right"):
-            panel.spines[side].set_visible(False)
+        plain(panel)
     lowest, highest = panels[0, 0].get_xlim()
     # Room for the numbers right of the last dot.
     panels[0, 0].set_xlim(lowest / 2, highest * 80)
@@ -120,12 +116,27 @@ def draw(path, rows):
     figure.savefig(path)
 
 
-def main():
-    folder, files = Path(sys.argv[1]), sys.argv[2:]
+def plain(panel):
+    """A frame that keeps behind what it shows."""
+    panel.grid(color="#dddddd")
+    panel.set_axisbelow(True)
+    panel.tick_params(labelsize=9)
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+
+
+def read(files):
+    """The lines of all files, one after the other."""
     rows = []
     for file in files:
         with open(file, newline="") as table:
             rows.extend(csv.DictReader(table))
+    return rows
+
+
+def main():
+    folder, files = Path(sys.argv[1]), sys.argv[2:]
+    rows = read(files)
     # Cases in the order in which they first appear, all systems of a case together.
     order = list(dict.fromkeys(row["case"] for row in rows))
     rows.sort(key=lambda row: order.index(row["case"]))

@@ -61,17 +61,11 @@ const HEADER: [&str; 17] = [
 
 pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    let timing = |timing: Option<Timing>| match timing {
-        Some(t) => {
-            [t.median.to_string(), t.low.to_string(), t.high.to_string(), t.repeats.to_string()]
-        }
-        None => Default::default(),
-    };
     let cells = rows.iter().map(|row| {
         let mut cells = vec![row.case.clone(), row.n.to_string(), row.m.to_string()];
         cells.extend([row.p.to_owned(), row.system.clone(), number(row.set_up)]);
-        cells.extend(timing(row.forward));
-        cells.extend(timing(row.backward));
+        cells.extend(Timing::cells(row.forward));
+        cells.extend(Timing::cells(row.backward));
         cells.extend([number(row.objective), number(row.gradient_error), row.note.clone()]);
         cells
     });

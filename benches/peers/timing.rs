@@ -18,6 +18,16 @@ impl Timing {
         let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
         Self { median: at(0.5), low: at(0.25), high: at(0.75), repeats: samples.len() }
     }
+
+    /// Median, quartiles and repeats as the cells of a table; empty where there is no such time.
+    pub fn cells(timing: Option<Self>) -> [String; 4] {
+        match timing {
+            Some(t) => {
+                [t.median.to_string(), t.low.to_string(), t.high.to_string(), t.repeats.to_string()]
+            }
+            None => Default::default(),
+        }
+    }
 }
 
 pub fn milliseconds(time: Duration) -> f64 {

@@ -73,7 +73,8 @@ fn ending(path: &Path) -> &str {
 pub fn write(path: &Path, columns: &[Column]) -> Result<()> {
     match ending(path) {
         "npy" => {
-            for (k, column) in columns.iter().enumerate() {
+            let numbers = columns.iter().filter(|c| !matches!(c.values, Values::Text(_)));
+            for (k, column) in numbers.enumerate() {
                 let beside = path.with_extension(format!("{}.npy", column.name));
                 write_array(if k == 0 { path } else { &beside }, &column.values)?;
             }
@@ -106,16 +107,15 @@ fn refused(path: &Path, source: std::io::Error) -> Error {
 }
 
 fn write_array(path: &Path, values: &Values) -> Result<()> {
-    let write = |file: &mut File| match values {
-        Values::Whole(values) => array(file, values),
-        Values::Real(values) => array(file, values),
-        Values::Truth(values) => array(file, values),
-        Values::Text(_) => Ok(()),
-    };
-    if matches!(values, Values::Text(_)) {
-        return Ok(()); // numbers only
-    }
-    write_report(path, |file| write(file).map_err(|source| refused(path, source)))
+    write_report(path, |file| {
+        let written = match values {
+            Values::Whole(values) => array(file, values),
+            Values::Real(values) => array(file, values),
+            Values::Truth(values) => array(file, values),
+            Values::Text(_) => Ok(()), // the caller's to leave out
+        };
+        written.map_err(|source| refused(path, source))
+    })
 }
 
 fn array<T: npyz::AutoSerialize + Copy>(file: &mut File, values: &[T]) -> std::io::Result<()> {

@@ -102,23 +102,24 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     check(&strategy, &data, flags.target_set.is_some())?;
     let count = flags.keep.of(data.len())?;
     let nested = nested(&flags.nested, count, &data)?;
-    let name = strategy.name().to_owned();
-    let (choice, name) = match auto {
+    let mut name = strategy.name().to_owned();
+    let (choice, certificate) = match auto {
         true => {
             let seed = context.seeds.value();
             let work = || certified_best(&data, count, seed);
             let (certificate, choice) = context.step("trying methods", work)?;
+            name.clone_from(&certificate.kept);
             let kept = restricted(Box::new(Known(choice)), &flags)?;
-            (chosen(&flags, &data, kept, count, &mut context)?, certificate.to_string())
+            (chosen(&flags, &data, kept, count, &mut context)?, Some(certificate.to_string()))
         }
-        false => (chosen(&flags, &data, strategy, count, &mut context)?, name),
+        false => (chosen(&flags, &data, strategy, count, &mut context)?, None),
     };
     let columns = columns(&data, &choice, flags.weights, &nested);
     context.step("writing", || output::write(&flags.out, &columns))?;
-    let report = context.complete(report(&flags, &data, &choice, &name));
+    let report = context.complete(report(&flags, &data, &choice, &name, certificate.as_deref()));
     let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
     output::write_json(&path, &report)?;
-    context.tell(&text(&flags, &data, &choice, &name), report)
+    context.tell(&text(&flags, &data, &choice, &name, certificate.as_deref()), report)
 }
 
 /// To whole groups, or to a budget.
@@ -215,7 +216,13 @@ fn balance(data: &Data, choice: &Choice) -> Vec<(String, usize, usize)> {
     (0..before.len()).map(|c| (data.class(c as u32), before[c], kept[c])).collect()
 }
 
-fn report(flags: &Flags, data: &Data, choice: &Choice, method: &str) -> Value {
+fn report(
+    flags: &Flags,
+    data: &Data,
+    choice: &Choice,
+    method: &str,
+    certificate: Option<&str>,
+) -> Value {
     let mut digest = Sha256::new();
     choice.indices.iter().for_each(|i| digest.update((*i as u64).to_le_bytes()));
     let balance = balance(data, choice).into_iter();
@@ -224,6 +231,7 @@ fn report(flags: &Flags, data: &Data, choice: &Choice, method: &str) -> Value {
         "command": "select",
         "input": data.report(),
         "method": method,
+        "certificate": certificate,
         "kept": choice.len(),
         "chosen_sha256": format!("{:x}", digest.finalize()),
         "classes": data.labelled.then(|| balance.map(class).collect::<Vec<_>>()),
@@ -235,11 +243,18 @@ fn report(flags: &Flags, data: &Data, choice: &Choice, method: &str) -> Value {
 /// Classes that are printed.
 const SHOWN: usize = 30;
 
-fn text(flags: &Flags, data: &Data, choice: &Choice, method: &str) -> String {
+fn text(
+    flags: &Flags,
+    data: &Data,
+    choice: &Choice,
+    method: &str,
+    certificate: Option<&str>,
+) -> String {
     let (kept, all) = (choice.len(), data.len());
     let share = 100.0 * kept as f64 / all as f64;
     let mut text =
         format!("{kept} of {all} rows ({share:.1} %) by {method}: {}\n", flags.out.display());
+    text.extend(certificate.map(|certificate| format!("{certificate}\n")));
     if data.labelled {
         let classes = balance(data, choice);
         let more = classes.len().saturating_sub(SHOWN);
