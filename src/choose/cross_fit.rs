@@ -6,8 +6,8 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use crate::choose::evidence::check_table;
-use crate::choose::neighbours::nearest::Screen;
-use crate::choose::neighbours::rows::{first_largest, squared_distance_exact};
+use crate::choose::neighbours::nearest::nearest_rows;
+use crate::choose::neighbours::rows::first_largest;
 use crate::choose::ridge::{Map, Sums, factor, one_hot};
 use crate::choose::stack::shares;
 use crate::choose::strategies::within::class_balanced::members;
@@ -290,9 +290,7 @@ pub(crate) fn deal(labels: &[u32], folds: usize, rng: &mut impl Rng) -> Vec<usiz
 
 /// The classes of the `k` nearest others, and one vote for all classes together.
 fn votes(rows: &[f32], width: usize, (labels, classes): (&[u32], usize), k: usize) -> Vec<f32> {
-    let row = |i: usize| &rows[i * width..(i + 1) * width];
-    let nearest =
-        Screen::distances(rows, width).nearest(k, |i, j| -squared_distance_exact(row(i), row(j)));
+    let nearest = nearest_rows(rows, width, k);
     let of = |list: Vec<(u32, f64)>| {
         let share = 1.0 / (1.0 + list.len() as f32);
         let mut votes = vec![share / classes as f32; classes];

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::blocks::Blocks;
 use super::head::{Ground, Head};
 use super::judge::{Judge, Lesson, Targets, stratified};
-use crate::choose::neighbours::nearest::Screen;
+use crate::choose::neighbours::nearest::nearest_rows;
 use crate::choose::neighbours::rows::squared_distance_exact;
 use crate::choose::strategies::within::class_balanced::members;
 use crate::choose::{
@@ -363,9 +363,7 @@ fn density(rows: &[f32], width: usize, classes: &[Vec<usize>]) -> Vec<f64> {
     for members in classes {
         let own: Vec<f32> =
             members.iter().flat_map(|i| &rows[i * width..(i + 1) * width]).copied().collect();
-        let row = |k: usize| &own[k * width..(k + 1) * width];
-        let nearest = Screen::distances(&own, width)
-            .nearest(NEIGHBOUR, |a, b| -squared_distance_exact(row(a), row(b)));
+        let nearest = nearest_rows(&own, width, NEIGHBOUR);
         for (i, list) in members.iter().zip(nearest) {
             density[*i] = list.last().map_or(0.0, |(_, closeness)| *closeness);
         }

@@ -3,8 +3,8 @@
 use nalgebra::DMatrix;
 
 use crate::Seeds;
-use crate::choose::neighbours::nearest::Screen;
-use crate::choose::neighbours::rows::squared_distance_exact;
+use crate::choose::neighbours::nearest::nearest_rows;
+use crate::choose::strategies::within::moderate::median;
 use crate::choose::{CrossFit, Evidence, OutOfFold};
 use crate::data::Standardiser;
 use crate::error::{Error, Result};
@@ -167,14 +167,9 @@ impl AuditOptions {
 
 /// The nearest others of each point and their distances, the nearest first.
 fn neighbours(rows: &[f32], width: usize, count: usize) -> Vec<Vec<(usize, f64)>> {
-    let row = |i: usize| &rows[i * width..(i + 1) * width];
-    let screen = Screen::distances(rows, width);
-    let lists = screen.nearest(count, |i, j| -squared_distance_exact(row(i), row(j)));
-    let distance = |&(j, negative): &(u32, f64)| (j as usize, (-negative).max(0.0).sqrt());
-    let mut lists: Vec<Vec<(usize, f64)>> =
-        lists.iter().map(|list| list.iter().map(distance).collect()).collect();
-    lists.iter_mut().for_each(|list| list.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0))));
-    lists
+    let distance = |(j, negative): (u32, f64)| (j as usize, (-negative).sqrt());
+    let lists = nearest_rows(rows, width, count).into_iter();
+    lists.map(|list| list.into_iter().map(distance).collect()).collect()
 }
 
 fn verdicts(
@@ -239,13 +234,6 @@ fn constant(features: &[f32], width: usize) -> Vec<usize> {
 fn mean(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = numbers.len().max(1) as f64;
     numbers.sum::<f64>() / count
-}
-
-/// Zero of nothing.
-fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]

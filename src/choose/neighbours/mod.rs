@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use crate::choose::neighbours::nearest::Screen;
+use crate::choose::neighbours::nearest::{Screen, nearest_rows};
 use crate::choose::neighbours::rows::{inner, squared_distance_exact, unit_rows};
 use crate::choose::strategies::gradients::last_layer::Gradients;
 use crate::error::{Error, Result};
@@ -61,9 +61,7 @@ impl Neighbours {
     /// `exp(-d_ij^2)`, with distances in units of the root mean square over the listed pairs.
     pub(crate) fn by_distance(features: &[f32], width: usize, k: usize) -> Result<Self> {
         check_neighbours(k)?;
-        let row = |i: usize| &features[i * width..(i + 1) * width];
-        let exact = |i, j| -squared_distance_exact(row(i), row(j));
-        let lists = Screen::distances(features, width).nearest(k, exact);
+        let lists = nearest_rows(features, width, k);
         let pairs = lists.iter().map(Vec::len).sum::<usize>().max(1) as f64;
         let unit = lists.iter().flatten().map(|(_, closeness)| -closeness / pairs).sum::<f64>();
         // Without any distance all are equal, and 0 / 0 would not say so.

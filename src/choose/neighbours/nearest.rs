@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
-use crate::choose::neighbours::rows::squared_norm;
+use crate::choose::neighbours::rows::{squared_distance_exact, squared_norm};
 
 /// Rows and columns of a block of pairs: its values fit the second-level cache.
 const BLOCK: usize = 256;
@@ -257,12 +257,18 @@ fn promising(values: &[f32], bars: &[f32], slack: &[f32], column: f32, bar: f32)
     any
 }
 
+/// The `k` nearest others of each row by Euclidean distance, nearest first, each with minus the square of it.
+pub(crate) fn nearest_rows(rows: &[f32], width: usize, k: usize) -> Vec<Vec<(u32, f64)>> {
+    let row = |i: usize| &rows[i * width..(i + 1) * width];
+    Screen::distances(rows, width).nearest(k, |i, j| -squared_distance_exact(row(i), row(j)))
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::choose::neighbours::rows::{inner, squared_distance_exact, unit_rows};
+    use crate::choose::neighbours::rows::{inner, unit_rows};
 
     fn sorted(
         points: usize,

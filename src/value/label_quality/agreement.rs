@@ -2,8 +2,7 @@
 
 use rand::RngCore;
 
-use crate::choose::neighbours::nearest::Screen;
-use crate::choose::neighbours::rows::squared_distance_exact;
+use crate::choose::neighbours::nearest::nearest_rows;
 use crate::choose::{Evidence, Kind, Needs};
 use crate::error::{Error, Result};
 use crate::value::Valuation;
@@ -62,9 +61,7 @@ impl Valuation for NeighbourAgreement {
         }
         let (rows, width) = evidence.features(self.name())?;
         let labels = evidence.labels(self.name())?;
-        let row = |i: usize| &rows[i * width..(i + 1) * width];
-        let screen = Screen::distances(rows, width);
-        let lists = screen.nearest(self.neighbours, |i, j| -squared_distance_exact(row(i), row(j)));
+        let lists = nearest_rows(rows, width, self.neighbours);
         let of = |(list, label): (&Vec<(u32, f64)>, &u32)| {
             let same = list.iter().filter(|(j, _)| labels[*j as usize] == *label).count();
             if list.is_empty() { 1.0 } else { same as f64 / list.len() as f64 }

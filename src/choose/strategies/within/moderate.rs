@@ -66,7 +66,7 @@ fn moderation(rows: &[f32], width: usize) -> Vec<f64> {
 }
 
 /// Of one or more numbers; between the two in the middle where there are two.
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let half = sorted.len() / 2;
