@@ -62,8 +62,8 @@ impl Default for ConicOptions {
             interior_tolerance: 1e-6,
             max_iterations: 200,
             polish_steps: 12,
-            quick_iterations: 50,
-            splitting_iterations: 20_000,
+            quick_iterations: 100,
+            splitting_iterations: 100_000,
         }
     }
 }

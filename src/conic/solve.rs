@@ -14,7 +14,7 @@ use super::splitting::{self, Look};
 use crate::error::Result;
 
 /// Tolerances that clarabel is asked for in turn, relative to the first, until an answer is accepted.
-const FINER: [f64; 4] = [1.0, 1e-2, 1e-4, 1e-6];
+const FINER: [f64; 3] = [1.0, 1e-4, 1e-6];
 /// A certificate's condition must hold to this, relative to its terms.
 const PROOF: f64 = 1e-6;
 

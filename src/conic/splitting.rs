@@ -29,6 +29,8 @@ const RELAXATION: f64 = 1.6;
 const EQUALITIES: f64 = 1e3;
 /// Iterations between looks at the residuals.
 const LOOK: usize = 25;
+/// In units near one.
+const FIRST_RHO: f64 = 1.0;
 /// The ratio of residuals at which `rho` is changed, and its limits.
 const UNBALANCED: f64 = 5.0;
 const RHO: (f64, f64) = (1e-6, 1e6);
@@ -95,7 +97,7 @@ pub(super) fn run(
 
 impl<'a> Splitting<'a> {
     fn new(form: &'a Form, data: &'a Data) -> Self {
-        let rho = 0.1;
+        let rho = FIRST_RHO;
         let factor = factor(form, data, rho);
         let (n, m) = (form.variables(), form.rows());
         Self { form, data, rho, factor, x: vec![0.0; n], s: vec![0.0; m], z: vec![0.0; m] }

@@ -36,8 +36,10 @@ const SHIFT: f64 = 1e-7;
 const UNREACHED: f64 = 1e-8;
 /// Rounds of scaling rows and columns to a largest entry of one.
 const SCALINGS: usize = 3;
-/// A direction in which the scaled matrix is smaller than this many shifts is one of those it does not determine.
-const FLAT: f64 = 3.0;
+/// Steps towards the null space, and the share that is none: between them a direction counts as null in which the scaled
+/// matrix is below nine shifts.
+const PROJECTIONS: usize = 6;
+const GONE: f64 = 1e-6;
 
 /// How one cone's rows enter the matrix.
 #[derive(Debug)]
@@ -403,25 +405,27 @@ impl System {
         });
     }
 
-    /// Whether the system determines `l`, and whether it determines `u`: two steps of inverse iteration each.
+    /// Whether the system determines `l`, and whether it determines `u`.
+    ///
+    /// Signed, the matrix is monotone, so repeating its resolvent, `x <- (K + delta S)^-1 delta S x`, projects on its null
+    /// space: what of a start in one part is still there lies along a direction of equally good answers. Most of such a
+    /// direction may be another part's (a cone's extra variable): a small remainder counts.
     pub(super) fn determines(&self) -> (bool, bool) {
         let (n, m) = (self.layout.variables, self.layout.rows);
         let probe = |part: Range<usize>| {
-            if part.is_empty() {
-                return true;
-            }
             let mut x = vec![0.0; self.layout.size()];
             // Any direction will do that is orthogonal to nothing in particular.
             part.clone().for_each(|k| x[k] = 1.0 + (k as f64 * 0.618_034).fract());
-            let mut growth = 0.0;
-            for _ in 0..2 {
-                let size = norm(&x[part.clone()]).max(f64::MIN_POSITIVE);
-                x.iter_mut().for_each(|x| *x /= size);
-                (0..x.len()).filter(|k| !part.contains(k)).for_each(|k| x[k] = 0.0);
+            let start = norm(&x);
+            for _ in 0..PROJECTIONS {
+                if norm(&x[part.clone()]) <= GONE * start {
+                    return true;
+                }
+                let shift = |k: usize| if (n..n + m).contains(&k) { -SHIFT } else { SHIFT };
+                x.iter_mut().enumerate().for_each(|(k, x)| *x *= shift(k));
                 self.factor.solve(&mut x);
-                growth = norm(&x[part.clone()]);
             }
-            growth < 1.0 / (FLAT * SHIFT)
+            norm(&x[part]) <= GONE * start
         };
         (probe(0..n), probe(n..n + m))
     }

@@ -75,3 +75,19 @@ proptest::proptest! {
         check(seed, &draw::program(seed, &draw::ALL[draw::ALL.len() - kinds..]));
     }
 }
+
+/// A feasible set without an inside: splitting crawls, and gets there.
+#[test]
+fn a_program_with_one_feasible_point_is_solved() {
+    let (solved, off) = check(7820, &draw::program(7820, draw::ALL));
+    assert!(solved && off < 1e-8, "solved {solved}, off by {off:.1e}");
+}
+
+/// A cone along whose ray the answer may move; here that direction is nearly all the cone's extra variable.
+#[test]
+fn a_face_of_answers_is_said_wherever_it_is_met() {
+    for (seed, kinds) in [(5942, draw::SMOOTH), (16705, draw::CURVED)] {
+        let (solved, off) = check(seed, &draw::program(seed, kinds));
+        assert!(solved && off < 1e-8, "seed {seed}: said to be unique, off by {off:.1e}");
+    }
+}
