@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
+use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 
 #[derive(Args)]
@@ -40,7 +41,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
     let extra = Extra { group: flags.truth.as_ref(), ..Default::default() };
-    let data = flags.input.read(&extra, &mut context)?;
+    let data = flags.input.read(&extra, Demand::EVIDENCE, &mut context)?;
     data.check_labels()?;
     let seeds = context.seeds;
     let audit = context.step("looking", || {

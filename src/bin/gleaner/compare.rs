@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::input::{Extra, Input};
 use crate::keep::Keep;
+use crate::memory::Demand;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -129,7 +130,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
 
 /// What is chosen from, and what tests.
 fn parts(flags: &Flags, context: &mut Context) -> Result<(Dataset, Dataset)> {
-    let data = flags.input.read(&Extra::default(), context)?;
+    let data = flags.input.read(&Extra::default(), Demand::SAMPLE, context)?;
     data.check_labels()?;
     if let Some(path) = &flags.test {
         let test = flags.input.read_like(path, &data, context)?.data;

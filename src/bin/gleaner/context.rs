@@ -1,12 +1,15 @@
 //! What every command has: seeds, threads, how much is said, and what took how long.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use gleaner::{Error, Result, Seeds};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
+
+use crate::memory::Bytes;
 
 #[derive(Args)]
 pub struct Global {
@@ -22,16 +25,23 @@ pub struct Global {
     /// Prints the report as JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
+    /// Refuses work that would take more memory, as 500MB or 2GB, before any file is read.
+    #[arg(long, global = true, value_name = "SIZE")]
+    memory_limit: Option<Bytes>,
+    /// Asks for what a file says, in TOML or in the report of an earlier run; flags have the last word.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 pub struct Context {
     pub seeds: Seeds,
     global: Global,
+    asked: Value,
     seconds: Map<String, Value>,
 }
 
 impl Context {
-    pub fn new(global: Global) -> Result<Self> {
+    pub fn new(global: Global, asked: Value) -> Result<Self> {
         if let Some(threads) = global.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
             pool.build_global().map_err(|_| Error::OutOfRange {
@@ -40,7 +50,11 @@ impl Context {
                 found: threads as f64,
             })?;
         }
-        Ok(Self { seeds: Seeds::new(global.seed), global, seconds: Map::new() })
+        Ok(Self { seeds: Seeds::new(global.seed), global, asked, seconds: Map::new() })
+    }
+
+    pub fn memory_limit(&self) -> Option<Bytes> {
+        self.global.memory_limit
     }
 
     /// A line for people.
@@ -94,6 +108,7 @@ impl Context {
     /// A report with versions, seed, seconds and memory.
     pub fn complete(&self, report: Value) -> Value {
         let Value::Object(mut report) = report else { return report };
+        report.insert("asked".into(), self.asked.clone());
         report.insert("gleaner".into(), json!(env!("CARGO_PKG_VERSION")));
         report.insert("seed".into(), json!(self.global.seed));
         report.insert("seconds".into(), Value::Object(self.seconds.clone()));

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
+use crate::memory::{Bytes, Demand};
 
 #[derive(Args)]
 pub struct Flags {
@@ -16,7 +17,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
-    let data = flags.input.read(&Extra::default(), &mut context)?;
+    let data = flags.input.read(&Extra::default(), Demand::READING, &mut context)?;
     let classes: Vec<(String, usize)> = if data.labelled {
         let counts = data.table.data.class_counts().into_iter().enumerate();
         counts.map(|(class, count)| (data.class(class as u32), count)).collect()
@@ -32,9 +33,21 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         "feature_names": data.table.feature_names,
         "classes": classes.iter().map(counted).collect::<Vec<_>>(),
         "feature_bytes": bytes,
+        "memory_bytes": demands(&data).map(|(what, bytes)| json!({"work": what, "bytes": bytes.0})),
     });
     let report = context.complete(report);
     context.tell(&text(&data, &classes, bytes), report)
+}
+
+/// What work would take.
+fn demands(data: &Data) -> [(&'static str, Bytes); 4] {
+    let of = |demand: Demand| demand.of(data.len(), data.width());
+    [
+        ("reading; random, k-center, convex", of(Demand::READING)),
+        ("facility-location, prototypes", of(Demand::COVERAGE)),
+        ("select (gleaner), audit, score", of(Demand::EVIDENCE)),
+        ("select by auto", of(Demand::TRIALS)),
+    ]
 }
 
 fn text(data: &Data, classes: &[(String, usize)], bytes: usize) -> String {
@@ -57,6 +70,8 @@ fn text(data: &Data, classes: &[(String, usize)], bytes: usize) -> String {
         };
         text += &format!("text: {column:?}, {count}\n");
     }
+    let memory = demands(data).map(|(what, bytes)| vec![what.to_owned(), bytes.to_string()]);
+    text += &text_table(&["work", "memory"], &memory);
     let rows: Vec<Vec<String>> =
         classes.iter().map(|(class, rows)| vec![class.clone(), rows.to_string()]).collect();
     if rows.is_empty() { text } else { text + &text_table(&["class", "rows"], &rows) }

@@ -1,21 +1,23 @@
-//! Tables from files, several as one.
+//! What is chosen from: tables, several as one; texts; folders of pictures.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
-use gleaner::data::table::{Categories, Groups, Table, TableOptions, load};
+use gleaner::data::table::{Categories, Extent, Groups, Table, TableOptions, extent, load};
 use gleaner::data::{Dataset, Malformed};
 use gleaner::{Error, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
+use crate::embedded::{self, Embedding, Texts};
+use crate::memory::Demand;
 
 #[derive(Args)]
 pub struct Input {
-    /// Files with the same columns; several are read as one.
+    /// Files with the same columns, or patterns such as 'part-*.csv', read as one; or a folder of pictures, one folder a class.
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
     /// The column, array or file of the labels.
@@ -30,6 +32,15 @@ pub struct Input {
     /// What is no feature.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", conflicts_with = "features")]
     ignore: Vec<String>,
+    /// Columns of a CSV file that hold text: their words become the features.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", requires = "label", conflicts_with_all = ["features", "ignore", "id"])]
+    text: Vec<String>,
+    /// The file is one of texts without a header: the class, counted from 1, and what is written.
+    #[arg(long, conflicts_with_all = ["label", "features", "ignore", "id", "text"])]
+    numbered_texts: bool,
+    /// Pixels to which pictures are brought, either way.
+    #[arg(long, default_value_t = 32, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=256))]
+    size: usize,
     /// What stands between two columns.
     #[arg(long, default_value_t = ',')]
     delimiter: char,
@@ -56,11 +67,31 @@ pub struct Data {
     origin: Vec<(usize, usize)>,
     files: Vec<PathBuf>,
     hashes: Vec<String>,
+    embedding: Option<Embedding>,
 }
 
 impl Input {
-    pub fn read(&self, extra: &Extra, context: &mut Context) -> Result<Data> {
-        context.step("reading", || self.tables(extra))
+    /// # Errors
+    /// Before anything is read, [`Error::Shape`] where the work needs more memory than it may have.
+    pub fn read(&self, extra: &Extra, demand: Demand, context: &mut Context) -> Result<Data> {
+        let files = self.files()?;
+        if let Some(limit) = context.memory_limit() {
+            demand.check(limit, &self.extents(&files, extra)?)?;
+        }
+        context.step("reading", || match self.kind() {
+            Kind::Tables => self.tables(files, extra),
+            _ => self.embedded(files, extra),
+        })
+    }
+
+    fn extents(&self, files: &[PathBuf], extra: &Extra) -> Result<Vec<Extent>> {
+        if self.kind() != Kind::Tables {
+            let expected = "a table: of texts and pictures nobody knows beforehand".into();
+            let found = files[0].display().to_string(); // clap asks for one
+            return Err(Error::Unknown { what: "--memory-limit", expected, found });
+        }
+        let options = self.options(extra)?;
+        files.iter().map(|path| extent(path, &options)).collect()
     }
 
     /// What the first file is called, without its ending.
@@ -69,12 +100,26 @@ impl Input {
         name.to_string_lossy().into_owned()
     }
 
+    fn kind(&self) -> Kind {
+        if self.data[0].is_dir() {
+            Kind::Pictures
+        } else if self.numbered_texts || !self.text.is_empty() {
+            Kind::Texts
+        } else {
+            Kind::Tables
+        }
+    }
+
+    pub fn is_labelled(&self) -> bool {
+        self.label.is_some() || self.numbered_texts || self.kind() == Kind::Pictures
+    }
+
     /// # Errors
     /// Without labels, one that says what to do.
     pub fn labelled(&self) -> Result<()> {
-        match self.label {
-            Some(_) => Ok(()),
-            None => Err(Error::Unknown {
+        match self.is_labelled() {
+            true => Ok(()),
+            false => Err(Error::Unknown {
                 what: "label",
                 expected: "--label and the column of the labels".into(),
                 found: String::new(),
@@ -84,6 +129,10 @@ impl Input {
 
     /// Another file with the same columns and classes.
     pub fn read_like(&self, path: &Path, first: &Data, context: &mut Context) -> Result<Table> {
+        if let Some(embedding) = &first.embedding {
+            let like = Some((embedding, &first.table));
+            return context.step("reading the other set", || Ok(self.embed(path, like)?.0));
+        }
         let mut options = like(&first.table, &self.options(&Extra::default())?);
         options.class_names = Some(first.table.class_names.clone());
         options.id = None;
@@ -91,10 +140,6 @@ impl Input {
     }
 
     fn options(&self, extra: &Extra) -> Result<TableOptions> {
-        let Ok(delimiter) = u8::try_from(self.delimiter) else {
-            let (what, rule) = ("--delimiter", "a character of ASCII");
-            return Err(Error::OutOfRange { what, rule, found: u32::from(self.delimiter).into() });
-        };
         Ok(TableOptions {
             features: self.features.clone(),
             ignored: self.ignore.clone(),
@@ -102,27 +147,99 @@ impl Input {
             id: self.id.clone(),
             group: extra.group.cloned(),
             cost: extra.cost.cloned(),
-            malformed: if self.skip_malformed { Malformed::Skip } else { Malformed::Refuse },
+            malformed: self.malformed(),
             categories: Some(Categories::default()),
-            delimiter,
+            delimiter: self.delimiter()?,
             decimal_comma: self.decimal_comma,
             ..Default::default()
         })
     }
 
-    fn tables(&self, extra: &Extra) -> Result<Data> {
+    /// The files that are meant, those of a pattern in the order of their names.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for path in &self.data {
+            let pattern = path.to_string_lossy();
+            if path.exists() || !pattern.contains(['*', '?', '[']) {
+                files.push(path.clone());
+                continue;
+            }
+            let wrong = |found: String| Error::File {
+                path: path.clone(),
+                expected: "a pattern that files match".into(),
+                found,
+            };
+            let found = glob::glob(&pattern).map_err(|error| wrong(error.to_string()))?;
+            let before = files.len();
+            for path in found {
+                files.push(path.map_err(|error| wrong(error.to_string()))?);
+            }
+            if files.len() == before {
+                return Err(wrong("none".into()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn tables(&self, files: Vec<PathBuf>, extra: &Extra) -> Result<Data> {
         let options = self.options(extra)?;
-        let hashes = self.data.iter().map(|path| hash(path)).collect::<Result<_>>()?;
-        let first = load(&self.data[0], &options)?; // clap asks for one
+        let hashes = files.iter().map(|path| hash(path)).collect::<Result<_>>()?;
+        let first = load(&files[0], &options)?; // clap asks for one
         let mut tables = vec![first];
-        for path in &self.data[1..] {
+        for path in &files[1..] {
             tables.push(load(path, &like(&tables[0], &options))?);
         }
         let origin = tables.iter().enumerate().flat_map(origins).collect();
         let table = joined(tables)?;
-        let (labelled, files) = (self.label.is_some(), self.data.clone());
-        Ok(Data { table, labelled, origin, files, hashes })
+        let labelled = self.label.is_some();
+        Ok(Data { table, labelled, origin, files, hashes, embedding: None })
     }
+
+    /// Texts or pictures.
+    fn embedded(&self, files: Vec<PathBuf>, extra: &Extra) -> Result<Data> {
+        let [path] = &files[..] else {
+            let (what, expected) = ("texts or pictures", "one file or folder".to_owned());
+            return Err(Error::Shape { what, expected, found: files.len().to_string() });
+        };
+        if let Some(name) = extra.group.or(extra.cost) {
+            let expected = "no groups or costs beside texts and pictures".to_owned();
+            return Err(Error::Unknown { what: "column", expected, found: name.clone() });
+        }
+        let hashes = if path.is_dir() { Vec::new() } else { vec![hash(path)?] };
+        let (table, embedding) = self.embed(path, None)?;
+        let origin = (0..table.data.len()).map(|row| (0, row)).collect();
+        Ok(Data { table, labelled: true, origin, files, hashes, embedding: Some(embedding) })
+    }
+
+    fn embed(&self, path: &Path, like: Option<(&Embedding, &Table)>) -> Result<(Table, Embedding)> {
+        if self.kind() == Kind::Pictures {
+            return embedded::pictures(path, self.size, self.malformed(), like);
+        }
+        let columns = match &self.label {
+            Some(label) => Texts::Named { label, texts: &self.text },
+            None => Texts::Numbered,
+        };
+        embedded::texts(path, &columns, self.delimiter()?, like)
+    }
+
+    fn malformed(&self) -> Malformed {
+        if self.skip_malformed { Malformed::Skip } else { Malformed::Refuse }
+    }
+
+    fn delimiter(&self) -> Result<u8> {
+        u8::try_from(self.delimiter).map_err(|_| Error::OutOfRange {
+            what: "--delimiter",
+            rule: "a character of ASCII",
+            found: u32::from(self.delimiter).into(),
+        })
+    }
+}
+
+#[derive(PartialEq)]
+enum Kind {
+    Tables,
+    Texts,
+    Pictures,
 }
 
 /// The same features of another file.
@@ -236,8 +353,11 @@ impl Data {
 
     /// What was read, for a report.
     pub fn report(&self) -> Value {
-        let files = self.files.iter().zip(&self.hashes);
-        let file = |(path, hash): (&PathBuf, &String)| json!({"path": path, "sha256": hash});
+        // A folder has none.
+        let hashes = self.hashes.iter().map(Some).chain(std::iter::repeat(None));
+        let files = self.files.iter().zip(hashes);
+        let file =
+            |(path, hash): (&PathBuf, Option<&String>)| json!({"path": path, "sha256": hash});
         json!({
             "files": files.map(file).collect::<Vec<_>>(),
             "rows": self.len(),

@@ -2,11 +2,14 @@
 
 mod audit;
 mod compare;
+mod config;
 mod context;
 mod demo;
+mod embedded;
 mod info;
 mod input;
 mod keep;
+mod memory;
 mod methods;
 mod output;
 mod score;
@@ -14,7 +17,7 @@ mod select;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use gleaner::Error;
 
 use context::{Context, Global};
@@ -22,7 +25,8 @@ use context::{Context, Global};
 /// Finds the training data worth keeping.
 ///
 /// DATA is a table with a row a point: .csv, .tsv, .txt (and .gz), .npy, .npz, .safetensors or .parquet. Columns that have
-/// no other role are features; text among them becomes categories.
+/// no other role are features; text among them becomes categories, or counts by its words with --text. A folder holds
+/// pictures, one folder a class.
 #[derive(Parser)]
 #[command(name = "gleaner", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
@@ -39,6 +43,7 @@ const EXAMPLES: &str = "Examples:
   gleaner select features.npy --keep 5000 --method k-center --out kept.npy
   gleaner audit train.parquet --label y --id key --out suspects.csv
 
+What a report says was asked, or a file of TOML with command, data and flags, is run by --config FILE.
 Exit codes: 0 done, 1 the system refused or nothing was found, 2 a mistake in what was asked for or in the data.";
 
 #[derive(Subcommand)]
@@ -65,8 +70,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command, global } = Arguments::parse();
-    match run(command, global) {
+    match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gleaner: {}", told(&error));
@@ -75,8 +79,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, global: Global) -> gleaner::Result<()> {
+fn start() -> gleaner::Result<()> {
     let mut whole = Arguments::command();
+    let line = config::expanded(std::env::args_os().collect(), &whole)?;
+    let matches = whole.clone().get_matches_from(line);
+    let asked = config::asked(&matches, &whole);
+    let Arguments { command, global } =
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let context = || Context::new(global, asked);
     match command {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut whole, "gleaner", &mut std::io::stdout());
@@ -86,12 +96,12 @@ fn run(command: Command, global: Global) -> gleaner::Result<()> {
             let page = clap_mangen::Man::new(whole);
             page.render(&mut std::io::stdout()).map_err(output::stdout_error)
         }
-        Command::Compare(flags) => compare::run(flags, Context::new(global)?),
-        Command::Demo(flags) => demo::run(flags, Context::new(global)?),
-        Command::Select(flags) => select::run(flags, Context::new(global)?),
-        Command::Audit(flags) => audit::run(flags, Context::new(global)?),
-        Command::Score(flags) => score::run(flags, Context::new(global)?),
-        Command::Info(flags) => info::run(flags, Context::new(global)?),
+        Command::Compare(flags) => compare::run(flags, context()?),
+        Command::Demo(flags) => demo::run(flags, context()?),
+        Command::Select(flags) => select::run(flags, context()?),
+        Command::Audit(flags) => audit::run(flags, context()?),
+        Command::Score(flags) => score::run(flags, context()?),
+        Command::Info(flags) => info::run(flags, context()?),
     }
 }
 

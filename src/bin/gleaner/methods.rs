@@ -15,6 +15,7 @@ use gleaner::{Error, Evidence, Learner, Result, Seeds};
 use rand::RngCore;
 
 use crate::input::Data;
+use crate::memory::Demand;
 
 /// What a table cannot give: a network must be trained for it.
 const OF_TRAINING: [Kind; 5] =
@@ -77,6 +78,19 @@ pub fn balanced(inner: Box<dyn Strategy>, shares: Option<Shares>) -> Box<dyn Str
     match shares {
         None => inner,
         Some(shares) => Box::new(ClassBalanced::new(inner, shares)),
+    }
+}
+
+/// The memory that a strategy takes, by what it looks at.
+pub fn demand(strategy: &dyn Strategy) -> Demand {
+    const PLAIN: [&str; 4] = ["random", "k-center", "convex", "d2"];
+    let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
+    if judged.iter().any(|kind| strategy.needs().contains(*kind)) || strategy.name() == "gleaner" {
+        Demand::EVIDENCE
+    } else if PLAIN.contains(&strategy.name()) {
+        Demand::READING
+    } else {
+        Demand::COVERAGE
     }
 }
 

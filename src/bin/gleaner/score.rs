@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
+use crate::memory::Demand;
 use crate::methods::{check, evidence, method, observed};
 use crate::output::{self, Column, Values};
 
@@ -29,7 +30,7 @@ pub struct Flags {
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     let asked = flags.by.iter().map(|name| method(Some(name), true)).collect::<Result<Vec<_>>>()?;
-    let data = flags.input.read(&Extra::default(), &mut context)?;
+    let data = flags.input.read(&Extra::default(), Demand::EVIDENCE, &mut context)?;
     data.check_labels()?;
     for strategy in &asked {
         check(strategy, &data, false)?;

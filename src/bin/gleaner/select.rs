@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
 use crate::keep::Keep;
-use crate::methods::{Known, balanced, certified_best, check, evidence, method, observed};
+use crate::memory::Demand;
+use crate::methods::{Known, balanced, certified_best, check, demand, evidence, method, observed};
 use crate::output::{self, Column, Values};
 
 #[derive(Args)]
@@ -84,7 +85,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     // A wrong name is told before anything is read.
     let strategy = match auto {
         true => method(Some("gleaner"), true)?,
-        false => method(flags.method.as_deref(), flags.input.label.is_some())?,
+        false => method(flags.method.as_deref(), flags.input.is_labelled())?,
     };
     let refused = |what, expected: &str, found: &str| {
         Err(Error::Shape { what, expected: expected.into(), found: found.into() })
@@ -97,7 +98,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         return refused("--target-set", expected, strategy.name());
     }
     let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
-    let data = flags.input.read(&extra, &mut context)?;
+    let demand = if auto { Demand::TRIALS } else { demand(&strategy) };
+    let data = flags.input.read(&extra, demand, &mut context)?;
     data.check_labels()?;
     check(&strategy, &data, flags.target_set.is_some())?;
     let count = flags.keep.of(data.len())?;

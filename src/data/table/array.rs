@@ -5,7 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 
-use crate::data::table::{Amount, Columns, Found, Key, Role, file_error, io_error};
+use crate::data::table::{Amount, Columns, Extent, Found, Key, Role, file_error, io_error};
 use crate::error::{Error, Result};
 
 /// Bytes read at a time, about.
@@ -105,9 +105,7 @@ impl Element {
 impl Array<'_> {
     /// Reads the features, (rows, columns) row by row, and gives the number of columns.
     pub(crate) fn into_features(self, columns: &mut Columns) -> Result<usize> {
-        let &[rows, width] = &self.shape[..] else {
-            return Err(self.error("an array (rows, columns)", format!("shape {:?}", self.shape)));
-        };
+        let (rows, width) = self.rows_and_columns()?;
         if matches!(self.element, Element::Bytes(_) | Element::Utf32(_)) {
             return Err(self.error("numbers", "text".to_owned()));
         }
@@ -119,6 +117,20 @@ impl Array<'_> {
             Ok(())
         })?;
         Ok(width)
+    }
+
+    /// By its header.
+    pub(crate) fn extent(self) -> Result<Extent> {
+        self.count()?;
+        let (rows, features) = self.rows_and_columns()?;
+        Ok(Extent { rows, features, exact: true })
+    }
+
+    fn rows_and_columns(&self) -> Result<(usize, usize)> {
+        match self.shape[..] {
+            [rows, width] => Ok((rows, width)),
+            _ => Err(self.error("an array (rows, columns)", format!("shape {:?}", self.shape))),
+        }
     }
 
     /// Reads labels or groups.

@@ -1,15 +1,17 @@
 //! Tables of separated values with a header, plain or compressed with gzip.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
 use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
+use crate::data::table::categories::MOST_VALUES;
 use crate::data::table::coder::{Coder, Kind, is_missing};
 use crate::data::table::{
-    Columns, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Extent, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
@@ -44,6 +46,74 @@ pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Res
     }
     let width = columns.coder.width(features.len());
     columns.finish(width, features)
+}
+
+/// By the first rows.
+pub(crate) fn extent(path: &Path, options: &TableOptions, compressed: bool) -> Result<Extent> {
+    /// Bytes that are read.
+    const SAMPLE: u64 = 1 << 20;
+    let mut file = Csv::open(path, options, compressed)?;
+    let roles = Roles::new(path, &file.names, &index(&file.names), options)?;
+    let mut seen = vec![Seen::default(); roles.features.len()];
+    let (mut rows, mut start, mut exact) = (0, None, true);
+    while !matches!(file.next()?, Scanned::End) {
+        let start = *start.get_or_insert(file.record.start);
+        let read = file.record.start - start;
+        if read > SAMPLE {
+            let per_row = read as f64 / rows as f64;
+            let bytes = text_size(path, compressed)?.saturating_sub(start);
+            (rows, exact) = (((bytes as f64 / per_row).round() as usize).max(rows), false);
+            break;
+        }
+        rows += 1;
+        for (&at, seen) in roles.features.iter().zip(&mut seen) {
+            let text = file.record.column(at).unwrap_or_default().trim();
+            let is_letters = options.categories.iter().any(|c| c.letters.contains(&file.names[at]));
+            seen.add(text, is_letters, options.decimal_comma);
+        }
+    }
+    Ok(Extent { rows, features: seen.iter().map(Seen::features).sum(), exact })
+}
+
+/// Bytes of the text: of a compressed file as it says, which is right up to 4 GiB of one piece.
+fn text_size(path: &Path, compressed: bool) -> Result<u64> {
+    let io = |source| io_error(path, source);
+    let mut file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    if !compressed || size < 4 {
+        return Ok(size);
+    }
+    let mut length = [0; 4];
+    file.seek(SeekFrom::End(-4)).map_err(io)?;
+    file.read_exact(&mut length).map_err(io)?;
+    Ok(size.max(u32::from_le_bytes(length).into()))
+}
+
+/// What was met in a feature column.
+#[derive(Clone, Default)]
+struct Seen {
+    is_text: bool,
+    /// Values, or letters and their places.
+    values: HashSet<(usize, String)>,
+}
+
+impl Seen {
+    fn add(&mut self, text: &str, is_letters: bool, decimal_comma: bool) {
+        if is_letters {
+            self.is_text = true;
+            self.values.extend(text.chars().map(String::from).enumerate());
+        } else {
+            self.is_text |= !is_missing(text) && number(text, decimal_comma).is_none();
+            // More are refused when all is read.
+            if self.values.len() <= MOST_VALUES {
+                self.values.insert((0, text.to_owned()));
+            }
+        }
+    }
+
+    fn features(&self) -> usize {
+        if self.is_text { self.values.len() } else { 1 }
+    }
 }
 
 /// A file behind its header.

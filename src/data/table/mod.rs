@@ -18,6 +18,7 @@ mod categories;
 mod coder;
 mod columns;
 mod csv;
+mod extent;
 mod key;
 mod npy;
 #[cfg(feature = "parquet")]
@@ -34,6 +35,7 @@ use crate::data::{Dataset, Malformed};
 use crate::error::{Error, Result};
 pub use categories::{Categories, Values};
 pub(crate) use columns::{Amount, Columns, Role};
+pub use extent::{Extent, extent};
 pub(crate) use key::{Found, Key};
 
 /// Which columns (`.csv`, `.parquet`), arrays (`.npz`), tensors (`.safetensors`) or files in the
@@ -222,45 +224,59 @@ pub struct Table {
 pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
     options.check()?;
     let path = path.as_ref();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let ends = |end: &str| name.ends_with(end);
-    let plain = name.strip_suffix(".gz").unwrap_or(&name);
-    if [".csv", ".txt"].iter().any(|end| plain.ends_with(end)) {
-        csv::load(path, options, ends(".gz"))
-    } else if plain.ends_with(".tsv") {
-        let delimiter = if options.delimiter == b',' { b'\t' } else { options.delimiter };
-        csv::load(path, &TableOptions { delimiter, ..options.clone() }, ends(".gz"))
-    } else if [".npy", ".npz", ".safetensors"].iter().any(|end| name.ends_with(end)) {
-        arrays(path, options, &name)
-    } else {
-        other(path, options, ends(".parquet"))
+    match Form::of(path, options)? {
+        Form::Text(options, compressed) => csv::load(path, &options, compressed),
+        Form::Array => npy::load(path, options),
+        Form::Archive => npy::load_archive(path, options),
+        Form::Tensors => safetensors::load(path, options),
+        #[cfg(feature = "parquet")]
+        Form::Parquet => parquet::load(path, options),
     }
 }
 
-/// What holds no text among the features.
-fn arrays(path: &Path, options: &TableOptions, name: &str) -> Result<Table> {
-    options.categories.iter().try_for_each(|categories| categories.check_features(&[]))?;
-    if name.ends_with(".npy") {
-        npy::load(path, options)
-    } else if name.ends_with(".npz") {
-        npy::load_archive(path, options)
-    } else {
-        safetensors::load(path, options)
-    }
+/// How a file is written, by the end of its name.
+enum Form {
+    /// With its delimiter, and whether it is compressed.
+    Text(TableOptions, bool),
+    Array,
+    Archive,
+    Tensors,
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
-#[cfg(feature = "parquet")]
-fn other(path: &Path, options: &TableOptions, is_parquet: bool) -> Result<Table> {
-    match is_parquet {
-        true => parquet::load(path, options),
-        false => Err(unknown_kind(path, "another name")),
+impl Form {
+    fn of(path: &Path, options: &TableOptions) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let (plain, compressed) = match name.strip_suffix(".gz") {
+            Some(plain) => (plain, true),
+            None => (&name[..], false),
+        };
+        let form = match (plain.rsplit_once('.').map(|(_, ending)| ending), compressed) {
+            (Some("csv" | "txt"), _) => return Ok(Self::Text(options.clone(), compressed)),
+            (Some("tsv"), _) => {
+                let given = options.delimiter;
+                let delimiter = if given == b',' { b'\t' } else { given };
+                return Ok(Self::Text(TableOptions { delimiter, ..options.clone() }, compressed));
+            }
+            (Some("npy"), false) => Self::Array,
+            (Some("npz"), false) => Self::Archive,
+            (Some("safetensors"), false) => Self::Tensors,
+            #[cfg(feature = "parquet")]
+            (Some("parquet"), false) => return Ok(Self::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            (Some("parquet"), false) => {
+                return Err(unknown_kind(
+                    path,
+                    "a parquet file, without the cargo feature `parquet`",
+                ));
+            }
+            _ => return Err(unknown_kind(path, "another name")),
+        };
+        // Arrays hold no text.
+        options.categories.iter().try_for_each(|categories| categories.check_features(&[]))?;
+        Ok(form)
     }
-}
-
-#[cfg(not(feature = "parquet"))]
-fn other(path: &Path, _: &TableOptions, is_parquet: bool) -> Result<Table> {
-    let without = "a parquet file, without the cargo feature `parquet`";
-    Err(unknown_kind(path, if is_parquet { without } else { "another name" }))
 }
 
 fn unknown_kind(path: &Path, found: &str) -> Error {

@@ -7,8 +7,8 @@ use std::path::Path;
 use zip::ZipArchive;
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Roles, Table, TableOptions, file_error, io_error};
-use crate::error::Result;
+use crate::data::table::{Columns, Extent, Roles, Table, TableOptions, file_error, io_error};
+use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -35,40 +35,69 @@ pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
 
 /// Everything from the arrays of one archive.
 pub(crate) fn load_archive(path: &Path, options: &TableOptions) -> Result<Table> {
-    let broken = |error: zip::result::ZipError| match error {
+    let mut archive = Archive::open(path)?;
+    let roles = Roles::new(path, &archive.names, &[], options)?;
+    let features = roles.feature_array(path, &archive.names)?;
+
+    let mut columns = Columns::new(path, options);
+    let width = archive.array(features, |array| array.into_features(&mut columns))?;
+    for &(role, at) in &roles.keys {
+        archive.array(at, |array| array.into_keys(role, &mut columns))?;
+    }
+    for &(amount, at) in &roles.amounts {
+        archive.array(at, |array| array.into_amounts(amount, &mut columns))?;
+    }
+    columns.finish(width, vec![archive.names[features].clone()])
+}
+
+/// By the header of the array at `path`.
+pub(crate) fn extent(path: &Path) -> Result<Extent> {
+    open(path, "features")?.extent()
+}
+
+/// By the header of the features.
+pub(crate) fn extent_of_archive(path: &Path, options: &TableOptions) -> Result<Extent> {
+    let mut archive = Archive::open(path)?;
+    let roles = Roles::new(path, &archive.names, &[], options)?;
+    let features = roles.feature_array(path, &archive.names)?;
+    archive.array(features, |array| array.extent())
+}
+
+/// An archive of arrays.
+struct Archive<'a> {
+    path: &'a Path,
+    zip: ZipArchive<BufReader<File>>,
+    files: Vec<String>,
+    names: Vec<String>,
+}
+
+impl<'a> Archive<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let broken = |error| broken(path, error);
+        let file = BufReader::new(File::open(path).map_err(|source| io_error(path, source))?);
+        let zip = ZipArchive::new(file).map_err(broken)?;
+        let files = zip.file_names().map(|name| Ok(name?.into_owned()));
+        let files: Vec<String> = files.collect::<zip::result::ZipResult<_>>().map_err(broken)?;
+        let name = |file: &String| file.strip_suffix(".npy").unwrap_or(file).to_owned();
+        let names = files.iter().map(name).collect();
+        Ok(Self { path, zip, files, names })
+    }
+
+    fn array<T>(&mut self, at: usize, take: impl FnOnce(Array) -> Result<T>) -> Result<T> {
+        let entry = self.zip.by_name(&self.files[at]).map_err(|error| broken(self.path, error))?;
+        let most = entry.compressed_size().saturating_mul(MOST_FROM_ONE_BYTE);
+        let size = entry.size().min(most);
+        take(parse(self.path, &self.names[at], Box::new(entry), size)?)
+    }
+}
+
+fn broken(path: &Path, error: zip::result::ZipError) -> Error {
+    match error {
         zip::result::ZipError::Io(source) if source.raw_os_error().is_some() => {
             io_error(path, source)
         }
         other => file_error(path, "an archive of arrays", other.to_string()),
-    };
-    let file = BufReader::new(File::open(path).map_err(|source| io_error(path, source))?);
-    let mut archive = ZipArchive::new(file).map_err(broken)?;
-    let files = archive.file_names().map(|name| Ok(name?.into_owned()));
-    let files: Vec<String> = files.collect::<zip::result::ZipResult<_>>().map_err(broken)?;
-    let names: Vec<String> =
-        files.iter().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect();
-    let roles = Roles::new(path, &names, &[], options)?;
-    let features = roles.feature_array(path, &names)?;
-
-    let mut columns = Columns::new(path, options);
-    let mut use_array = |at: usize, take: &mut dyn FnMut(Array) -> Result<()>| {
-        let entry = archive.by_name(&files[at]).map_err(broken)?;
-        let most = entry.compressed_size().saturating_mul(MOST_FROM_ONE_BYTE);
-        let size = entry.size().min(most);
-        take(parse(path, &names[at], Box::new(entry), size)?)
-    };
-    let mut width = 0;
-    use_array(features, &mut |array| {
-        width = array.into_features(&mut columns)?;
-        Ok(())
-    })?;
-    for &(role, at) in &roles.keys {
-        use_array(at, &mut |array| array.into_keys(role, &mut columns))?;
     }
-    for &(amount, at) in &roles.amounts {
-        use_array(at, &mut |array| array.into_amounts(amount, &mut columns))?;
-    }
-    columns.finish(width, vec![names[features].clone()])
 }
 
 fn open<'a>(path: &'a Path, name: &'a str) -> Result<Array<'a>> {

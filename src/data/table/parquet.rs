@@ -1,5 +1,6 @@
 //! Tables in `.parquet` files, a column of a row group at a time.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -13,10 +14,11 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::data::rows;
+use crate::data::table::categories::MOST_VALUES;
 use crate::data::table::coder::{Coder, Kind};
 use crate::data::table::quiet::quietly;
 use crate::data::table::{
-    Columns, Found, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Extent, Found, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
@@ -83,6 +85,37 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
     }
     let width = if list.is_some() { lists.width } else { columns.coder.width(features.len()) };
     columns.finish(width, features)
+}
+
+/// By the header, and the text columns of the first group of rows.
+pub(crate) fn extent(path: &Path, options: &TableOptions) -> Result<Extent> {
+    contained(path, || {
+        let file = Rows::open(path)?;
+        let names = file.names();
+        let roles = Roles::new(path, &names, &file.index(&names), options)?;
+        let letters = options.categories.as_ref().map_or(&[][..], |c| &c.letters);
+        let kinds = file.kinds(&roles.features, letters)?;
+        let rows = file.reader.metadata().file_metadata().num_rows();
+        let (mut features, mut exact) = (0, true);
+        for (kind, &at) in kinds.iter().zip(&roles.features) {
+            let is_list = file.column(at).max_rep_level() > 0;
+            if !is_list && matches!(kind, Kind::Number) {
+                features += 1;
+            } else if file.groups() > 0 {
+                let group = file.group(0)?;
+                features += match is_list {
+                    true => {
+                        let meta = group.metadata();
+                        let (values, rows) = (meta.column(at).num_values(), meta.num_rows());
+                        usize::try_from(values / rows.max(1)).unwrap_or(0)
+                    }
+                    false => file.values(&*group, at, matches!(kind, Kind::Letters(_)))?,
+                };
+                exact &= is_list || file.groups() == 1;
+            }
+        }
+        Ok(Extent { rows: usize::try_from(rows).unwrap_or(0), features, exact })
+    })
 }
 
 /// Adds the rows of a group whose features have columns of their own.
@@ -373,6 +406,23 @@ impl<'a> Rows<'a> {
         }
         let expected = format!("letters in column {:?}", self.name(at));
         Err(file_error(self.path, expected, "nothing in any row"))
+    }
+
+    /// How many values a text column of a group has, or letters in their places.
+    fn values(&self, group: &dyn RowGroupReader, at: usize, is_letters: bool) -> Result<usize> {
+        let mut values = BTreeSet::new();
+        self.cells(group, at, &mut |_, cell| {
+            match cell.text() {
+                Ok(text) if is_letters => {
+                    values.extend(text.chars().map(String::from).enumerate());
+                }
+                // More are refused when all is read.
+                Ok(text) if values.len() <= MOST_VALUES => drop(values.insert((0, text))),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(values.len())
     }
 
     /// That a column of a group is compressed by a method that is built in.

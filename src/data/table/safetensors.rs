@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Extent, Roles, Table, TableOptions, file_error, io_error};
 use crate::error::{Error, Result};
 
 /// Bytes in front of the header that tell its length.
@@ -15,8 +15,7 @@ const LENGTH: u64 = 8;
 
 pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
     let file = Tensors::open(path)?;
-    let mut names: Vec<String> = file.header.tensors().into_keys().collect();
-    names.sort_unstable(); // the header has no order of its own
+    let names = file.names();
     let roles = Roles::new(path, &names, &[], options)?;
     let features = roles.feature_array(path, &names)?;
     let mut columns = Columns::new(path, options);
@@ -28,6 +27,14 @@ pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
         file.array(&names[at])?.into_amounts(amount, &mut columns)?;
     }
     columns.finish(width, vec![names[features].clone()])
+}
+
+/// By the header.
+pub(crate) fn extent(path: &Path, options: &TableOptions) -> Result<Extent> {
+    let file = Tensors::open(path)?;
+    let names = file.names();
+    let features = Roles::new(path, &names, &[], options)?.feature_array(path, &names)?;
+    file.array(&names[features])?.extent()
 }
 
 /// A file whose header is read and agrees with its length.
@@ -62,6 +69,13 @@ impl<'a> Tensors<'a> {
             return Err(file_error(path, format!("{expected} bytes"), format!("{size} bytes")));
         }
         Ok(Self { path, header, start })
+    }
+
+    /// Sorted: the header has no order of its own.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.header.tensors().into_keys().collect();
+        names.sort_unstable();
+        names
     }
 
     fn array<'b>(&'b self, name: &'b str) -> Result<Array<'b>> {

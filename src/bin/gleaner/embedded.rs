@@ -1,0 +1,143 @@
+//! Texts and pictures as features.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use gleaner::data::table::Table;
+use gleaner::data::text::encode::HashedWords;
+use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
+use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
+use gleaner::data::{
+    Dataset, ImageFolder, ImageFolderOptions, Malformed, PatchOptions, Patches, Source,
+};
+use gleaner::{Error, Result, Seeds};
+
+/// What was learned of the first set, so that another gets the same features.
+pub enum Embedding {
+    Words(Box<TfIdf>),
+    Patches(Box<Patches>),
+}
+
+/// Pictures in folders, one a class; how many pixels wide and high they are made.
+pub fn pictures(
+    root: &Path,
+    size: usize,
+    malformed: Malformed,
+    like: Option<(&Embedding, &Table)>,
+) -> Result<(Table, Embedding)> {
+    /// Pictures in memory at a time.
+    const CHUNK: usize = 4096;
+    let class_names = like.map(|(_, first)| first.class_names.clone());
+    let (mean, std) = ([0.0; 3], [1.0; 3]);
+    let options = ImageFolderOptions {
+        resize: size,
+        size,
+        mean,
+        std,
+        malformed,
+        class_names,
+        ..Default::default()
+    };
+    let folder = ImageFolder::open(root, &options)?;
+    let patches = match like {
+        Some((Embedding::Patches(patches), _)) => patches.clone(),
+        _ => {
+            // Kinds of patches are learned of some pictures, evenly of all.
+            let step = folder.points().div_ceil(CHUNK).max(1);
+            let some: Vec<usize> = (0..folder.points()).step_by(step).collect();
+            let rng = &mut Seeds::new(0).named("patches");
+            let options =
+                PatchOptions { size: PatchOptions::default().size.min(size), ..Default::default() };
+            Box::new(Patches::fit(&folder.inputs_at(&some)?, &options, rng)?)
+        }
+    };
+    let everyone: Vec<usize> = (0..folder.points()).collect();
+    let features = |chunk: &[usize]| patches.features(&folder.inputs_at(chunk)?);
+    let rows = everyone.chunks(CHUNK).map(features).collect::<Result<Vec<_>>>()?;
+    let data = Dataset::new(Tensor::cat(&rows, 0)?, folder.labels().to_vec(), folder.classes())?;
+    let ids = folder.paths().iter().map(|path| path.display().to_string()).collect();
+    let table = table("pixels", data, folder.class_names().to_vec(), Some(ids));
+    Ok((table, Embedding::Patches(patches)))
+}
+
+/// Which columns of a file hold text.
+pub enum Texts<'a> {
+    Named {
+        label: &'a str,
+        texts: &'a [String],
+    },
+    /// A file without a header: the class, counted from 1, then texts.
+    Numbered,
+}
+
+/// Texts by their words.
+pub fn texts(
+    path: &Path,
+    columns: &Texts,
+    delimiter: u8,
+    like: Option<(&Embedding, &Table)>,
+) -> Result<(Table, Embedding)> {
+    let layout = match *columns {
+        Texts::Numbered => {
+            let (classes, texts) = numbered(path, delimiter)?;
+            let classes = like.map_or(classes, |(_, first)| first.class_names.len());
+            TextLayout::numbered(classes, texts)
+        }
+        Texts::Named { label, texts } => TextLayout::Named {
+            label: label.to_owned(),
+            texts: texts.to_vec(),
+            class_names: like.map(|(_, first)| first.class_names.clone()),
+        },
+    };
+    let options = TextOptions { layout, delimiter, ..Default::default() };
+    let file = TextCsv::open(path, &options, HashedWords::default())?;
+    let everyone: Vec<usize> = (0..file.points()).collect();
+    let texts = file.texts_at(&everyone)?;
+    let words = match like {
+        Some((Embedding::Words(words), _)) => words.clone(),
+        _ => {
+            let rng = &mut Seeds::new(0).named("words");
+            Box::new(TfIdf::fit(&texts, &TfIdfOptions::default(), rng)?)
+        }
+    };
+    let shape = (texts.len(), words.width());
+    let inputs = Tensor::from_vec(words.features(&texts), shape, &Device::Cpu)?;
+    let data = Dataset::new(inputs, file.labels().to_vec(), file.classes())?;
+    let table = table("words", data, file.class_names().to_vec(), None);
+    Ok((table, Embedding::Words(words)))
+}
+
+/// The largest class, and the columns behind it.
+fn numbered(path: &Path, delimiter: u8) -> Result<(usize, usize)> {
+    let wrong = |found: String| Error::File {
+        path: path.to_path_buf(),
+        expected: "rows of a class, counted from 1, and texts".into(),
+        found,
+    };
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.has_headers(false).flexible(true).delimiter(delimiter).from_path(path);
+    let (mut classes, mut texts) = (0, 0);
+    for record in reader.map_err(|error| wrong(error.to_string()))?.byte_records() {
+        let record = record.map_err(|error| wrong(error.to_string()))?;
+        let first = String::from_utf8_lossy(record.get(0).unwrap_or_default()).trim().to_owned();
+        let class: usize = first.parse().map_err(|_| wrong(format!("{first:?}")))?;
+        classes = classes.max(class);
+        texts = texts.max(record.len() - 1);
+    }
+    Ok((classes, texts))
+}
+
+fn table(column: &str, data: Dataset, class_names: Vec<String>, ids: Option<Vec<String>>) -> Table {
+    Table {
+        data,
+        columns: vec![column.to_owned()],
+        feature_names: vec![column.to_owned()],
+        categories: None,
+        class_names,
+        groups: None,
+        ids,
+        costs: None,
+        targets: None,
+        skipped: Vec::new(),
+    }
+}
