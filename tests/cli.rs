@@ -20,6 +20,19 @@ fn gleaner(folder: &Path, arguments: &str) -> Result<String, (i32, String)> {
     }
 }
 
+/// Starts and is killed as soon as a file is there.
+fn killed_at(folder: &Path, arguments: &str, file: &str) {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("gleaner"));
+    let mut child = command.current_dir(folder).args(arguments.split(' ')).spawn().unwrap();
+    let start = std::time::Instant::now();
+    let there = || folder.join(file).exists();
+    while !there() && start.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Three clusters of sixty points; every tenth label is wrong, `clean` is the right one; rows 0 and 1 are equal.
 fn clusters(folder: &Path) {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -79,7 +92,7 @@ fn chosen_rows_are_right_labelled_and_the_same_every_time() {
     assert_eq!(report["input"]["rows"], 180);
     assert_eq!(report["input"]["features"], 5); // x, y, flat and two colours
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed weights";
+    let expected = "asked certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed weights";
     assert_eq!(keys.join(" "), expected);
 
     let hash = |flags: &str| {
@@ -151,6 +164,13 @@ fn the_certified_choice_says_what_it_gains() {
     let report = json(&path.join("kept.json"));
     assert!(said.contains(report["certificate"].as_str().unwrap()));
     assert!(said.contains(&format!("by {}: kept.csv", report["method"].as_str().unwrap())));
+    assert!(!path.join("kept.run").exists());
+    // Killed on the way, it goes on, and nothing is there before its end.
+    let line = format!("select {TREES} --keep 10% --method auto --out again.csv");
+    killed_at(path, &line, "again.run/configuration.json");
+    assert!(!path.join("again.csv").exists());
+    gleaner(path, &line).unwrap();
+    assert_eq!(json(&path.join("again.json"))["chosen_sha256"], report["chosen_sha256"]);
     let weights = column(&path.join("kept.csv"), "weight");
     let total: f64 = weights.iter().map(|weight| weight.parse::<f64>().unwrap()).sum();
     assert!((total - 18.0).abs() < 1e-9);
@@ -332,6 +352,36 @@ fn a_comparison_says_who_beats_random() {
 
 /// The same command again finds everything done and writes the same tables.
 #[test]
+fn folds_test_every_row_and_chance_is_measured() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--keep 20% --folds 3 --seeds 1 --steps 20 --out folds";
+    gleaner(path, &format!("compare {TREES} {flags}")).unwrap();
+    let table = path.join("folds/summary.csv");
+    let (ways, seeds) = (column(&table, "way"), column(&table, "seed"));
+    let of_random = ways.iter().zip(&seeds).filter(|(way, _)| *way == "random");
+    assert_eq!(of_random.map(|(_, seed)| seed.as_str()).collect::<Vec<_>>(), ["0", "1", "2"]);
+    assert_eq!(json(&path.join("folds/report.json"))["test_rows"], 60);
+
+    let flags = "--study reproducibility --keep 20% --steps 60 --noise 10% --out chance";
+    let said = gleaner(path, &format!("compare {TREES} {flags}")).unwrap();
+    assert!(said.contains("rows in another order"), "{said}");
+    let table = path.join("chance/reproducibility.csv");
+    let (changes, same) = (column(&table, "change"), column(&table, "same_bits"));
+    assert_eq!(changes.len(), 2 * 14);
+    for (change, same) in changes.iter().zip(&same) {
+        match change.as_str() {
+            "first run" | "same seed again" | "2 threads" => assert_eq!(same, "true", "{change}"),
+            _ => assert_eq!(same, "false", "{change}"),
+        }
+    }
+    assert!(path.join("chance/reproducibility.svg").exists());
+    let (code, said) =
+        gleaner(path, &format!("compare {TREES} --study reproducibility --out x")).unwrap_err();
+    assert!(code == 2 && said.contains("one share"), "{said}");
+}
+
+#[test]
 fn the_demo_needs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -341,6 +391,190 @@ fn the_demo_needs_nothing() {
     let table = fs::read(path.join("demo/summary.csv")).unwrap();
     gleaner(path, "demo --quick --seeds 1 --out demo").unwrap();
     assert_eq!(fs::read(path.join("demo/summary.csv")).unwrap(), table);
+}
+
+/// What a report says was asked, and what a file says, are the same as flags.
+#[test]
+fn what_was_asked_once_is_asked_again() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--keep 12 --method k-center --seed 3 --nested 4,6 --out kept.csv";
+    gleaner(path, &format!("select {TREES} {flags}")).unwrap();
+    let first = json(&path.join("kept.json"));
+    let hash = |said: &str| serde_json::from_str::<Value>(said).unwrap()["chosen_sha256"].clone();
+    assert_eq!(first["asked"]["command"], "select");
+    assert_eq!(first["asked"]["nested"], serde_json::json!(["4", "6"]));
+    let again = gleaner(path, "--config kept.json --out again.csv --json").unwrap();
+    assert_eq!(hash(&again), first["chosen_sha256"]);
+    assert!(column(&path.join("again.csv"), "in_6").contains(&"false".to_owned()));
+
+    let asked = "command = \"select\"\ndata = [\"trees.csv\"]\nlabel = \"kind\"\nid = \"key\"\n\
+                 ignore = [\"clean\"]\nkeep = 12\nmethod = \"k-center\"\nseed = 3\nweights = false\n";
+    fs::write(path.join("run.toml"), asked).unwrap();
+    let again = gleaner(path, "select --config=run.toml --out=again.csv --json").unwrap();
+    assert_eq!(hash(&again), first["chosen_sha256"]);
+    // Flags have the last word.
+    gleaner(path, "select --config run.toml --keep 5 --method random --out few.npy").unwrap();
+    let few = json(&path.join("few.json"));
+    assert_eq!((&few["kept"], &few["method"]), (&5.into(), &"random".into()));
+
+    fs::write(path.join("typo.toml"), asked.replace("method", "methud")).unwrap();
+    fs::write(path.join("torn.toml"), "keep = [").unwrap();
+    for (arguments, expected, code) in [
+        ("audit --config run.toml", "a configuration of audit, found one of select", 2),
+        ("select --config typo.toml --out x.csv", "--method", 2),
+        ("select --config torn.toml --out x.csv", "a configuration in TOML", 2),
+        ("select --config none.toml --out x.csv", "none.toml", 1),
+    ] {
+        let (found, said) = gleaner(path, arguments).unwrap_err();
+        assert!(said.contains(expected) && found == code, "{arguments}: {found} {said}");
+    }
+}
+
+#[test]
+fn what_takes_more_memory_than_allowed_is_refused_unread() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--keep 9 --out kept.csv";
+    // The last line cannot be read: nobody gets that far.
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap();
+    fs::write(path.join("trees.csv"), text + "\"torn").unwrap();
+    let limited =
+        |limit: &str| gleaner(path, &format!("select {TREES} {flags} --memory-limit {limit}"));
+    let (code, said) = limited("1MB").unwrap_err();
+    assert!(code == 2 && said.contains("for 181 rows of 5 features, found 1.0 MB"), "{said}");
+    let (code, said) = limited("8GB").unwrap_err();
+    assert!(code == 2 && said.contains("whole quotes"), "{said}");
+    assert!(limited("8").unwrap_err().1.contains("500MB"));
+}
+
+#[test]
+fn patterns_texts_and_pictures_are_read() {
+    let folder = folder();
+    let path = folder.path();
+    let text = fs::read_to_string(path.join("trees.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for (name, rows) in [("part-1.csv", &lines[1..101]), ("part-2.csv", &lines[101..])] {
+        fs::write(path.join(name), format!("{}\n{}\n", lines[0], rows.join("\n"))).unwrap();
+    }
+    let said = gleaner(path, "info part-*.csv --label kind --ignore clean,key --json").unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["input"]["files"].as_array().unwrap().len(), 2);
+    assert_eq!(said["input"]["rows"], 180);
+    let (code, said) = gleaner(path, "info none-*.csv").unwrap_err();
+    assert!(code == 2 && said.contains("files match"), "{said}");
+
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut text = String::from("kind,said\n");
+    let mut numbered = String::new();
+    for i in 0..90 {
+        let of = [["wet", "rain", "cloud"], ["dry", "sun", "sand"]][i % 2];
+        let words: Vec<&str> = (0..6).map(|_| of[rng.random_range(0..3)]).collect();
+        let label = if i % 15 == 14 { 1 - i % 2 } else { i % 2 };
+        text += &format!("{},\"{}\"\n", ["bad", "good"][label], words.join(" "));
+        numbered += &format!("{},\"{}\"\n", label + 1, words.join(" "));
+    }
+    fs::write(path.join("weather.csv"), text).unwrap();
+    fs::write(path.join("numbered.csv"), numbered).unwrap();
+    for flags in ["weather.csv --label kind --text said", "numbered.csv --numbered-texts"] {
+        gleaner(path, &format!("audit {flags} --out told.csv")).unwrap();
+        let rows = column(&path.join("told.csv"), "row");
+        let wrong = rows[..6].iter().filter(|row| row.parse::<usize>().unwrap() % 15 == 14).count();
+        assert!(wrong >= 5, "{flags}: {rows:?}");
+    }
+
+    for (class, colour) in [("day", [250u8, 250, 200]), ("night", [10, 10, 60])] {
+        fs::create_dir_all(path.join("sky").join(class)).unwrap();
+        for k in 0..12 {
+            let mut shade = |at: usize| colour[at] ^ rng.random_range(0..8u8);
+            let pixel = image::Rgb([shade(0), shade(1), shade(2)]);
+            let mut picture = image::RgbImage::from_pixel(12, 12, pixel);
+            picture.put_pixel(k % 12, 3, image::Rgb([128, 128, 128]));
+            picture.save(path.join("sky").join(class).join(format!("{k}.png"))).unwrap();
+        }
+    }
+    let said =
+        gleaner(path, "select sky --size 8 --keep 4 --method random --quota equal --out sky.csv")
+            .unwrap();
+    assert!(said.starts_with("4 of 24 rows"), "{said}");
+    let (ids, labels) =
+        (column(&path.join("sky.csv"), "id"), column(&path.join("sky.csv"), "label"));
+    assert!(ids.iter().zip(&labels).all(|(id, label)| id.starts_with(&format!("sky/{label}/"))));
+}
+
+/// Network and selection model are saved; a run that was killed ends as one that was not.
+#[test]
+fn joint_training_goes_on_where_it_was_killed() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--validation 20% --batch 24 --warm-up 100 --hidden 8";
+    gleaner(path, &format!("train {TREES} {flags} --steps 260 --test trees.csv --out whole"))
+        .unwrap();
+    let report = json(&path.join("whole/report.json"));
+    assert_eq!((&report["trained_rows"], &report["validation_rows"]), (&144.into(), &36.into()));
+    assert!(report["accuracy"]["joint"]["test"].as_f64().unwrap() > 0.7, "{report}");
+    assert!(report["accuracy"]["all rows alike"]["validation"].as_f64().unwrap() > 0.6);
+    let suspicion = column(&path.join("whole/weights.csv"), "suspicion");
+    assert_eq!(suspicion.len(), 144);
+    let network = gleaner::learn::Checkpoint::load(path.join("whole/learner.safetensors")).unwrap();
+    assert_eq!(network.tensor("features/mean").unwrap().dims(), [5]);
+    assert!(network.note::<String>("classes").unwrap().contains("oak"));
+
+    let line = format!("train {TREES} {flags} --steps 260 --test trees.csv --out killed");
+    killed_at(path, &line, "killed/run/training.safetensors");
+    gleaner(path, &line).unwrap();
+    for file in ["weights.csv", "learner.safetensors", "trainer.safetensors"] {
+        let read = |run: &str| fs::read(path.join(run).join(file)).unwrap();
+        assert!(read("whole") == read("killed"), "{file}");
+    }
+    let other = line.replace("--hidden 8", "--hidden 9");
+    let (code, said) = gleaner(path, &other).unwrap_err();
+    assert!(code == 2 && said.contains("hidden = [8]") && said.contains("hidden = [9]"), "{said}");
+}
+
+/// Fills what is asked for from the column `clean`, until nothing more is.
+#[test]
+fn labels_are_bought_in_rounds() {
+    let folder = folder();
+    let path = folder.path();
+    let clean = column(&path.join("trees.csv"), "clean");
+    let pool = "buy trees.csv --id key --ignore kind,clean --classes oak,ash,elm --initial 12 --round 6 --rounds 2";
+    let line = format!("{pool} --steps 40 --test trees.csv --test-label clean --out labels");
+    for (round, rows) in [12, 6, 6].into_iter().enumerate() {
+        let said = gleaner(path, &line).unwrap();
+        assert!(said.starts_with(&format!("{rows} labels wanted")), "{said}");
+        let file = path.join(format!("labels/ask-{round}.csv"));
+        let text = fs::read_to_string(&file).unwrap();
+        let answered = |line: &str| {
+            let row: usize = line.split(',').next().unwrap().parse().unwrap();
+            format!("{line}{}\n", clean[row])
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        let answers: String = lines[1..].iter().map(|line| answered(line)).collect();
+        // A file half filled and a name that is none are told; nothing is lost.
+        let half = format!(
+            "{}\n{}{}\n",
+            lines[0],
+            answers.split_once('\n').unwrap().0,
+            "\n".to_owned() + &lines[2..].join("\n")
+        );
+        fs::write(&file, half).unwrap();
+        assert!(gleaner(path, &line).unwrap().contains(&format!("{} of {rows} labels", rows - 1)));
+        fs::write(&file, format!("{}\n{}", lines[0], answers.replacen('\n', "h\n", 1))).unwrap();
+        let (code, said) = gleaner(path, &line).unwrap_err();
+        assert!(code == 2 && said.contains("did you mean"), "{said}");
+        fs::write(&file, format!("{}\n{answers}", lines[0])).unwrap();
+    }
+    let said = gleaner(path, &line).unwrap();
+    assert!(said.starts_with("24 labels bought by margin"), "{said}");
+    let rows = column(&path.join("labels/bought.csv"), "row");
+    let labels = column(&path.join("labels/bought.csv"), "label");
+    assert!(rows.iter().zip(&labels).all(|(row, l)| clean[row.parse::<usize>().unwrap()] == *l));
+    let report = json(&path.join("labels/report.json"));
+    assert_eq!(report["rounds"].as_array().unwrap().len(), 3);
+    assert!(report["rounds"][2]["accuracy"].as_f64().unwrap() > 0.8, "{report}");
+    // All is answered: the same again at once.
+    assert_eq!(gleaner(path, &line).unwrap(), said);
 }
 
 /// Everything that the README tells to type works as it stands there.
@@ -365,7 +599,7 @@ fn help_completions_and_manual_are_there() {
     let folder = folder();
     let path = folder.path();
     let help = gleaner(path, "--help").unwrap();
-    for command in ["select", "audit", "score", "info", "completions", "man"] {
+    for command in ["select", "audit", "score", "train", "buy", "info", "completions", "man"] {
         assert!(help.contains(command));
     }
     assert!(gleaner(path, "select --help").unwrap().contains("gleaner select train.csv"));

@@ -19,6 +19,19 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use tempfile::TempDir;
 
+/// Reads a table whose extent was told before.
+fn read_table(path: impl AsRef<Path>, options: &TableOptions) -> gleaner::Result<Table> {
+    let told = table::extent(&path, options);
+    let table = table::load(&path, options)?;
+    let told = told.unwrap();
+    assert_eq!(told.rows, table.data.len() + table.skipped.len());
+    // What malformed rows say is not known before.
+    if told.exact && table.skipped.is_empty() {
+        assert_eq!(told.features, table.data.inputs().dim(1)?);
+    }
+    Ok(table)
+}
+
 fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.path().join(name);
     fs::write(&path, content).unwrap();
@@ -49,7 +62,7 @@ const SMALL: &str = "a,label,b,group,cost\n1,0,2.5,x,10\n-3,1,4e2,y,0.5\n5,1,6,x
 #[test]
 fn columns_are_found_by_name_and_all_others_are_features() {
     let folder = TempDir::new().unwrap();
-    let table = table::load(write(&folder, "t.csv", SMALL), &all_roles()).unwrap();
+    let table = read_table(write(&folder, "t.csv", SMALL), &all_roles()).unwrap();
     assert_eq!(rows(&table), [[1.0, 2.5], [-3.0, 400.0], [5.0, 6.0]]);
     assert_eq!(table.feature_names, ["a", "b"]);
     assert_eq!(table.data.labels(), [0, 1, 1]);
@@ -63,13 +76,31 @@ fn columns_are_found_by_name_and_all_others_are_features() {
     assert!(table.skipped.is_empty());
 }
 
+/// Beyond the first mebibyte rows are as long as before.
+#[test]
+fn the_extent_of_a_long_file_is_estimated() {
+    let folder = TempDir::new().unwrap();
+    let mut text = String::from("x,colour,label\n");
+    (0..200_000).for_each(|k| text += &format!("{k:06}.5,{},{}\n", ["red", "blue"][k % 2], k % 3));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let compressed = write(&folder, "t.csv.gz", gzip.finish().unwrap());
+    for path in [write(&folder, "t.csv", text), compressed] {
+        let options =
+            TableOptions { categories: Some(Categories::default()), ..Default::default() };
+        let told = table::extent(&path, &options).unwrap();
+        assert!(!told.exact && told.features == 3, "{told:?}");
+        assert!((199_000..=201_000).contains(&told.rows), "{told:?}");
+    }
+}
+
 #[test]
 fn features_come_in_the_order_asked_for() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.CSV", SMALL);
     let features = vec!["b".to_owned(), "cost".to_owned(), "a".to_owned()];
     let options = TableOptions { features, ..Default::default() };
-    let table = table::load(path, &options).unwrap();
+    let table = read_table(path, &options).unwrap();
     assert_eq!(rows(&table)[0], [2.5, 10.0, 1.0]);
     assert!(table.groups.is_none() && table.costs.is_none());
 }
@@ -89,7 +120,7 @@ fn labels_are_numbered_in_order_or_as_told() {
     for (labels, names, numbers) in cases {
         let lines: String = labels.iter().map(|label| format!("1,{label}\n")).collect();
         let path = write(&folder, "t.csv", format!("x,label\n{lines}"));
-        let table = table::load(path, &TableOptions::default()).unwrap();
+        let table = read_table(path, &TableOptions::default()).unwrap();
         assert_eq!(table.class_names, names, "{labels:?}");
         assert_eq!(table.data.labels(), numbers, "{labels:?}");
         assert_eq!(table.data.classes(), names.len());
@@ -98,19 +129,19 @@ fn labels_are_numbered_in_order_or_as_told() {
     let path = write(&folder, "t.csv", "x,label\n1,dog\n2,cow\n");
     let class_names = Some(["cat", "cow", "dog"].map(str::to_owned).to_vec());
     let told = TableOptions { class_names, ..Default::default() };
-    let table = table::load(&path, &told).unwrap();
+    let table = read_table(&path, &told).unwrap();
     assert_eq!((table.data.labels(), table.data.classes()), (&[2, 1][..], 3));
     let told = TableOptions { class_names: Some(vec!["dog".to_owned()]), ..Default::default() };
-    let error = table::load(&path, &told).unwrap_err().to_string();
+    let error = read_table(&path, &told).unwrap_err().to_string();
     assert!(error.contains("cow") && error.contains("line 3"), "{error}");
-    assert_eq!(table::load(&path, &skip(told)).unwrap().skipped, [1]);
+    assert_eq!(read_table(&path, &skip(told)).unwrap().skipped, [1]);
 }
 
 #[test]
 fn without_labels_there_is_one_class() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "x,y\n1,2\n3,4\n");
-    let table = table::load(path, &TableOptions { label: None, ..Default::default() }).unwrap();
+    let table = read_table(path, &TableOptions { label: None, ..Default::default() }).unwrap();
     assert_eq!((table.data.labels(), table.data.classes()), (&[0, 0][..], 1));
     assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0]]);
 }
@@ -134,23 +165,23 @@ fn malformed_lines_are_refused_with_their_place_or_left_out() {
     for (line, place) in cases {
         let text = format!("a,b,label,group,cost\n1,2,0,g,1\n{line}\n3,4,1,h,2\n");
         let path = write(&folder, "t.csv", text);
-        let error = table::load(&path, &all_roles()).unwrap_err();
+        let error = read_table(&path, &all_roles()).unwrap_err();
         assert!(matches!(&error, Error::File { path: named, .. } if *named == path));
         assert!(error.to_string().contains(place), "{line}: {error}");
-        let table = table::load(&path, &skip(all_roles())).unwrap();
+        let table = read_table(&path, &skip(all_roles())).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0]], "{line}");
         assert_eq!((table.data.labels(), &table.skipped[..]), (&[0, 1][..], &[1][..]), "{line}");
         assert_eq!((table.groups.unwrap().ids, table.costs.unwrap()), (vec![0, 1], vec![1.0, 2.0]));
     }
     let path = write(&folder, "t.csv", b"a,label\n1,\xFF\xFE\n");
-    assert!(matches!(table::load(path, &TableOptions::default()), Err(Error::File { .. })));
+    assert!(matches!(read_table(path, &TableOptions::default()), Err(Error::File { .. })));
 }
 
 #[test]
 fn labels_of_rows_left_out_are_no_classes() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "x,label\n1,b\n?,a\n2,c\n");
-    let table = table::load(path, &skip(TableOptions::default())).unwrap();
+    let table = read_table(path, &skip(TableOptions::default())).unwrap();
     assert_eq!(
         (table.class_names, table.data.classes()),
         (vec!["b".to_owned(), "c".to_owned()], 2)
@@ -162,13 +193,13 @@ fn labels_of_rows_left_out_are_no_classes() {
 fn a_column_of_words_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "age,work,label\n39,State-gov,0\n50,Private,1\n");
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("\"work\"") && error.contains("State-gov"), "{error}");
     // Not even with malformed rows left out does it go unnoticed.
-    let error = table::load(&path, &skip(TableOptions::default())).unwrap_err().to_string();
+    let error = read_table(&path, &skip(TableOptions::default())).unwrap_err().to_string();
     assert!(error.contains("2 rows, none of them usable") && error.contains("work"), "{error}");
     let options = TableOptions { features: vec!["age".to_owned()], ..Default::default() };
-    assert_eq!(rows(&table::load(&path, &options).unwrap()), [[39.0], [50.0]]);
+    assert_eq!(rows(&read_table(&path, &options).unwrap()), [[39.0], [50.0]]);
 }
 
 #[test]
@@ -180,15 +211,15 @@ fn compressed_values_are_read_and_their_end_is_checked() {
         writer.finish().unwrap()
     };
     let whole = packed(SMALL);
-    let table = table::load(write(&folder, "t.csv.gz", &whole), &all_roles()).unwrap();
+    let table = read_table(write(&folder, "t.csv.gz", &whole), &all_roles()).unwrap();
     assert_eq!(rows(&table), [[1.0, 2.5], [-3.0, 400.0], [5.0, 6.0]]);
     // Several members, one after the other, are one file.
     let two = [whole.clone(), packed("8,0,9,x,1\n")].concat();
-    let table = table::load(write(&folder, "t.csv.gz", two), &all_roles()).unwrap();
+    let table = read_table(write(&folder, "t.csv.gz", two), &all_roles()).unwrap();
     assert_eq!(rows(&table)[3], [8.0, 9.0]);
     for length in 0..whole.len() {
         let path = write(&folder, "t.csv.gz", &whole[..length]);
-        let error = table::load(path, &all_roles()).unwrap_err();
+        let error = read_table(path, &all_roles()).unwrap_err();
         assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "{length}: {error}");
     }
 }
@@ -197,7 +228,7 @@ fn compressed_values_are_read_and_their_end_is_checked() {
 fn names_that_are_not_there_or_twice_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "a,a,b,label\n1,2,3,0\n");
-    let load = |options: TableOptions| table::load(&path, &options).unwrap_err();
+    let load = |options: TableOptions| read_table(&path, &options).unwrap_err();
     let error = load(TableOptions { label: some("class"), ..Default::default() });
     assert!(matches!(&error, Error::Unknown { found, .. } if found == "class"), "{error}");
     assert!(error.to_string().contains("a, a, b, label"), "{error}");
@@ -210,10 +241,10 @@ fn names_that_are_not_there_or_twice_are_refused() {
         [("t.csv", ""), ("t.csv", "label\n0\n"), ("t.csv", "x,label\n"), ("t.txt", "x")]
     {
         let path = write(&folder, name, text);
-        let error = table::load(path, &TableOptions::default()).unwrap_err();
+        let error = read_table(path, &TableOptions::default()).unwrap_err();
         assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "{text:?}: {error}");
     }
-    let missing = table::load(folder.path().join("no.csv"), &TableOptions::default());
+    let missing = read_table(folder.path().join("no.csv"), &TableOptions::default());
     assert!(matches!(missing.unwrap_err(), Error::Io { .. }));
 }
 
@@ -221,7 +252,7 @@ fn names_that_are_not_there_or_twice_are_refused() {
 fn quotes_marks_and_line_ends_of_other_systems_are_understood() {
     let folder = TempDir::new().unwrap();
     let text = "\u{FEFF}\"x\",label\r\n\" 1 \",\"a,\"\"b\"\"\"\r\n2,c\r\n";
-    let table = table::load(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
+    let table = read_table(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
     assert_eq!(
         (rows(&table), table.feature_names),
         (vec![vec![1.0], vec![2.0]], vec!["x".to_owned()])
@@ -260,16 +291,16 @@ fn a_quote_left_open_is_refused_with_its_line_and_costs_one_row() {
         packed.write_all(text.as_bytes()).unwrap();
         let packed = packed.finish().unwrap();
         for path in [write(&folder, "t.csv", text), write(&folder, "t.csv.gz", packed)] {
-            let error = table::load(&path, &options).unwrap_err();
+            let error = read_table(&path, &options).unwrap_err();
             assert!(matches!(&error, Error::File { path: named, .. } if *named == path));
             assert!(error.to_string().contains(wrong), "{wrong}: {error}");
-            let table = table::load(&path, &skip(options.clone())).unwrap();
+            let table = read_table(&path, &skip(options.clone())).unwrap();
             assert_eq!((table.data.len(), &table.skipped[..]), (kept, skipped), "{wrong}");
             assert!(table.class_names.iter().all(|name| !name.contains("\n2")), "{wrong}");
         }
     }
     let path = write(&folder, "t.csv", "a,\"label\n1,cat\n");
-    let error = table::load(path, &skip(options)).unwrap_err().to_string();
+    let error = read_table(path, &skip(options)).unwrap_err().to_string();
     assert!(error.contains("no closing quote in line 1"), "{error}");
 }
 
@@ -287,13 +318,13 @@ fn rows_of_any_length_come_through_whatever_ends_them() {
             }
         }
         let path = write(&folder, "t.csv", file + "bad,x");
-        let table = table::load(&path, &skip(TableOptions::default())).unwrap();
+        let table = read_table(&path, &skip(TableOptions::default())).unwrap();
         assert_eq!((table.data.len(), &table.skipped[..]), (5000, &[5000][..]));
         for (k, (row, &label)) in rows(&table).iter().zip(table.data.labels()).enumerate() {
             assert_eq!(row[..], [k as f32]);
             assert_eq!(table.class_names[label as usize], text(k).trim());
         }
-        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
         // The header, 5,000 rows of two lines, 1,667 blank ones.
         assert!(error.contains("line 11669"), "{error}");
     }
@@ -303,10 +334,10 @@ fn rows_of_any_length_come_through_whatever_ends_them() {
 fn quotes_within_a_column_and_blanks_behind_one_are_no_fault() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "a,label\n1,5\" pipe\n \"2\"\t, x\n\"3\" ,\"y\" \n");
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     // A blank before a quote makes it part of the text, as in the `csv` crate and pandas.
     assert!(error.contains("column \"a\", line 3"), "{error}");
-    let table = table::load(&path, &skip(TableOptions::default())).unwrap();
+    let table = read_table(&path, &skip(TableOptions::default())).unwrap();
     assert_eq!((rows(&table), table.skipped), (vec![vec![1.0], vec![3.0]], vec![1]));
     assert_eq!(table.class_names, ["5\" pipe", "y"]);
 }
@@ -323,13 +354,13 @@ fn marks_and_line_ends_change_nothing_and_other_encodings_are_named() {
         "\n\r\na,b,label\n\n1,2,cat\r3,4,\"dog\"\r\n\n",
     ];
     for text in same {
-        let table = table::load(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
+        let table = read_table(write(&folder, "t.csv", text), &TableOptions::default()).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0]], "{text:?}");
         assert_eq!(table.class_names, ["cat", "dog"], "{text:?}");
         assert_eq!(table.feature_names, ["a", "b"], "{text:?}");
     }
     let path = write(&folder, "t.csv", "a,b,label\n1,2,\"cat\nhouse\"\n3,4,ca\0t\n");
-    let table = table::load(path, &TableOptions::default()).unwrap();
+    let table = read_table(path, &TableOptions::default()).unwrap();
     assert_eq!(table.class_names, ["ca\0t", "cat\nhouse"]);
 
     let utf16 = |mark: &[u8], swap: bool| {
@@ -351,13 +382,13 @@ fn marks_and_line_ends_change_nothing_and_other_encodings_are_named() {
     ];
     for (what, bytes, named) in cases {
         let path = write(&folder, "t.csv", bytes);
-        let error = table::load(&path, &TableOptions::default()).unwrap_err();
+        let error = read_table(&path, &TableOptions::default()).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{what}: {error}");
         let error = error.to_string();
         assert!(named.iter().all(|named| error.contains(named)), "{what}: {error}");
     }
     let path = write(&folder, "t.csv", b"a,b,label\n1,2,K\xE4fer\n3,4,dog\n");
-    assert_eq!(table::load(path, &skip(TableOptions::default())).unwrap().skipped, [0]);
+    assert_eq!(read_table(path, &skip(TableOptions::default())).unwrap().skipped, [0]);
 }
 
 #[test]
@@ -373,13 +404,13 @@ fn other_delimiters_and_decimal_commas() {
     for (delimiter, decimal_comma, text) in cases {
         let cost = some("cost");
         let options = TableOptions { delimiter, decimal_comma, cost, ..Default::default() };
-        let table = table::load(write(&folder, "t.csv", text), &options).unwrap();
+        let table = read_table(write(&folder, "t.csv", text), &options).unwrap();
         assert_eq!(rows(&table), [[0.5, -2.0], [15.0, 3.0]], "{text}");
         assert_eq!(table.class_names, ["a,b", "cat"], "{text}");
         assert_eq!(table.costs.unwrap(), [1.25, 2.0], "{text}");
     }
     let refused = |options: TableOptions, text: &str| {
-        table::load(write(&folder, "t.csv", text), &options).unwrap_err()
+        read_table(write(&folder, "t.csv", text), &options).unwrap_err()
     };
     // Neither marks between thousands nor the other sign is guessed at.
     let comma = TableOptions { decimal_comma: true, ..Default::default() };
@@ -425,7 +456,7 @@ fn labels_and_groups_are_names_even_where_they_look_like_numbers() {
     let lines: String = shuffled.iter().map(|name| format!("1, {name},{name} \n")).collect();
     let path = write(&folder, "t.csv", format!("x,label,group\n{lines}"));
     let options = TableOptions { group: some("group"), ..Default::default() };
-    let table = table::load(&path, &options).unwrap();
+    let table = read_table(&path, &options).unwrap();
     assert_eq!(table.class_names, names);
     let groups = table.groups.unwrap();
     assert_eq!((&groups.names, &groups.ids[..]), (&table.class_names, table.data.labels()));
@@ -434,9 +465,9 @@ fn labels_and_groups_are_names_even_where_they_look_like_numbers() {
     }
     // The names give the same numbers again.
     let again = TableOptions { class_names: Some(table.class_names), ..options };
-    assert_eq!(table::load(&path, &again).unwrap().data.labels(), table.data.labels());
+    assert_eq!(read_table(&path, &again).unwrap().data.labels(), table.data.labels());
     let class_names = Some(vec!["1".to_owned(), "01".to_owned(), " 1".to_owned()]);
-    let error = table::load(&path, &TableOptions { class_names, ..again }).unwrap_err();
+    let error = read_table(&path, &TableOptions { class_names, ..again }).unwrap_err();
     assert!(error.to_string().contains("distinct names"), "{error}");
 }
 
@@ -455,18 +486,18 @@ fn indices_are_no_features_unless_asked_for() {
         ",,a,label\n0,100,0.5,x\n0,200,1.5,y\n1,300,2.5,x\n",
         "Unnamed: 0,a,label\n100,0.5,x\n200,1.5,y\n300,2.5,x\n",
     ] {
-        let table = table::load(write(&folder, "t.csv", text), &plain).unwrap();
+        let table = read_table(write(&folder, "t.csv", text), &plain).unwrap();
         assert_eq!(rows(&table), [[0.5], [1.5], [2.5]], "{text}");
         assert_eq!(table.feature_names, ["a"], "{text}");
     }
     let path = write(&folder, "t.csv", ",a,label\n100,0.5,x\n200,1.5,y\n");
-    let table = table::load(&path, &named(&["", "a"])).unwrap();
+    let table = read_table(&path, &named(&["", "a"])).unwrap();
     assert_eq!(rows(&table), [[100.0, 0.5], [200.0, 1.5]]);
-    let table = table::load(&path, &TableOptions { group: some(""), ..plain.clone() }).unwrap();
+    let table = read_table(&path, &TableOptions { group: some(""), ..plain.clone() }).unwrap();
     assert_eq!(table.groups.unwrap().names, ["100", "200"]);
     // Elsewhere a column without a name is one like any other.
     let path = write(&folder, "t.csv", "a,,label\n1,2,x\n");
-    assert_eq!(table::load(path, &plain).unwrap().feature_names, ["a", ""]);
+    assert_eq!(read_table(path, &plain).unwrap().feature_names, ["a", ""]);
 
     let path = folder.path().join("t.parquet");
     let fill: &Group = &|group| {
@@ -491,13 +522,13 @@ fn indices_are_no_features_unless_asked_for() {
         let note = note.map(|note| vec![KeyValue::new("pandas".to_owned(), note)]);
         let properties = WriterProperties::builder().set_key_value_metadata(note).build();
         parquet_file(&path, &schema, 1, properties, fill);
-        let table = table::load(&path, &plain).unwrap();
+        let table = read_table(&path, &plain).unwrap();
         let expected = if is_feature { vec!["a", name] } else { vec!["a"] };
         assert_eq!(table.feature_names, expected);
-        let table = table::load(&path, &named(&[name])).unwrap();
+        let table = read_table(&path, &named(&[name])).unwrap();
         assert_eq!(rows(&table), [[100.0], [200.0], [300.0]], "{name}");
         let table =
-            table::load(&path, &TableOptions { group: some(name), ..plain.clone() }).unwrap();
+            read_table(&path, &TableOptions { group: some(name), ..plain.clone() }).unwrap();
         assert_eq!(table.groups.unwrap().names, ["100", "200", "300"], "{name}");
     }
 }
@@ -508,7 +539,7 @@ fn targets_are_read_to_their_last_bit_from_every_format() {
     let targets = [0.1, -1e300, 16_777_217.0];
     let options = TableOptions { label: None, target: some("y"), ..Default::default() };
     let check = |path: &Path| {
-        let table = table::load(path, &options).unwrap();
+        let table = read_table(path, &options).unwrap();
         assert_eq!(rows(&table), [[1.0], [2.0], [3.0]], "{path:?}");
         assert_eq!((table.targets.unwrap(), table.costs), (targets.to_vec(), None), "{path:?}");
         assert_eq!((table.data.classes(), table.feature_names.len()), (1, 1), "{path:?}");
@@ -534,34 +565,34 @@ fn targets_are_read_to_their_last_bit_from_every_format() {
     check(&path);
     for bad in ["nan", "inf", "", "high"] {
         let path = write(&folder, "t.csv", format!("x,y\n1,{bad}\n2,3\n"));
-        let error = table::load(&path, &options).unwrap_err().to_string();
+        let error = read_table(&path, &options).unwrap_err().to_string();
         assert!(error.contains("column \"y\", line 2"), "{error}");
-        let table = table::load(&path, &skip(options.clone())).unwrap();
+        let table = read_table(&path, &skip(options.clone())).unwrap();
         assert_eq!((table.targets.unwrap(), table.skipped), (vec![3.0], vec![0]));
     }
     let y = npy(&[3], npyz::Order::C, &[1.0, f64::NAN, 3.0]);
     write(&folder, "y.npy", y);
     let path = folder.path().join("x.npy");
-    let error = table::load(&path, &options).unwrap_err().to_string();
+    let error = read_table(&path, &options).unwrap_err().to_string();
     assert!(error.contains("row 1") && error.contains("targets"), "{error}");
-    assert_eq!(table::load(&path, &skip(options)).unwrap().targets.unwrap(), [1.0, 3.0]);
+    assert_eq!(read_table(&path, &skip(options)).unwrap().targets.unwrap(), [1.0, 3.0]);
 }
 
 #[test]
 fn columns_of_one_name_are_refused_as_features_would_not_be_found_again() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "t.csv", "b,a,label,a,c\n1,2,x,3,4\n");
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("\"a\" as columns 2 and 4"), "{error}");
     let features = vec!["c".to_owned(), "b".to_owned()];
     let options = TableOptions { features, ..Default::default() };
-    let table = table::load(&path, &options).unwrap();
+    let table = read_table(&path, &options).unwrap();
     assert_eq!(rows(&table), [[4.0, 1.0]]);
     // What comes out goes in.
     let again = TableOptions { features: table.feature_names.clone(), ..options };
-    assert_eq!(table::load(&path, &again).unwrap().feature_names, table.feature_names);
+    assert_eq!(read_table(&path, &again).unwrap().feature_names, table.feature_names);
     let path = write(&folder, "t.csv", "a,label,label\n1,x,y\n");
-    let error = table::load(path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("\"label\" as columns 2 and 3"), "{error}");
 }
 
@@ -590,7 +621,7 @@ const MIXED: &str = "age,work,label,code\n39,Private,no,10\n50,?,yes,x\n38,\"Sta
 fn text_columns_become_ones_where_their_value_stands() {
     let folder = TempDir::new().unwrap();
     let path = write(&folder, "train.csv", MIXED);
-    let table = table::load(&path, &with_text(&[])).unwrap();
+    let table = read_table(&path, &with_text(&[])).unwrap();
     let names =
         ["age", "work=?", "work=Private", "work=State, \"gov\"", "code=9", "code=10", "code=x"];
     assert_eq!(table.feature_names, names);
@@ -609,7 +640,7 @@ fn text_columns_become_ones_where_their_value_stands() {
 
     // The columns in another order, a value that is not known, and none of one that is.
     let test = "code,label,work,age\n9,yes,Navy,1\nnew,no,,2\n";
-    let test = table::load(write(&folder, "test.csv", test), &like(&table)).unwrap();
+    let test = read_table(write(&folder, "test.csv", test), &like(&table)).unwrap();
     assert_eq!(test.feature_names, names);
     let expected = [[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0], [2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]];
     assert_eq!(rows(&test), expected);
@@ -617,7 +648,7 @@ fn text_columns_become_ones_where_their_value_stands() {
 
     // In the order asked for, packed, or with tabs instead of commas.
     let features = vec!["code".to_owned(), "age".to_owned()];
-    let table = table::load(&path, &TableOptions { features, ..with_text(&[]) }).unwrap();
+    let table = read_table(&path, &TableOptions { features, ..with_text(&[]) }).unwrap();
     assert_eq!(table.feature_names, ["code=9", "code=10", "code=x", "age"]);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packed.write_all(MIXED.as_bytes()).unwrap();
@@ -625,7 +656,7 @@ fn text_columns_become_ones_where_their_value_stands() {
     for (name, content) in
         [("t.csv.gz", packed.finish().unwrap()), ("t.TSV", tabs.into()), ("t.txt", MIXED.into())]
     {
-        let table = table::load(write(&folder, name, content), &with_text(&[])).unwrap();
+        let table = read_table(write(&folder, name, content), &with_text(&[])).unwrap();
         assert_eq!(rows(&table), expected_rows, "{name}");
     }
 }
@@ -636,7 +667,7 @@ fn letters_have_a_block_for_each_position() {
     let path = write(&folder, "t.csv", "id,window,label\n1,-é1,0\n2,A12,1\n3,AA1,0\n");
     let features = vec!["window".to_owned()];
     let options = TableOptions { features, ..with_text(&["window"]) };
-    let table = table::load(&path, &options).unwrap();
+    let table = read_table(&path, &options).unwrap();
     let names =
         "window[0]=- window[0]=A window[1]=1 window[1]=A window[1]=é window[2]=1 window[2]=2";
     assert_eq!(table.feature_names.join(" "), names);
@@ -651,15 +682,15 @@ fn letters_have_a_block_for_each_position() {
     assert_eq!(values["window"], Values::Letters(letters));
 
     let test = write(&folder, "test.csv", "id,window,label\n4,AB1,0\n5,A1,1\n6,A1,1\n");
-    let error = table::load(&test, &like(&table)).unwrap_err().to_string();
+    let error = read_table(&test, &like(&table)).unwrap_err().to_string();
     let named = ["3 letters", "2, \"A1\"", "column \"window\", line 3"];
     assert!(named.iter().all(|named| error.contains(named)), "{error}");
-    let test = table::load(&test, &skip(like(&table))).unwrap();
+    let test = read_table(&test, &skip(like(&table))).unwrap();
     assert_eq!(rows(&test), [[0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]]);
     assert_eq!(test.skipped, [1, 2]);
 
     let empty = write(&folder, "t.csv", "window,label\n,0\n,1\n");
-    let error = table::load(empty, &with_text(&["window"])).unwrap_err().to_string();
+    let error = read_table(empty, &with_text(&["window"])).unwrap_err().to_string();
     assert!(error.contains("letters in column \"window\""), "{error}");
 }
 
@@ -669,15 +700,15 @@ fn values_of_rows_left_out_are_none_and_numbers_may_miss_none() {
     // Too few fields, an open quote, no label, a number missing.
     let text = "a,work,label\n1,x,0\n2,y\n3,\"z,0\n4,v,\n?,w,1\n,u,1\n6,x,1\n7,r,0\n";
     let path = write(&folder, "t.csv", text);
-    let error = table::load(&path, &with_text(&[])).unwrap_err().to_string();
+    let error = read_table(&path, &with_text(&[])).unwrap_err().to_string();
     assert!(error.contains("2 fields in line 3"), "{error}");
-    let table = table::load(&path, &skip(with_text(&[]))).unwrap();
+    let table = read_table(&path, &skip(with_text(&[]))).unwrap();
     assert_eq!(table.feature_names, ["a", "work=r", "work=x"]);
     assert_eq!(rows(&table), [[1.0, 0.0, 1.0], [6.0, 0.0, 1.0], [7.0, 1.0, 0.0]]);
     assert_eq!((table.data.labels(), &table.skipped[..]), (&[0, 1, 0][..], &[1, 2, 3, 4, 5][..]));
 
     let path = write(&folder, "t.csv", "a,work,label\n1,x,0\n?,y,0\n");
-    let error = table::load(&path, &with_text(&[])).unwrap_err().to_string();
+    let error = read_table(&path, &with_text(&[])).unwrap_err().to_string();
     assert!(error.contains("a finite number") && error.contains("column \"a\", line 3"), "{error}");
 }
 
@@ -691,15 +722,15 @@ fn values_can_be_given_also_of_numbers() {
         let categories = Some(Categories { values, ..Default::default() });
         TableOptions { categories, ..Default::default() }
     };
-    let table = table::load(&path, &given(&["1", "01"])).unwrap();
+    let table = read_table(&path, &given(&["1", "01"])).unwrap();
     assert_eq!(table.feature_names, ["zip=1", "zip=01", "b"]);
     assert_eq!(rows(&table), [[0.0, 1.0, 5.0], [1.0, 0.0, 6.0], [0.0, 0.0, 7.0]]);
     for wrong in [&["1", "1"][..], &[]] {
-        assert!(matches!(table::load(&path, &given(wrong)), Err(Error::Shape { .. })));
+        assert!(matches!(read_table(&path, &given(wrong)), Err(Error::Shape { .. })));
     }
     // A word in a column whose values are not given.
     let words = write(&folder, "t.csv", "zip,b,label\n01,five,0\n");
-    let error = table::load(words, &given(&["01"])).unwrap_err().to_string();
+    let error = read_table(words, &given(&["01"])).unwrap_err().to_string();
     assert!(error.contains("\"five\" in column \"b\", line 2"), "{error}");
 }
 
@@ -712,13 +743,13 @@ fn what_cannot_be_text_is_refused_by_name() {
         with_text(&["label"]),
         TableOptions { features: vec!["a=x".into()], ..with_text(&[]) },
     ] {
-        assert!(matches!(table::load(&path, &options), Err(Error::Unknown { .. })));
+        assert!(matches!(read_table(&path, &options), Err(Error::Unknown { .. })));
     }
     // So many values that they tell rows apart.
     for (many, expected) in [(1000, true), (1001, false)] {
         let names: String = (0..many).map(|row| format!("{row},name {row},0\n")).collect();
         let path = write(&folder, "t.csv", format!("a,name,label\n{names}"));
-        match table::load(path, &with_text(&[])) {
+        match read_table(path, &with_text(&[])) {
             Ok(table) => assert!(expected && table.feature_names.len() == 1001),
             Err(error) => {
                 let error = error.to_string();
@@ -731,10 +762,10 @@ fn what_cannot_be_text_is_refused_by_name() {
     let path = write(&folder, "x.npy", array);
     let unlabelled = |options| TableOptions { label: None, ..options };
     assert!(matches!(
-        table::load(&path, &unlabelled(with_text(&["x"]))),
+        read_table(&path, &unlabelled(with_text(&["x"]))),
         Err(Error::Unknown { .. })
     ));
-    let table = table::load(&path, &unlabelled(with_text(&[]))).unwrap();
+    let table = read_table(&path, &unlabelled(with_text(&[]))).unwrap();
     assert_eq!(rows(&table), [[1.0], [2.0]]);
 }
 
@@ -768,7 +799,7 @@ fn arrays_of_every_type_and_order_give_the_same_features() {
     let expected = [[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]];
     let check = |what: &str, bytes: Vec<u8>| {
         let path = write(&folder, "x.npy", bytes);
-        let table = table::load(path, &labelled()).unwrap();
+        let table = read_table(path, &labelled()).unwrap();
         assert_eq!(rows(&table), expected, "{what}");
         assert_eq!(table.data.labels(), [1, 0], "{what}");
         assert_eq!(table.feature_names, ["x"]);
@@ -796,12 +827,12 @@ fn unsigned_and_wide_numbers_keep_their_values() {
     let options = TableOptions { label: None, ..Default::default() };
     let values = [0.1f64, 1e300, 16_777_217.0];
     let path = write(&folder, "x.npy", npy(&[3, 1], npyz::Order::C, &values));
-    let error = table::load(&path, &options).unwrap_err().to_string();
+    let error = read_table(&path, &options).unwrap_err().to_string();
     assert!(error.contains("inf in row 1"), "{error}");
-    let table = table::load(&path, &skip(options.clone())).unwrap();
+    let table = read_table(&path, &skip(options.clone())).unwrap();
     assert_eq!((rows(&table), table.skipped), (vec![vec![0.1f32], vec![16_777_216.0]], vec![1]));
     let path = write(&folder, "x.npy", npy(&[2, 1], npyz::Order::C, &[u64::MAX, 1 << 63]));
-    let table = table::load(&path, &options).unwrap();
+    let table = read_table(&path, &options).unwrap();
     assert_eq!(rows(&table), [[1.844_674_4e19], [9.223_372e18]]);
 }
 
@@ -812,7 +843,7 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     write(&folder, "label.npy", npy(&[3, 1], npyz::Order::C, &[7.0f64, 5.0, 7.0]));
     write(&folder, "group.npy", npy(&[3], npyz::Order::C, &[-1i16, 300, 300]));
     write(&folder, "cost.npy", npy(&[3], npyz::Order::C, &[1.5f64, 2.5, 3.5]));
-    let table = table::load(&path, &all_roles()).unwrap();
+    let table = read_table(&path, &all_roles()).unwrap();
     assert_eq!(
         (table.data.labels(), &table.class_names[..]),
         (&[1, 0, 1][..], &["5".into(), "7".into()][..])
@@ -821,18 +852,18 @@ fn labels_groups_and_costs_lie_beside_the_features() {
     assert_eq!(table.costs.unwrap(), [1.5, 2.5, 3.5]);
     // What is no number is no label, infinity is no cost, and there must be one of each a row.
     write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[1.0f64, f64::NAN, 0.0]));
-    let error = table::load(&path, &all_roles()).unwrap_err().to_string();
+    let error = read_table(&path, &all_roles()).unwrap_err().to_string();
     assert!(error.contains("row 1"), "{error}");
     write(&folder, "label.npy", npy(&[3], npyz::Order::C, &[0u8, 1, 0]));
     write(&folder, "cost.npy", npy(&[3], npyz::Order::C, &[1.0f64, 1.0, f64::INFINITY]));
-    let error = table::load(&path, &all_roles()).unwrap_err().to_string();
+    let error = read_table(&path, &all_roles()).unwrap_err().to_string();
     assert!(error.contains("row 2") && error.contains("costs"), "{error}");
-    assert_eq!(table::load(&path, &skip(all_roles())).unwrap().skipped, [2]);
+    assert_eq!(read_table(&path, &skip(all_roles())).unwrap().skipped, [2]);
     write(&folder, "cost.npy", npy(&[2], npyz::Order::C, &[1.0f64, 1.0]));
-    let error = table::load(&path, &skip(all_roles())).unwrap_err().to_string();
+    let error = read_table(&path, &skip(all_roles())).unwrap_err().to_string();
     assert!(error.contains("2 for 3 rows"), "{error}");
     fs::remove_file(folder.path().join("cost.npy")).unwrap();
-    assert!(matches!(table::load(&path, &all_roles()).unwrap_err(), Error::Io { .. }));
+    assert!(matches!(read_table(&path, &all_roles()).unwrap_err(), Error::Io { .. }));
 }
 
 #[test]
@@ -859,14 +890,14 @@ fn arrays_of_other_types_and_shapes_are_refused_by_name() {
     for (what, features, named) in cases {
         let arrays = [("x", features), ("label", npy(&[2], C, &[0i64, 1]))];
         let path = npz(&folder, zip::CompressionMethod::Stored, &arrays);
-        let error = table::load(path, &TableOptions::default()).unwrap_err();
+        let error = read_table(path, &TableOptions::default()).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{what}: {error}");
         assert!(error.to_string().contains(named), "{what}: {error}");
     }
     let one_of_two = npy(&[2, 2], C, &[1i64, 0, 0, 1]);
     let arrays = [("x", npy(&[2, 1], C, &[1f32, 2.0])), ("label", one_of_two)];
     let path = npz(&folder, zip::CompressionMethod::Stored, &arrays);
-    let error = table::load(path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("one dimension in \"label\"") && error.contains("[2, 2]"), "{error}");
 }
 
@@ -877,7 +908,7 @@ fn labels_of_arrays_are_exact() {
     let x = write(&folder, "x.npy", npy(&[3, 1], C, &[1f32, 2.0, 3.0]));
     let check = |bytes: Vec<u8>, names: &[&str], numbers: &[u32]| {
         write(&folder, "labels.npy", bytes);
-        let table = table::load(&x, &labelled()).unwrap();
+        let table = read_table(&x, &labelled()).unwrap();
         assert_eq!(
             (table.data.labels(), table.data.classes()),
             (numbers, names.len()),
@@ -907,7 +938,7 @@ fn labels_of_arrays_are_exact() {
         [npy(&[3], C, &[2i64, 7, 2]), npy(&[3], C, &[2f32, 7.0, 2.0]), unicode(&["2", "7", "2"])]
     {
         write(&folder, "labels.npy", bytes);
-        assert_eq!(table::load(&x, &told).unwrap().data.labels(), [1, 0, 1]);
+        assert_eq!(read_table(&x, &told).unwrap().data.labels(), [1, 0, 1]);
     }
     // Floats that may each be several whole numbers, written as the nearest one.
     let halves = [1.0, 2048.0, 3.0].map(half::f16::from_f32);
@@ -918,9 +949,9 @@ fn labels_of_arrays_are_exact() {
         npy(&[3], C, &[1.0, f64::INFINITY, 3.0]),
     ] {
         write(&folder, "labels.npy", bytes);
-        let error = table::load(&x, &labelled()).unwrap_err().to_string();
+        let error = read_table(&x, &labelled()).unwrap_err().to_string();
         assert!(error.contains("row 1"), "{error}");
-        assert_eq!(table::load(&x, &skip(labelled())).unwrap().skipped, [1]);
+        assert_eq!(read_table(&x, &skip(labelled())).unwrap().skipped, [1]);
     }
 }
 
@@ -959,7 +990,7 @@ fn archives_hold_everything_stored_or_compressed() {
     ];
     for method in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
         let path = npz(&folder, method, &arrays);
-        let table = table::load(&path, &all_roles()).unwrap();
+        let table = read_table(&path, &all_roles()).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
         assert_eq!(
             (table.data.labels(), &table.feature_names[..]),
@@ -972,10 +1003,10 @@ fn archives_hold_everything_stored_or_compressed() {
         );
         assert_eq!(table.costs.unwrap(), [1.0, 2.0, 3.0]);
         // Which array holds the features is no longer plain.
-        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
         assert!(error.contains("emb, group, cost"), "{error}");
         let options = TableOptions { features: vec!["emb".to_owned()], ..Default::default() };
-        assert_eq!(table::load(&path, &options).unwrap().data.len(), 3);
+        assert_eq!(read_table(&path, &options).unwrap().data.len(), 3);
         broken_everywhere(&path, &all_roles());
     }
 }
@@ -984,10 +1015,10 @@ fn archives_hold_everything_stored_or_compressed() {
 /// that a size made up by the file could make it allocate (which would end the test).
 fn broken_everywhere(path: &Path, options: &TableOptions) {
     let whole = fs::read(path).unwrap();
-    assert!(table::load(path, options).is_ok());
+    assert!(read_table(path, options).is_ok());
     for length in (0..whole.len()).step_by(1 + whole.len() / 1000) {
         fs::write(path, &whole[..length]).unwrap();
-        let error = table::load(path, options).expect_err("a truncated file");
+        let error = read_table(path, options).expect_err("a truncated file");
         assert!(matches!(error, Error::File { .. } | Error::Unknown { .. }), "{length}: {error}");
     }
     for at in 0..whole.len().min(800) {
@@ -996,7 +1027,7 @@ fn broken_everywhere(path: &Path, options: &TableOptions) {
             changed[at] = value;
             fs::write(path, changed).unwrap();
             // A changed number may well be a number.
-            let _ = table::load(path, options);
+            let _ = read_table(path, options);
         }
     }
     fs::write(path, whole).unwrap();
@@ -1043,7 +1074,7 @@ fn broken_arrays_are_refused_and_sizes_are_not_believed() {
     ];
     for (what, bytes) in cases {
         let path = write(&folder, "x.npy", bytes);
-        let error = table::load(path, &options).unwrap_err();
+        let error = read_table(path, &options).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{what}: {error}");
     }
 }
@@ -1067,7 +1098,7 @@ fn tensors_are_read_by_name() {
             ("cost", tensor(&[0.5, 1.5, 2.5], &[3], DType::F64)),
         ]);
         candle_core::safetensors::save(&tensors, &path).unwrap();
-        let table = table::load(&path, &all_roles()).unwrap();
+        let table = read_table(&path, &all_roles()).unwrap();
         assert_eq!(rows(&table), [[1.0, 2.0], [3.0, -4.0], [5.0, 6.0]], "{dtype:?}");
         assert_eq!(table.data.labels(), [1, 0, 1]);
         assert_eq!(
@@ -1078,7 +1109,7 @@ fn tensors_are_read_by_name() {
     broken_everywhere(&path, &all_roles());
     for bytes in [u64::MAX.to_le_bytes(), (1u64 << 40).to_le_bytes()] {
         let path = write(&folder, "long.safetensors", bytes);
-        assert!(matches!(table::load(path, &all_roles()).unwrap_err(), Error::File { .. }));
+        assert!(matches!(read_table(path, &all_roles()).unwrap_err(), Error::File { .. }));
     }
 }
 
@@ -1094,14 +1125,14 @@ fn labels_of_tensors_are_exact() {
     ]);
     candle_core::safetensors::save(&tensors, &path).unwrap();
     let options = TableOptions { group: some("group"), ..Default::default() };
-    let table = table::load(&path, &options).unwrap();
+    let table = read_table(&path, &options).unwrap();
     assert_eq!(table.class_names, ["9007199254740992", "9007199254740993"]);
     assert_eq!(table.data.labels(), [1, 0, 1]);
     assert_eq!(table.groups.unwrap().names, ["0.5", "3"]);
     let wide = tensor(&[1.0, 256.0, 2.0], &[3], DType::BF16);
     let x = tensor(&[1.0, 2.0, 3.0], &[3, 1], DType::F32);
     candle_core::safetensors::save(&HashMap::from([("x", x), ("label", wide)]), &path).unwrap();
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("256") && error.contains("row 1"), "{error}");
 }
 
@@ -1112,9 +1143,9 @@ fn a_number_that_is_not_finite_is_found_in_a_tensor() {
     let x = tensor(&[1.0, 2.0, 3.0, f32::NAN, 5.0, 6.0], &[3, 2], DType::F32);
     candle_core::safetensors::save(&HashMap::from([("x", x)]), &path).unwrap();
     let options = TableOptions { label: None, ..Default::default() };
-    let error = table::load(&path, &options).unwrap_err().to_string();
+    let error = read_table(&path, &options).unwrap_err().to_string();
     assert!(error.contains("NaN in row 1 (the first is 0), column 1"), "{error}");
-    let table = table::load(&path, &skip(options)).unwrap();
+    let table = read_table(&path, &skip(options)).unwrap();
     assert_eq!((rows(&table), table.skipped), (vec![vec![1.0, 2.0], vec![5.0, 6.0]], vec![1]));
 }
 
@@ -1177,9 +1208,9 @@ fn numeric_columns_become_features() {
             column::<ByteArrayType>(group, &names, Some(&[1, 1, 1]), None);
             column::<DoubleType>(group, &[9.0, 8.0, 7.0], None, None);
         });
-        let error = table::load(&path, &all_roles()).unwrap_err().to_string();
+        let error = read_table(&path, &all_roles()).unwrap_err().to_string();
         assert!(error.contains("NaN in row 1 (the first is 0), column 1"), "{error}");
-        let table = table::load(&path, &skip(all_roles())).unwrap();
+        let table = read_table(&path, &skip(all_roles())).unwrap();
         assert_eq!(rows(&table), [[1.0, 0.5], [3.0, 2.5], [1.0, 0.5], [3.0, 2.5]], "{compression}");
         assert_eq!(table.skipped, [1, 4]);
         assert_eq!(
@@ -1195,7 +1226,7 @@ fn numeric_columns_become_features() {
     broken_everywhere(&path, &skip(all_roles()));
     let words = TableOptions { cost: None, ..all_roles() };
     let words = TableOptions { group: None, ..words };
-    let error = table::load(&path, &words).unwrap_err().to_string();
+    let error = read_table(&path, &words).unwrap_err().to_string();
     assert!(error.contains("\"group\""), "{error}");
 }
 
@@ -1214,13 +1245,13 @@ fn a_column_of_lists_becomes_features() {
         let repeated = [0, 0, 1, 1, 0, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1];
         column::<FloatType>(group, &values, Some(&defined), Some(&repeated));
     });
-    let table = table::load(&path, &skip(TableOptions::default())).unwrap();
+    let table = read_table(&path, &skip(TableOptions::default())).unwrap();
     let half = [[1.0, 2.0, 3.0], [6.0, 7.0, 8.0], [1.0, 1.0, 1.0]];
     assert_eq!(rows(&table), [half, half].concat());
     assert_eq!(table.class_names, ["1", "4", "6"]);
     assert_eq!(table.skipped, [0, 2, 3, 5, 7, 9, 10, 12]);
     assert_eq!(table.feature_names, ["emb"]);
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("row 0") && error.contains("emb"), "{error}");
     broken_everywhere(&path, &skip(TableOptions::default()));
 }
@@ -1254,7 +1285,7 @@ fn every_form_of_parquet_gives_the_same_or_is_refused_by_name() {
     ];
     for (what, properties) in forms {
         parquet_file(&path, schema, 1, properties, fill);
-        let table = table::load(&path, &TableOptions::default()).unwrap();
+        let table = read_table(&path, &TableOptions::default()).unwrap();
         assert_eq!(rows(&table), [[0.5], [1.5], [2.5]], "{what}");
         assert_eq!(
             (table.data.labels(), table.class_names),
@@ -1284,17 +1315,17 @@ fn every_form_of_parquet_gives_the_same_or_is_refused_by_name() {
                 false => column::<Int64Type>(group, &[7, 8], None, None),
             }
         });
-        let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+        let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
         assert!(named.iter().all(|named| error.contains(named)), "{fields}: {error}");
     }
     parquet_file(&path, THREE_LEVELS, 1, WriterProperties::default(), &|group| {
         column::<Int64Type>(group, &[0], None, None);
         column::<DoubleType>(group, &[1.0, 2.0], Some(&[5, 5]), Some(&[0, 2]));
     });
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("lists of numbers in column \"e\""), "{error}");
     parquet_file(&path, schema, 0, WriterProperties::default(), &|_| {});
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("at least one row") && error.contains("0 rows"), "{error}");
 }
 
@@ -1302,7 +1333,7 @@ fn every_form_of_parquet_gives_the_same_or_is_refused_by_name() {
 fn labels_of_parquet_are_exact() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("t.parquet");
-    let load = || table::load(&path, &TableOptions { group: some("group"), ..Default::default() });
+    let load = || read_table(&path, &TableOptions { group: some("group"), ..Default::default() });
     let schema = "message rows { required double a; required int64 label; \
                   required binary group (STRING); }";
     parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
@@ -1354,7 +1385,7 @@ fn an_unknown_compression_is_named() {
         changed[at + before.len()] = 2 * method;
         fs::write(&path, changed).unwrap();
         let options = TableOptions { label: None, ..Default::default() };
-        let error = table::load(&path, &options).unwrap_err().to_string();
+        let error = read_table(&path, &options).unwrap_err().to_string();
         let expected = format!("{name} in column \"only_column\"");
         assert!(error.contains(&expected) && error.contains("Zstandard"), "{error}");
     }
@@ -1385,7 +1416,7 @@ fn text_of_parquet_becomes_the_same_features() {
         column::<ByteArrayType>(group, &["AB", "BB", "AC"].map(ByteArray::from), None, None);
         column::<Int64Type>(group, &[0, 1, 1], None, None);
     });
-    let table = table::load(&path, &with_text(&["window"])).unwrap();
+    let table = read_table(&path, &with_text(&["window"])).unwrap();
     let names = "work=? work=x work=y a window[0]=A window[0]=B window[1]=B window[1]=C";
     assert_eq!(table.feature_names.join(" "), names);
     let expected = [
@@ -1396,13 +1427,13 @@ fn text_of_parquet_becomes_the_same_features() {
     assert_eq!(rows(&table), [expected, expected].concat());
 
     let csv = "work,a,window,label\nx,0.5,AB,0\n,1.5,BB,1\ny,2.5,AC,1\n";
-    let csv = table::load(write(&folder, "t.csv", csv), &like(&table)).unwrap();
+    let csv = read_table(write(&folder, "t.csv", csv), &like(&table)).unwrap();
     assert_eq!(
         (rows(&csv), &csv.categories),
         (expected.map(Vec::from).to_vec(), &table.categories)
     );
-    let again = table::load(&path, &like(&csv)).unwrap();
+    let again = read_table(&path, &like(&csv)).unwrap();
     assert_eq!(rows(&again), [expected, expected].concat());
-    let error = table::load(&path, &TableOptions::default()).unwrap_err().to_string();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("column \"work\""), "{error}");
 }

@@ -1,8 +1,6 @@
 //! Evidence that no point had a hand in: probabilities out of fold.
 
 use nalgebra::DMatrix;
-use rand::Rng;
-use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use crate::choose::evidence::check_table;
@@ -10,8 +8,7 @@ use crate::choose::neighbours::nearest::nearest_rows;
 use crate::choose::neighbours::rows::first_largest;
 use crate::choose::ridge::{Map, Sums, factor, one_hot};
 use crate::choose::stack::shares;
-use crate::choose::strategies::within::class_balanced::members;
-use crate::data::Standardiser;
+use crate::data::{Standardiser, stratified_folds};
 use crate::error::{Error, Result};
 use crate::seeds::Seeds;
 
@@ -144,7 +141,7 @@ impl CrossFit {
         seeds: Seeds,
     ) -> Result<OutOfFold> {
         self.check(features, width, labels, classes)?;
-        let folds = deal(labels, self.folds, &mut seeds.named("folds"));
+        let folds = stratified_folds(labels, self.folds, &mut seeds.named("folds"));
         let places: Vec<Vec<usize>> = (0..self.folds)
             .map(|fold| (0..labels.len()).filter(|i| folds[*i] == fold).collect())
             .collect();
@@ -273,19 +270,6 @@ impl Folds<'_> {
     fn targets(&self, points: &[usize]) -> DMatrix<f64> {
         one_hot(self.labels, points, self.classes)
     }
-}
-
-/// The fold of each point: those of a class are dealt in turns, going on where the last class ended.
-pub(crate) fn deal(labels: &[u32], folds: usize, rng: &mut impl Rng) -> Vec<usize> {
-    let (mut of, mut next) = (vec![0; labels.len()], 0);
-    for mut points in members(labels) {
-        points.shuffle(rng);
-        for i in points {
-            of[i] = next % folds;
-            next += 1;
-        }
-    }
-    of
 }
 
 /// The classes of the `k` nearest others, and one vote for all classes together.

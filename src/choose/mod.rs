@@ -62,7 +62,6 @@ pub(crate) mod strategies;
 pub(crate) mod transport;
 
 pub use choice::Choice;
-pub(crate) use cross_fit::deal;
 pub use cross_fit::{CrossFit, JudgedBy, OutOfFold};
 pub(crate) use cross_fit::{softmax, temperature};
 pub(crate) use evidence::check_table;

@@ -49,7 +49,9 @@ pub use image::folder::{ImageFolder, ImageFolderOptions};
 pub use image::parquet::{ImageParquetOptions, load_image_parquet};
 pub use image::patches::{PatchOptions, Patches};
 pub use source::{Source, Subset};
-pub use split::{flip_labels, flip_labels_to_next, shuffled_batches, stratified_split};
+pub use split::{
+    flip_labels, flip_labels_to_next, shuffled_batches, stratified_folds, stratified_split,
+};
 pub use standard::Standardiser;
 
 /// What becomes of a row, or a picture, that is not what it should be.

@@ -29,6 +29,30 @@ pub fn shuffled_batches(
     order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
 }
 
+/// The fold of each point, from 0: those of a class are dealt in turns, going on where the class before ended, so that folds
+/// hold the same number of every class, up to one, and of all points. Without folds, all zeros.
+///
+/// ```
+/// use rand::SeedableRng;
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let folds = gleaner::data::stratified_folds(&[0, 0, 0, 0, 1, 1], 2, &mut rng);
+/// assert_eq!(folds.iter().filter(|fold| **fold == 0).count(), 3);
+/// assert_ne!(folds[4], folds[5]);
+/// ```
+pub fn stratified_folds(labels: &[u32], folds: usize, rng: &mut dyn RngCore) -> Vec<usize> {
+    let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    labels.iter().enumerate().for_each(|(i, label)| classes.entry(*label).or_default().push(i));
+    let (mut of, mut next) = (vec![0; labels.len()], 0);
+    for mut points in classes.into_values() {
+        points.shuffle(rng);
+        for i in points {
+            of[i] = next % folds.max(1);
+            next += 1;
+        }
+    }
+    of
+}
+
 /// Splits the positions of `labels` at random into `first` and the rest, class proportions kept.
 ///
 /// A class with `n_c` of the `n` points gives `first · n_c / n` of them to the first part, rounded

@@ -89,6 +89,16 @@ impl Standardiser {
         self.mean.len()
     }
 
+    /// What is taken off each feature.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// What each feature is multiplied by then: one over its deviation, 0 for a constant.
+    pub fn scale(&self) -> &[f64] {
+        &self.scale
+    }
+
     /// One row after the other; a last one that is too short is moved as far as it goes.
     pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
         rows.chunks(self.width()).flat_map(|row| self.row(row)).map(|x| x as f32).collect()

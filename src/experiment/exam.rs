@@ -10,8 +10,8 @@ use super::engine::{Experiment, Observed, sampling_of};
 use super::portfolio::Scheme;
 use super::stages::{CHUNK, kept_numbers, state_of_numbers};
 use super::{Observations, Seconds, Selector};
-use crate::choose::{Choice, CrossFit, deal};
-use crate::data::{Source, Subset, stratified_split};
+use crate::choose::{Choice, CrossFit};
+use crate::data::{Source, Subset, stratified_folds, stratified_split};
 use crate::error::{Error, Result};
 use crate::joint::{Amount, Gleaned};
 use crate::learn::Training;
@@ -127,7 +127,11 @@ impl<'w, 'a> Folds<'w, 'a> {
             let rule = "at least 3, at most the number of points";
             return Err(Error::range("folds of a certificate", rule, folds as f64));
         }
-        let fold = deal(pool.labels(), folds, &mut Seeds::new(experiment.seed).named("portfolio"));
+        let fold = stratified_folds(
+            pool.labels(),
+            folds,
+            &mut Seeds::new(experiment.seed).named("portfolio"),
+        );
         let part = |of: usize| -> Result<Fold> {
             let (asked, taught) = (0..pool.points()).partition(|i| fold[*i] == of);
             let [taught, asked] = [taught, asked].map(|points| Subset::new(pool, points));

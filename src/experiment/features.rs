@@ -91,7 +91,7 @@ impl FeatureStudy<'_> {
         compare(data.task(), &model, self.options, seed, Stages { run: &run, watch })
     }
 
-    fn data(&self, noise: LabelNoise, seed: u64) -> Result<Data> {
+    pub(super) fn data(&self, noise: LabelNoise, seed: u64) -> Result<Data> {
         let (seeds, labels) = (Seeds::new(seed), self.train.labels());
         let rng = &mut seeds.named("split");
         let size = VALIDATION.min(labels.len() / 4);

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use candle_core::Device;
-use clap::Args;
-use gleaner::data::stratified_split;
-use gleaner::experiment::tables::{PairedLevel, report_paired};
+use clap::{Args, ValueEnum};
+use gleaner::choose::{ClassBalanced, Random, Shares};
+use gleaner::data::{stratified_folds, stratified_split};
+use gleaner::experiment::tables::{PairedLevel, report_paired, report_reproducibility};
 use gleaner::experiment::{
     ComparisonOptions, Configuration, FeatureStudy, Joint, LabelNoise, PortfolioOptions, Progress,
     Run, Selector, one_thread_a_job, side_by_side,
 };
-use gleaner::{Dataset, Error, Result, Seeds};
-use serde_json::json;
+use gleaner::joint::Gleaner;
+use gleaner::{Dataset, Error, Result, Seeds, Strategy};
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Extra, Input};
@@ -21,13 +23,21 @@ use crate::memory::Demand;
 #[derive(Args)]
 #[command(after_help = "Examples:
   gleaner compare train.csv --label y --test test.csv --keep 1%,5%,20% --out compared
-  gleaner compare train.csv --label y --keep 5% --noise 20% --seeds 5 --out compared")]
+  gleaner compare train.csv --label y --keep 5% --noise 20% --seeds 5 --out compared
+  gleaner compare train.csv --label y --folds 5 --seeds 1 --out compared    # every row tests once
+  gleaner compare train.csv --label y --keep 10% --study reproducibility --out chance")]
 pub struct Flags {
     #[command(flatten)]
     input: Input,
     /// The test part [default: a fifth of the rows, class by class].
     #[arg(long)]
     test: Option<PathBuf>,
+    /// Cross-validation instead of one test part: every row tests once a seed.
+    #[arg(long, conflicts_with = "test", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..))]
+    folds: Option<usize>,
+    /// What is asked.
+    #[arg(long, value_enum, default_value_t = Question::Methods)]
+    study: Question,
     /// Shares to keep.
     #[arg(long, value_delimiter = ',', default_value = "1%,5%,20%", value_name = "KEEP,…")]
     keep: Vec<Keep>,
@@ -46,6 +56,14 @@ pub struct Flags {
     /// Where tables and the picture go; what is done is kept there: the same command goes on where it was stopped.
     #[arg(long)]
     out: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Question {
+    /// Which method is better than random rows.
+    Methods,
+    /// How much of a result is chance: the same again, and with other threads, precision, order and seeds.
+    Reproducibility,
 }
 
 /// The rows that the picture shows.
@@ -74,7 +92,22 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         None => LabelNoise::No,
         Some(noise) => LabelNoise::Symmetric(share(noise)?),
     };
-    let (train, test) = parts(&flags, &mut context)?;
+    let parts = parts(&flags, &mut context)?;
+    match flags.study {
+        Question::Methods => methods(&flags, (fractions, noise), &parts, context),
+        Question::Reproducibility => chance(&flags, (&fractions, noise), &parts[0], context),
+    }
+}
+
+/// What is chosen from, and what tests.
+type Parts = (Dataset, Dataset);
+
+fn methods(
+    flags: &Flags,
+    (fractions, noise): (Vec<f64>, LabelNoise),
+    parts: &[Parts],
+    mut context: Context,
+) -> Result<()> {
     let mut selectors = Selector::on_features();
     selectors.extend([
         Selector::Certified(PortfolioOptions::default()),
@@ -84,20 +117,16 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     ]);
     let options = ComparisonOptions { selectors, fractions, joint: Joint::default() };
     let name = flags.input.name();
-    let study = FeatureStudy {
-        name: &name,
-        train: &train,
-        test: &test,
-        points: flags.points,
-        steps: flags.steps,
-        options: &options,
-    };
+    let studies: Vec<FeatureStudy> =
+        parts.iter().map(|parts| study(flags, &name, &options, parts)).collect();
     let first = context.seeds.value();
-    let seeds: Vec<u64> = (first..first + flags.seeds).collect();
-    one_thread_a_job(seeds.len())?;
-    let bar = context.bar(seeds.len() * options.trainings());
+    // A seed for every fold of every repetition.
+    let jobs: Vec<(u64, &FeatureStudy)> =
+        (first..).zip((0..flags.seeds).flat_map(|_| &studies)).collect();
+    one_thread_a_job(jobs.len())?;
+    let bar = context.bar(jobs.len() * options.trainings());
     let found = context.step("comparing", || {
-        side_by_side(&seeds, &Device::Cpu, |&seed| {
+        side_by_side(&jobs, &Device::Cpu, |&(seed, study)| {
             let run = |asked: Configuration| {
                 Run::open(flags.out.join(format!("run/{}-{seed}", noise.name())), &asked)
             };
@@ -114,31 +143,89 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let table = levels[0].text("random", &options.fractions);
     let out = flags.out.display();
     let text = format!("{table}written: {out}/{{summary,certificates}}.csv, {name}.svg\n");
-    let report = json!({
+    let own = json!({"keep": options.fractions, "seeds": flags.seeds, "folds": flags.folds});
+    finish(flags, noise, &parts[0], (&text, own), context)
+}
+
+fn chance(
+    flags: &Flags,
+    (fractions, noise): (&[f64], LabelNoise),
+    parts: &Parts,
+    mut context: Context,
+) -> Result<()> {
+    /// Repetitions of what draws anew.
+    const REPEATS: usize = 5;
+    let [share] = fractions else {
+        let expected = "one share, as --keep 10%".to_owned();
+        let found = fractions.len().to_string();
+        return Err(Error::Shape { what: "--keep of a study of chance", expected, found });
+    };
+    let strategies: [Box<dyn Strategy>; 2] =
+        [Box::new(ClassBalanced::new(Random, Shares::Proportional)), Box::new(Gleaner::default())];
+    let (name, fractions) = (flags.input.name(), fractions.to_vec());
+    let options = ComparisonOptions { selectors: Vec::new(), fractions, joint: Joint::default() };
+    let study = study(flags, &name, &options, parts);
+    let bar = context.bar(strategies.len() * (4 + 2 * REPEATS));
+    let seed = context.seeds.value();
+    let found = context.step("repeating", || {
+        study.reproducibility(&strategies, (noise, *share), REPEATS, seed, || bar.inc(1))
+    })?;
+    bar.finish_and_clear();
+    let table = report_reproducibility(&flags.out, &name, &found)?;
+    let text = format!("{table}written: {}/reproducibility.{{csv,svg}}\n", flags.out.display());
+    finish(flags, noise, parts, (&text, json!({"keep": share, "repeats": REPEATS})), context)
+}
+
+fn study<'a>(
+    flags: &Flags,
+    name: &'a str,
+    options: &'a ComparisonOptions,
+    (train, test): &'a Parts,
+) -> FeatureStudy<'a> {
+    FeatureStudy { name, train, test, points: flags.points, steps: flags.steps, options }
+}
+
+fn finish(
+    flags: &Flags,
+    noise: LabelNoise,
+    (train, test): &Parts,
+    (text, own): (&str, Value),
+    context: Context,
+) -> Result<()> {
+    let mut report = json!({
         "command": "compare",
         "rows": train.len(),
         "test_rows": test.len(),
-        "keep": options.fractions,
-        "noise": rate,
-        "seeds": flags.seeds,
+        "noise": noise.rate(),
         "out": flags.out,
     });
+    if let (Some(report), Value::Object(own)) = (report.as_object_mut(), own) {
+        report.extend(own);
+    }
     let report = context.complete(report);
     crate::output::write_json(&flags.out.join("report.json"), &report)?;
-    context.tell(&text, report)
+    context.tell(text, report)
 }
 
-/// What is chosen from, and what tests.
-fn parts(flags: &Flags, context: &mut Context) -> Result<(Dataset, Dataset)> {
+/// One pair, or one a fold.
+fn parts(flags: &Flags, context: &mut Context) -> Result<Vec<Parts>> {
     let data = flags.input.read(&Extra::default(), Demand::SAMPLE, context)?;
     data.check_labels()?;
     if let Some(path) = &flags.test {
         let test = flags.input.read_like(path, &data, context)?.data;
-        return Ok((data.table.data, test));
+        return Ok(vec![(data.table.data, test)]);
     }
     let all = data.table.data;
+    if let Some(folds) = flags.folds {
+        let of = stratified_folds(all.labels(), folds, &mut Seeds::new(0).named("test folds"));
+        let part = |fold: usize, own: bool| {
+            let rows: Vec<usize> = (0..of.len()).filter(|i| (of[*i] == fold) == own).collect();
+            all.subset(&rows)
+        };
+        return (0..folds).map(|fold| Ok((part(fold, false)?, part(fold, true)?))).collect();
+    }
     // Of any seed the same rows test.
     let rng = &mut Seeds::new(0).named("test part");
     let (test, train) = stratified_split(all.labels(), all.len() / 5, rng)?;
-    Ok((all.subset(&train)?, all.subset(&test)?))
+    Ok(vec![(all.subset(&train)?, all.subset(&test)?)])
 }

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use gleaner::data::cifar::Version;
 use gleaner::data::table::Table;
 use gleaner::data::text::encode::HashedWords;
 use gleaner::data::text::tfidf::{TfIdf, TfIdfOptions};
 use gleaner::data::text::{TextCsv, TextLayout, TextOptions};
 use gleaner::data::{
-    Dataset, ImageFolder, ImageFolderOptions, Malformed, PatchOptions, Patches, Source,
+    Dataset, ImageFolder, ImageFolderOptions, ImageParquetOptions, Malformed, PatchOptions,
+    Patches, Source, load_image_parquet,
 };
 use gleaner::{Error, Result, Seeds};
 
@@ -18,15 +20,15 @@ pub enum Embedding {
     Patches(Box<Patches>),
 }
 
+type Known<'a> = Option<(&'a Embedding, &'a Table)>;
+
 /// Pictures in folders, one a class; how many pixels wide and high they are made.
-pub fn pictures(
+pub fn folder(
     root: &Path,
     size: usize,
     malformed: Malformed,
-    like: Option<(&Embedding, &Table)>,
+    like: Known,
 ) -> Result<(Table, Embedding)> {
-    /// Pictures in memory at a time.
-    const CHUNK: usize = 4096;
     let class_names = like.map(|(_, first)| first.class_names.clone());
     let (mean, std) = ([0.0; 3], [1.0; 3]);
     let options = ImageFolderOptions {
@@ -39,25 +41,50 @@ pub fn pictures(
         ..Default::default()
     };
     let folder = ImageFolder::open(root, &options)?;
+    let ids = folder.paths().iter().map(|path| path.display().to_string()).collect();
+    let (data, patches) = patches(&folder, size, like)?;
+    let table = table("pixels", data, folder.class_names().to_vec(), Some(ids));
+    Ok((table, Embedding::Patches(patches)))
+}
+
+/// Pictures of one size in a column of a parquet file, and labels that are numbers.
+pub fn column(path: &Path, image: &str, label: &str, like: Known) -> Result<(Table, Embedding)> {
+    let classes = like.map(|(_, first)| first.class_names.len());
+    let options = ImageParquetOptions {
+        image: image.to_owned(),
+        label: label.to_owned(),
+        classes,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        ..ImageParquetOptions::cifar(Version::Cifar10)
+    };
+    let pictures = load_image_parquet(path, &options)?;
+    let size = pictures.inputs().dim(3)?;
+    let (data, patches) = patches(&pictures, size, like)?;
+    let names = (0..data.classes()).map(|class| class.to_string()).collect();
+    Ok((table("pixels", data, names, None), Embedding::Patches(patches)))
+}
+
+/// The features of pictures of so many pixels either way.
+fn patches(pictures: &dyn Source, size: usize, like: Known) -> Result<(Dataset, Box<Patches>)> {
+    /// Pictures in memory at a time, and those that the kinds of patches are learned of.
+    const CHUNK: usize = 4096;
     let patches = match like {
         Some((Embedding::Patches(patches), _)) => patches.clone(),
         _ => {
-            // Kinds of patches are learned of some pictures, evenly of all.
-            let step = folder.points().div_ceil(CHUNK).max(1);
-            let some: Vec<usize> = (0..folder.points()).step_by(step).collect();
+            let step = pictures.points().div_ceil(CHUNK).max(1);
+            let some: Vec<usize> = (0..pictures.points()).step_by(step).collect();
+            let usual = PatchOptions::default();
+            let options = PatchOptions { size: usual.size.min(size), ..usual };
             let rng = &mut Seeds::new(0).named("patches");
-            let options =
-                PatchOptions { size: PatchOptions::default().size.min(size), ..Default::default() };
-            Box::new(Patches::fit(&folder.inputs_at(&some)?, &options, rng)?)
+            Box::new(Patches::fit(&pictures.inputs_at(&some)?, &options, rng)?)
         }
     };
-    let everyone: Vec<usize> = (0..folder.points()).collect();
-    let features = |chunk: &[usize]| patches.features(&folder.inputs_at(chunk)?);
+    let everyone: Vec<usize> = (0..pictures.points()).collect();
+    let features = |chunk: &[usize]| patches.features(&pictures.inputs_at(chunk)?);
     let rows = everyone.chunks(CHUNK).map(features).collect::<Result<Vec<_>>>()?;
-    let data = Dataset::new(Tensor::cat(&rows, 0)?, folder.labels().to_vec(), folder.classes())?;
-    let ids = folder.paths().iter().map(|path| path.display().to_string()).collect();
-    let table = table("pixels", data, folder.class_names().to_vec(), Some(ids));
-    Ok((table, Embedding::Patches(patches)))
+    let labels = pictures.labels().to_vec();
+    Ok((Dataset::new(Tensor::cat(&rows, 0)?, labels, pictures.classes())?, patches))
 }
 
 /// Which columns of a file hold text.
@@ -75,7 +102,7 @@ pub fn texts(
     path: &Path,
     columns: &Texts,
     delimiter: u8,
-    like: Option<(&Embedding, &Table)>,
+    like: Known,
 ) -> Result<(Table, Embedding)> {
     let layout = match *columns {
         Texts::Numbered => {

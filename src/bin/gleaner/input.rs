@@ -32,13 +32,19 @@ pub struct Input {
     /// What is no feature.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", conflicts_with = "features")]
     ignore: Vec<String>,
+    /// Columns of sequences of one length, such as residues: every letter of every place becomes a feature.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    letters: Vec<String>,
     /// Columns of a CSV file that hold text: their words become the features.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", requires = "label", conflicts_with_all = ["features", "ignore", "id"])]
     text: Vec<String>,
+    /// The column of a parquet file that holds pictures of one size; its labels are numbers.
+    #[arg(long, requires = "label", conflicts_with_all = ["features", "ignore", "id", "text"])]
+    image: Option<String>,
     /// The file is one of texts without a header: the class, counted from 1, and what is written.
-    #[arg(long, conflicts_with_all = ["label", "features", "ignore", "id", "text"])]
+    #[arg(long, conflicts_with_all = ["label", "features", "ignore", "id", "text", "image"])]
     numbered_texts: bool,
-    /// Pixels to which pictures are brought, either way.
+    /// Pixels to which pictures of a folder are brought, either way.
     #[arg(long, default_value_t = 32, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=256))]
     size: usize,
     /// What stands between two columns.
@@ -101,7 +107,7 @@ impl Input {
     }
 
     fn kind(&self) -> Kind {
-        if self.data[0].is_dir() {
+        if self.data[0].is_dir() || self.image.is_some() {
             Kind::Pictures
         } else if self.numbered_texts || !self.text.is_empty() {
             Kind::Texts
@@ -139,6 +145,20 @@ impl Input {
         context.step("reading the other set", || load(path, &options))
     }
 
+    /// Another file with the same columns, and one of labels that are these.
+    pub fn read_labelled(
+        &self,
+        path: &Path,
+        (label, classes): (&str, Vec<String>),
+        first: &Data,
+        context: &mut Context,
+    ) -> Result<Dataset> {
+        let mut options = like(&first.table, &self.options(&Extra::default())?);
+        (options.label, options.class_names, options.id) =
+            (Some(label.into()), Some(classes), None);
+        Ok(context.step("reading the other set", || load(path, &options))?.data)
+    }
+
     fn options(&self, extra: &Extra) -> Result<TableOptions> {
         Ok(TableOptions {
             features: self.features.clone(),
@@ -148,7 +168,7 @@ impl Input {
             group: extra.group.cloned(),
             cost: extra.cost.cloned(),
             malformed: self.malformed(),
-            categories: Some(Categories::default()),
+            categories: Some(Categories { letters: self.letters.clone(), values: None }),
             delimiter: self.delimiter()?,
             decimal_comma: self.decimal_comma,
             ..Default::default()
@@ -212,8 +232,11 @@ impl Input {
     }
 
     fn embed(&self, path: &Path, like: Option<(&Embedding, &Table)>) -> Result<(Table, Embedding)> {
+        if let (Some(image), Some(label)) = (&self.image, &self.label) {
+            return embedded::column(path, image, label, like);
+        }
         if self.kind() == Kind::Pictures {
-            return embedded::pictures(path, self.size, self.malformed(), like);
+            return embedded::folder(path, self.size, self.malformed(), like);
         }
         let columns = match &self.label {
             Some(label) => Texts::Named { label, texts: &self.text },

@@ -28,6 +28,15 @@ impl FromStr for Keep {
     }
 }
 
+impl std::fmt::Display for Keep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rows(rows) => write!(f, "{rows}"),
+            Self::Share(share) => write!(f, "{}%", 100.0 * share),
+        }
+    }
+}
+
 impl Keep {
     /// How many of so many rows; at least one.
     pub fn of(self, rows: usize) -> Result<usize> {
@@ -52,9 +61,6 @@ impl Keep {
 
     /// The heading of who is among so many.
     pub fn name(self) -> String {
-        match self {
-            Self::Rows(rows) => format!("in_{rows}"),
-            Self::Share(share) => format!("in_{}%", 100.0 * share),
-        }
+        format!("in_{self}")
     }
 }

@@ -1,6 +1,7 @@
 //! `gleaner`: the training data worth keeping, and the labels worth checking, from a shell.
 
 mod audit;
+mod buy;
 mod compare;
 mod config;
 mod context;
@@ -14,6 +15,7 @@ mod methods;
 mod output;
 mod score;
 mod select;
+mod train;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,10 @@ enum Command {
     Compare(compare::Flags),
     /// Gives every row the numbers that strategies rank by.
     Score(score::Flags),
+    /// Trains a network and a model of which rows it should learn from, together.
+    Train(train::Flags),
+    /// Asks for the labels that are worth having, in rounds, by files that are filled in.
+    Buy(buy::Flags),
     /// Says what would be read.
     Info(info::Flags),
     /// Prints completions for a shell.
@@ -101,6 +107,8 @@ fn start() -> gleaner::Result<()> {
         Command::Select(flags) => select::run(flags, context()?),
         Command::Audit(flags) => audit::run(flags, context()?),
         Command::Score(flags) => score::run(flags, context()?),
+        Command::Train(flags) => train::run(flags, context()?),
+        Command::Buy(flags) => buy::run(flags, context()?),
         Command::Info(flags) => info::run(flags, context()?),
     }
 }

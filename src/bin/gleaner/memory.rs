@@ -33,7 +33,7 @@ impl std::fmt::Display for Bytes {
     }
 }
 
-/// What work needs beside what any work needs: bytes, a little more than were measured (docs/command_line.md).
+/// What work needs beside what any work needs: bytes, a little more than were measured (docs/size.md).
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
     pub fixed: f64,

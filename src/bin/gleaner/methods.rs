@@ -38,7 +38,14 @@ pub fn method(name: Option<&str>, labelled: bool) -> Result<Box<dyn Strategy>> {
 }
 
 /// The way that cross-validation certifies, or a random choice of every class's share where nothing is surely better.
-pub fn certified_best(data: &Data, count: usize, seed: u64) -> Result<(Certificate, Choice)> {
+///
+/// What is done is kept in `run`.
+pub fn certified_best(
+    data: &Data,
+    count: usize,
+    seed: u64,
+    run: &Run,
+) -> Result<(Certificate, Choice)> {
     let pool = Standardiser::of(&data.table.data)?.dataset(&data.table.data)?;
     let (inputs, classes) = (pool.inputs().dim(1)?, pool.classes());
     let shape = MlpOptions { inputs, hidden: vec![64], classes };
@@ -49,7 +56,7 @@ pub fn certified_best(data: &Data, count: usize, seed: u64) -> Result<(Certifica
     let model = Model { name: "mlp".into(), build: &build, training };
     let ways = Selector::on_features();
     let share = count as f64 / data.len() as f64;
-    let stages = Stages { run: &Run::in_memory(), watch: &mut |_| () };
+    let stages = Stages { run, watch: &mut |_| () };
     certified((&pool, None), &model, &ways, share, &PortfolioOptions::default(), seed, stages)
 }
 

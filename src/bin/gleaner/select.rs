@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Weighted};
-use gleaner::experiment::Observations;
+use gleaner::experiment::{Certificate, Observations, Run};
 use gleaner::{Error, Result, Strategy};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -107,9 +107,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let mut name = strategy.name().to_owned();
     let (choice, certificate) = match auto {
         true => {
-            let seed = context.seeds.value();
-            let work = || certified_best(&data, count, seed);
-            let (certificate, choice) = context.step("trying methods", work)?;
+            let (certificate, choice) = tried(&flags, &data, count, &mut context)?;
             name.clone_from(&certificate.kept);
             let kept = restricted(Box::new(Known(choice)), &flags)?;
             (chosen(&flags, &data, kept, count, &mut context)?, Some(certificate.to_string()))
@@ -131,6 +129,28 @@ fn restricted(inner: Box<dyn Strategy>, flags: &Flags) -> Result<Box<dyn Strateg
         (None, Some(budget)) => Box::new(Affordable::new(inner, budget)?),
         (None, None) => inner,
     })
+}
+
+/// What cross-validation certifies. It takes minutes: what is done lies beside the output until all is, and the same
+/// command goes on with it.
+fn tried(
+    flags: &Flags,
+    data: &Data,
+    count: usize,
+    context: &mut Context,
+) -> Result<(Certificate, Choice)> {
+    let (seed, folder) = (context.seeds.value(), flags.out.with_extension("run"));
+    let asked = [
+        ("data", data.report().to_string()),
+        ("keep", count.to_string()),
+        ("seed", seed.to_string()),
+    ];
+    let asked = asked.map(|(name, value)| (name.to_owned(), value)).into();
+    let found = context.step("trying methods", || {
+        certified_best(data, count, seed, &Run::open(&folder, &asked)?)
+    })?;
+    std::fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
+    Ok(found)
 }
 
 fn chosen(

@@ -95,6 +95,16 @@ impl Categories {
     }
 
     /// That every column named here is a feature.
+    /// Features of these columns, where the values are known.
+    pub(super) fn width(&self, columns: &[String]) -> Option<usize> {
+        let values = self.values.as_ref()?;
+        let width = |column: &String| match values.get(column) {
+            Some(values) => values.blocks().iter().map(Vec::len).sum(),
+            None => 1,
+        };
+        Some(columns.iter().map(width).sum())
+    }
+
     pub(super) fn check_features(&self, features: &[String]) -> Result<()> {
         let named: Vec<&String> = match &self.values {
             Some(values) => values.keys().collect(),

@@ -72,7 +72,10 @@ pub(crate) fn extent(path: &Path, options: &TableOptions, compressed: bool) -> R
             seen.add(text, is_letters, options.decimal_comma);
         }
     }
-    Ok(Extent { rows, features: seen.iter().map(Seen::features).sum(), exact })
+    let names: Vec<String> = roles.features.iter().map(|&at| file.names[at].clone()).collect();
+    let known = options.categories.as_ref().and_then(|known| known.width(&names));
+    let features = known.unwrap_or_else(|| seen.iter().map(Seen::features).sum());
+    Ok(Extent { rows, features, exact })
 }
 
 /// Bytes of the text: of a compressed file as it says, which is right up to 4 GiB of one piece.

@@ -26,8 +26,8 @@ pub struct Extent {
     pub rows: usize,
     /// Features, with those that text columns become.
     pub features: usize,
-    /// Whether both are known; if not, a text file's rows are as long as its first ones and its text columns have no more
-    /// values.
+    /// Whether both are known, if no row is malformed; otherwise a text file's rows are as long as its first ones, and its
+    /// text columns have no more values.
     pub exact: bool,
 }
 

@@ -111,9 +111,12 @@ pub(crate) fn extent(path: &Path, options: &TableOptions) -> Result<Extent> {
                     }
                     false => file.values(&*group, at, matches!(kind, Kind::Letters(_)))?,
                 };
-                exact &= is_list || file.groups() == 1;
+                exact &= file.groups() == 1;
             }
         }
+        let names: Vec<String> = roles.features.iter().map(|&at| names[at].clone()).collect();
+        let known = options.categories.as_ref().and_then(|known| known.width(&names));
+        let features = known.unwrap_or(features);
         Ok(Extent { rows: usize::try_from(rows).unwrap_or(0), features, exact })
     })
 }

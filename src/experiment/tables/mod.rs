@@ -7,6 +7,7 @@ mod comparison;
 mod core_set;
 mod grid;
 mod paired;
+mod reproducibility;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ pub use comparison::report_comparison;
 pub use core_set::report_core_sets;
 pub use grid::{Grid, Measured, Number};
 pub use paired::{PairedLevel, report_paired};
+pub use reproducibility::report_reproducibility;
 
 /// All seeds of active learning: `summary.csv`, `error.svg` and `time.svg`, by labels bought.
 ///
