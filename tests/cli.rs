@@ -527,6 +527,15 @@ fn joint_training_goes_on_where_it_was_killed() {
         let read = |run: &str| fs::read(path.join(run).join(file)).unwrap();
         assert!(read("whole") == read("killed"), "{file}");
     }
+    gleaner(path, &format!("select {TREES} --keep 30 --out kept.csv")).unwrap();
+    let few = "--steps 40 --warm-up 20 --batch 10 --rows kept.csv --out few";
+    gleaner(path, &format!("train {TREES} {few}")).unwrap();
+    let report = json(&path.join("few/report.json"));
+    assert_eq!((&report["trained_rows"], &report["validation_rows"]), (&30.into(), &18.into()));
+    fs::write(path.join("kept.csv"), "row\n3\n180\n").unwrap();
+    let (code, said) = gleaner(path, &format!("train {TREES} {few}0")).unwrap_err();
+    assert!(code == 2 && said.contains("row 180"), "{said}");
+
     let other = line.replace("--hidden 8", "--hidden 9");
     let (code, said) = gleaner(path, &other).unwrap_err();
     assert!(code == 2 && said.contains("hidden = [8]") && said.contains("hidden = [9]"), "{said}");

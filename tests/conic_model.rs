@@ -769,6 +769,72 @@ fn model_predictive_control_answers_to_its_model() {
     differences("predictive control", &model, &theta, 1e-5);
 }
 
+/// One step of approximate dynamic programming: u = -(I + B'PB)^-1 B'P f, f where the state drifts to.
+#[test]
+fn a_policy_of_approximate_dynamic_programming() {
+    let (n, m) = (3, 2);
+    let (u, next) = (Variable::vector("u", m), Variable::vector("next", n));
+    let (root, drift) = (Parameter::matrix("root", n, n), Parameter::vector("drift", n));
+    let mut draw = Draw(21);
+    let (b, root0, drift0) = (draw.normals(n * m), draw.normals(n * n), draw.normals(n));
+    let b = nalgebra::DMatrix::from_row_slice(n, m, &b);
+    let pushed = Expression::from(&b) * &u;
+    let problem = Problem::minimise(sum_squares(&u) + sum_squares(&root * &next))
+        .subject_to([next.equals(&drift + pushed)]);
+    let model = problem.compile(&[&root, &drift], &[&u]).unwrap();
+    let root = nalgebra::DMatrix::from_row_slice(n, n, &root0);
+    let p = root.transpose() * root;
+    let inner = nalgebra::DMatrix::identity(m, m) + b.transpose() * &p * &b;
+    let pull = b.transpose() * p * nalgebra::DVector::from_column_slice(&drift0);
+    let expected = -inner.try_inverse().unwrap() * pull;
+    let answer = model.solve(&[&root0, &drift0], &options()).unwrap();
+    (0..m).for_each(|k| close(answer.variable(0)[k], expected[k], 1e-9, "u"));
+    differences("dynamic programming", &model, &[root0, drift0], 1e-6);
+}
+
+/// Springs in a row under forces of their own give way least if each is as stiff as its force is large.
+#[test]
+fn stiffness_goes_where_the_forces_are() {
+    let n = 4;
+    let stiffness = Variable::vector("stiffness", n);
+    let (force, total) = (Parameter::vector("force", n), Parameter::scalar("total"));
+    let work = (0..n).map(|k| quad_over_lin(force.at(k), stiffness.at(k)));
+    let work = work.fold(Expression::from(0.0), |sum, spring| sum + spring);
+    let problem = Problem::minimise(work).subject_to([stiffness.sum().le(&total)]);
+    let model = problem.compile(&[&force, &total], &[&stiffness]).unwrap();
+    let theta = [vec![1.0, -2.0, 0.5, 1.5], vec![3.0]];
+    let answer = model.solve(&slices(&theta), &options()).unwrap();
+    for (found, force) in answer.variable(0).iter().zip(&theta[0]) {
+        close(*found, 3.0 * force.abs() / 5.0, 1e-7, "stiffness");
+    }
+    differences("stiffness", &model, &theta, 1e-6);
+}
+
+/// Two suppliers, two stores, three shops: what is bought, kept and shipped at prices and demands that change.
+#[test]
+fn a_supply_chain_answers_to_prices_and_demands() {
+    let (suppliers, stores, shops) = (2, 2, 3);
+    let buy = Variable::matrix("buy", suppliers, stores);
+    let ship = Variable::matrix("ship", stores, shops);
+    let keep = Variable::vector("keep", stores);
+    let price = Parameter::vector("price", suppliers);
+    let (stock, demand) = (Parameter::vector("stock", stores), Parameter::vector("demand", shops));
+    let sold = ship.column_sums();
+    let cost = price.dot(buy.row_sums()) + 0.1 * sum_squares(&buy) + 0.2 * sum_squares(&ship)
+        - 3.0 * sold.sum()
+        + 0.3 * sum_squares(&keep);
+    let problem = Problem::minimise(cost).subject_to([
+        keep.equals(&stock + buy.column_sums().t() - ship.row_sums()),
+        sold.t().le(&demand),
+        buy.ge(0.0),
+        ship.ge(0.0),
+        keep.ge(0.0),
+    ]);
+    let model = problem.compile(&[&price, &stock, &demand], &[&buy, &ship, &keep]).unwrap();
+    let theta = [vec![0.8, 1.1], vec![0.7, 0.2], vec![1.0, 1.5, 0.6]];
+    differences("supply chain", &model, &theta, 1e-6);
+}
+
 #[test]
 fn points_that_poison_an_elastic_net() {
     let (m, n) = (60, 3);

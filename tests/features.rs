@@ -24,7 +24,9 @@ fn read_table(path: impl AsRef<Path>, options: &TableOptions) -> gleaner::Result
     let told = table::extent(&path, options);
     let table = table::load(&path, options)?;
     let told = told.unwrap();
-    assert_eq!(told.rows, table.data.len() + table.skipped.len());
+    if told.exact {
+        assert_eq!(told.rows, table.data.len() + table.skipped.len());
+    }
     // What malformed rows say is not known before.
     if told.exact && table.skipped.is_empty() {
         assert_eq!(told.features, table.data.inputs().dim(1)?);

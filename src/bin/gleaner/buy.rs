@@ -17,7 +17,7 @@ use gleaner::{Error, Learner, Result, Strategy};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input};
+use crate::input::{Data, Extra, Input, Listed};
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 
@@ -199,13 +199,10 @@ impl File<'_> {
 
     /// Class of each row that has one, by its file and number.
     fn read(&self, path: &Path) -> Result<HashMap<(String, i64), u32>> {
-        let table = Answers::read(path)?;
         let first = self.data.file(0);
         let mut classes = HashMap::new();
-        for (row, file, label) in table.rows {
-            if label.is_empty() {
-                continue;
-            }
+        for (row, file, others) in Listed::read(path, &["label"])?.rows {
+            let Some(label) = others.into_iter().find(|label| !label.is_empty()) else { continue };
             let class = self.flags.classes.iter().position(|class| *class == label);
             let Some(class) = class else {
                 let expected = self.flags.classes.join(", ");
@@ -218,37 +215,7 @@ impl File<'_> {
 }
 
 fn rows(path: &Path) -> Result<Vec<i64>> {
-    Ok(Answers::read(path)?.rows.into_iter().map(|(row, ..)| row).collect())
-}
-
-/// A file of questions: row, file where there are several, label.
-struct Answers {
-    rows: Vec<(i64, Option<String>, String)>,
-}
-
-impl Answers {
-    fn read(path: &Path) -> Result<Self> {
-        let wrong = |found: String| Error::File {
-            path: path.to_path_buf(),
-            expected: "columns row and label, as they were asked for".into(),
-            found,
-        };
-        let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(error.to_string()))?;
-        let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-        let at = |name: &str| header.iter().position(|column| column.trim() == name);
-        let (Some(row), Some(label)) = (at("row"), at("label")) else {
-            return Err(wrong(header.iter().collect::<Vec<_>>().join(", ")));
-        };
-        let file = at("file");
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(|error| wrong(error.to_string()))?;
-            let cell = |at: usize| record.get(at).unwrap_or_default().trim().to_owned();
-            let number = cell(row).parse().map_err(|_| wrong(format!("row {:?}", cell(row))))?;
-            rows.push((number, file.map(cell), cell(label)));
-        }
-        Ok(Self { rows })
-    }
+    Ok(Listed::read(path, &[])?.rows.into_iter().map(|(row, ..)| row).collect())
 }
 
 /// What is to be done before it goes on.

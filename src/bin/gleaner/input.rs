@@ -370,6 +370,26 @@ impl Data {
         self.origin[i].1 as i64
     }
 
+    /// The rows that a file names by a column `row`, and a column `file` where there are several; ascending, each once.
+    ///
+    /// # Errors
+    /// [`Error::File`] for another form, no rows, or one that is not here.
+    pub fn rows_in(&self, path: &Path) -> Result<Vec<usize>> {
+        let listed = Listed::read(path, &[])?;
+        let places: HashMap<(String, i64), usize> =
+            (0..self.len()).map(|i| ((self.file(i), self.row(i)), i)).collect();
+        let first = self.file(0);
+        let mut rows = Vec::with_capacity(listed.rows.len());
+        for (row, file, _) in listed.rows {
+            let at = (file.unwrap_or_else(|| first.clone()), row);
+            let place = places.get(&at).ok_or_else(|| listed_wrong(path, format!("row {row}")))?;
+            rows.push(*place);
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        if rows.is_empty() { Err(listed_wrong(path, "none".into())) } else { Ok(rows) }
+    }
+
     pub fn class(&self, label: u32) -> String {
         self.table.class_names[label as usize].clone()
     }
@@ -389,4 +409,34 @@ impl Data {
             "skipped_rows": self.table.skipped.len(),
         })
     }
+}
+
+/// Rows named in a CSV file, with their file where there is such a column, and other columns.
+pub struct Listed {
+    pub rows: Vec<(i64, Option<String>, Vec<String>)>,
+}
+
+impl Listed {
+    pub fn read(path: &Path, others: &[&str]) -> Result<Self> {
+        let wrong = |found: String| listed_wrong(path, found);
+        let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(error.to_string()))?;
+        let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+        let at = |name: &str| header.iter().position(|column| column.trim() == name);
+        let named = |name: &&str| at(name).ok_or_else(|| wrong(format!("no column {name}")));
+        let (row, file) = (named(&"row")?, at("file"));
+        let others = others.iter().map(named).collect::<Result<Vec<_>>>()?;
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(|error| wrong(error.to_string()))?;
+            let cell = |at: usize| record.get(at).unwrap_or_default().trim().to_owned();
+            let number = cell(row).parse().map_err(|_| wrong(format!("row {:?}", cell(row))))?;
+            rows.push((number, file.map(cell), others.iter().map(|at| cell(*at)).collect()));
+        }
+        Ok(Self { rows })
+    }
+}
+
+fn listed_wrong(path: &Path, found: String) -> Error {
+    let expected = "a CSV file that names rows of the data in a column row".to_owned();
+    Error::File { path: path.to_path_buf(), expected, found }
 }

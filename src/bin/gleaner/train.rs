@@ -32,6 +32,9 @@ pub struct Flags {
     /// The test part, looked at once, at the end.
     #[arg(long)]
     test: Option<PathBuf>,
+    /// Trains on these rows only: a file with a column row, as select writes it. Rows are held out from the others then.
+    #[arg(long, value_name = "FILE")]
+    rows: Option<PathBuf>,
     /// Rows held out, class by class, that the selection model answers to.
     #[arg(long, default_value = "10%")]
     validation: Keep,
@@ -142,7 +145,17 @@ fn parts(flags: &Flags, data: &Data, context: &mut Context) -> Result<Parts> {
         test.map(|path| flags.input.read_like(path, data, context)).transpose()?.map(|t| t.data);
     let rng = &mut context.seeds.named("validation part");
     let held_out = flags.validation.of(all.len())?;
-    let (validation, rows) = stratified_split(all.labels(), held_out, rng)?;
+    let (validation, rows) = match &flags.rows {
+        None => stratified_split(all.labels(), held_out, rng)?,
+        Some(path) => {
+            let rows = data.rows_in(path)?;
+            let others: Vec<usize> =
+                (0..all.len()).filter(|i| rows.binary_search(i).is_err()).collect();
+            let labels: Vec<u32> = others.iter().map(|i| all.labels()[*i]).collect();
+            let (first, _) = stratified_split(&labels, held_out.min(others.len()), rng)?;
+            (first.into_iter().map(|k| others[k]).collect(), rows)
+        }
+    };
     let pool = all.subset(&rows)?;
     let standard = Standardiser::of(&pool)?;
     Ok(Parts {
@@ -155,10 +168,11 @@ fn parts(flags: &Flags, data: &Data, context: &mut Context) -> Result<Parts> {
 }
 
 fn configuration(flags: &Flags, data: &Data, seed: u64) -> Configuration {
-    let Flags { validation, keep, steps, warm_up, batch, hidden, .. } = flags;
+    let Flags { validation, keep, steps, warm_up, batch, hidden, rows, .. } = flags;
     let set = |name: &str, value: String| (name.to_owned(), value);
     Configuration::from([
         set("data", data.report().to_string()),
+        set("rows", rows.as_ref().map_or("all".into(), |path| path.display().to_string())),
         set("validation", validation.to_string()),
         set("keep", keep.to_string()),
         set("steps", format!("{steps}, {warm_up} of them without selection")),

@@ -7,7 +7,7 @@ use crate::data::table::categories::{Categories, MOST_VALUES, Values};
 use crate::data::table::key::Key;
 
 /// What an empty field of a text column stands for, as many tables write it themselves.
-const MISSING: &str = "?";
+pub(super) const MISSING: &str = "?";
 
 /// The code of a value that is not among those known.
 const UNKNOWN: f32 = -1.0;

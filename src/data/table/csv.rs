@@ -9,7 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
 use crate::data::table::categories::MOST_VALUES;
-use crate::data::table::coder::{Coder, Kind, is_missing};
+use crate::data::table::coder::{Coder, Kind, MISSING, is_missing};
 use crate::data::table::{
     Columns, Extent, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
 };
@@ -66,10 +66,15 @@ pub(crate) fn extent(path: &Path, options: &TableOptions, compressed: bool) -> R
             break;
         }
         rows += 1;
-        for (&at, seen) in roles.features.iter().zip(&mut seen) {
-            let text = file.record.column(at).unwrap_or_default().trim();
-            let is_letters = options.categories.iter().any(|c| c.letters.contains(&file.names[at]));
-            seen.add(text, is_letters, options.decimal_comma);
+        // Without categories text is malformed, and so is a row of another length.
+        if let Some(categories) = &options.categories
+            && file.record.ends.len() == file.names.len()
+        {
+            for (&at, seen) in roles.features.iter().zip(&mut seen) {
+                let text = file.record.column(at).unwrap_or_default().trim();
+                let is_letters = categories.letters.contains(&file.names[at]);
+                seen.add(text, is_letters, options.decimal_comma);
+            }
         }
     }
     let names: Vec<String> = roles.features.iter().map(|&at| file.names[at].clone()).collect();
@@ -109,7 +114,8 @@ impl Seen {
             self.is_text |= !is_missing(text) && number(text, decimal_comma).is_none();
             // More are refused when all is read.
             if self.values.len() <= MOST_VALUES {
-                self.values.insert((0, text.to_owned()));
+                let value = if is_missing(text) { MISSING } else { text };
+                self.values.insert((0, value.to_owned()));
             }
         }
     }

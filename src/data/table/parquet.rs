@@ -111,7 +111,7 @@ pub(crate) fn extent(path: &Path, options: &TableOptions) -> Result<Extent> {
                     }
                     false => file.values(&*group, at, matches!(kind, Kind::Letters(_)))?,
                 };
-                exact &= file.groups() == 1;
+                exact &= !is_list && file.groups() == 1;
             }
         }
         let names: Vec<String> = roles.features.iter().map(|&at| names[at].clone()).collect();
