@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
 use crate::output::{self, Column, Values};
+use crate::page::{Left, PageFlags, Sheet};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -34,13 +35,22 @@ pub struct Flags {
     /// Suspects, duplicates and outliers that are printed.
     #[arg(long, default_value_t = 10)]
     show: usize,
+    #[command(flatten)]
+    page: PageFlags,
+}
+
+impl Flags {
+    /// The rows to look at.
+    pub fn read(&self, context: &mut Context) -> Result<Data> {
+        let extra = Extra { group: self.truth.as_ref(), ..Default::default() };
+        self.input.read(&extra, context)
+    }
 }
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
-    let extra = Extra { group: flags.truth.as_ref(), ..Default::default() };
-    let data = flags.input.read(&extra, &mut context)?;
+    let data = flags.read(&mut context)?;
     data.check_labels()?;
     let seeds = context.seeds;
     let audit = context.step("looking", || {
@@ -51,10 +61,12 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let columns = columns(&data, &audit, &order);
     context.step("writing", || output::write(&flags.out, &columns))?;
     let found = data.table.groups.as_ref().map(|truth| found(&data, &audit, truth)).transpose()?;
-    let report = context.complete(report(&data, &audit, found));
+    let report = context.complete(report(&flags, &data, &audit, found));
     let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
     output::write_json(&path, &report)?;
-    context.tell(&text(&flags, &data, &audit, found), report)
+    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data: Some(&data) };
+    let page = flags.page.write(&path, &left, &mut context)?;
+    context.tell(&(text(&flags, &data, &audit, found) + &page), report)
 }
 
 /// All rows, those held to be wrong first, by the probability of their label.
@@ -153,7 +165,7 @@ fn found(data: &Data, audit: &Audit, truth: &Groups) -> Result<Found> {
     })
 }
 
-fn report(data: &Data, audit: &Audit, found: Option<Found>) -> Value {
+fn report(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> Value {
     let constant: Vec<String> = audit.constant.iter().map(|k| data.feature(*k)).collect();
     let truth = found.map(|found| {
         json!({
@@ -173,6 +185,7 @@ fn report(data: &Data, audit: &Audit, found: Option<Found>) -> Value {
         "outliers": audit.outliers.len(),
         "constant_features": constant,
         "truth": truth,
+        "out": flags.out,
     })
 }
 

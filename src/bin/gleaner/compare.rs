@@ -7,15 +7,16 @@ use clap::Args;
 use gleaner::data::stratified_split;
 use gleaner::experiment::tables::{PairedLevel, report_paired};
 use gleaner::experiment::{
-    ComparisonOptions, Configuration, FeatureStudy, Joint, LabelNoise, PortfolioOptions, Progress,
-    Run, Selector, one_thread_a_job, side_by_side,
+    Certificate, ComparisonOptions, Configuration, FeatureStudy, Joint, LabelNoise,
+    PortfolioOptions, Progress, Run, Selector, one_thread_a_job, side_by_side,
 };
 use gleaner::{Dataset, Error, Result, Seeds};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Extra, Input};
 use crate::keep::Keep;
+use crate::page::{Left, PageFlags, accuracies};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -45,6 +46,8 @@ pub struct Flags {
     /// Where tables and the picture go; what is done is kept there: the same command goes on where it was stopped.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    page: PageFlags,
 }
 
 /// The rows that the picture shows.
@@ -120,11 +123,27 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         "keep": options.fractions,
         "noise": rate,
         "seeds": flags.seeds,
+        "set": name,
+        "accuracies": accuracies(&[levels[0].panel(&options.fractions, &[])]),
+        "interval": format!("Means over {} seeds with 95 % intervals of the mean.", flags.seeds),
+        "drawn": DRAWN,
+        "certificates": levels[0].certificates().map(certificate).collect::<Vec<_>>(),
         "out": flags.out,
     });
     let report = context.complete(report);
-    crate::output::write_json(&flags.out.join("report.json"), &report)?;
-    context.tell(&text, report)
+    let path = flags.out.join("report.json");
+    crate::output::write_json(&path, &report)?;
+    let left = Left { report: &report, sheet: None, data: None };
+    let page = flags.page.write(&path, &left, &mut context)?;
+    context.tell(&(text + &page), report)
+}
+
+fn certificate(certificate: &Certificate) -> Value {
+    let Certificate { fraction, seed, best, gain, lower, confidence, kept, .. } = certificate;
+    json!({
+        "share": fraction, "seed": seed, "best": best, "gain": gain, "lower": lower, "confidence": confidence, "way": kept,
+        "text": certificate.to_string(),
+    })
 }
 
 /// What is chosen from, and what tests.

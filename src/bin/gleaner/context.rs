@@ -95,11 +95,17 @@ impl Context {
     pub fn complete(&self, report: Value) -> Value {
         let Value::Object(mut report) = report else { return report };
         report.insert("gleaner".into(), json!(env!("CARGO_PKG_VERSION")));
+        report.insert("arguments".into(), json!(arguments()));
         report.insert("seed".into(), json!(self.global.seed));
         report.insert("seconds".into(), Value::Object(self.seconds.clone()));
         report.insert("peak_memory_bytes".into(), json!(peak_memory()));
         Value::Object(report)
     }
+}
+
+/// What followed the name of the program, so that a report says how it was made.
+fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The most memory that this process has had, where the system says so.

@@ -9,6 +9,8 @@ mod input;
 mod keep;
 mod methods;
 mod output;
+mod page;
+mod report;
 mod score;
 mod select;
 
@@ -53,6 +55,8 @@ enum Command {
     Compare(compare::Flags),
     /// Gives every row the numbers that strategies rank by.
     Score(score::Flags),
+    /// Makes the page of a run again from what it left.
+    Report(report::Flags),
     /// Says what would be read.
     Info(info::Flags),
     /// Prints completions for a shell.
@@ -91,6 +95,7 @@ fn run(command: Command, global: Global) -> gleaner::Result<()> {
         Command::Select(flags) => select::run(flags, Context::new(global)?),
         Command::Audit(flags) => audit::run(flags, Context::new(global)?),
         Command::Score(flags) => score::run(flags, Context::new(global)?),
+        Command::Report(flags) => report::run(flags, Context::new(global)?),
         Command::Info(flags) => info::run(flags, Context::new(global)?),
     }
 }
