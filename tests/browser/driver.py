@@ -28,7 +28,7 @@ class Browser:
             line = self.driver.stdout.readline()
             if not line:
                 raise RuntimeError("chromedriver did not start")
-            found = re.search(r"on port (\d+)", line)
+            found = re.search(r"successfully on port (\d+)", line)
             port = found and found.group(1)
         self.base = f"http://127.0.0.1:{port}/session"
         options = {"args": [*FLAGS, f"--user-data-dir={self.profile}"], "binary": shutil.which("chromium")}

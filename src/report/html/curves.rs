@@ -17,7 +17,7 @@ pub struct Curves {
     pub about: String,
     /// Below the axis: what is varied, as a share; the axis is logarithmic.
     pub x_label: String,
-    /// What is measured, as a share.
+    /// What is measured, a share between 0 and 1.
     pub y_label: String,
     /// The lines. A spread of zero is no interval.
     pub panels: Vec<Panel>,

@@ -122,7 +122,7 @@ impl Map {
             false => number_of(whole),
         };
         let marks = Mark::ALL.into_iter().rev().filter(|mark| all(*mark) > 0);
-        let marks = marks.map(|mark| format!("{} {}", of(here(mark), all(mark)), mark.name()));
+        let marks = marks.map(|mark| format!("{} {}", mark.name(), of(here(mark), all(mark))));
         let rows = if total == 1 { "row" } else { "rows" };
         let marks = marks.collect::<Vec<_>>().join(", ");
         format!("{} {rows}: {marks}.", of(shown.len(), total))

@@ -49,7 +49,7 @@ pub enum Cells {
 /// Letters of a cell.
 const MOST_LETTERS: usize = 200;
 /// Rows that are shown at once, and all there are without JavaScript.
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 25;
 
 impl Column {
     /// A column of text.

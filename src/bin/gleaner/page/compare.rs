@@ -112,5 +112,5 @@ fn certificates(all: &[Value]) -> Vec<Table> {
         Column::text("kept", text("way")),
     ];
     let about = "A row a certificate; gains are points of accuracy.".into();
-    vec![Table { title: "Certificates".into(), about, columns, filter: None, total: 0 }]
+    vec![Table { title: "All certificates".into(), about, columns, filter: None, total: 0 }]
 }

@@ -15,7 +15,10 @@ pub fn page(left: &Left) -> Result<Report> {
     let mut page = Report {
         title: format!("{} of {} rows kept", count(kept), count(rows)),
         kind: left.kind(),
-        lead: format!("Chosen by {}.", left.text("/method")),
+        lead: format!(
+            "Chosen by the method {}. The rows are below, in the order in which they were chosen.",
+            left.text("/method")
+        ),
         figures: vec![
             figure(count(kept), "rows kept"),
             figure(percent(kept, rows), "of all rows"),

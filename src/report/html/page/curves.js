@@ -70,7 +70,8 @@ class Panel {
     this.panel = panel;
     const points = panel.series.flatMap((series) => series.points);
     this.xs = [...new Set(points.map((point) => point[0]))].filter((x) => x > 0).sort((a, b) => a - b);
-    this.cursor = -1;
+    // There is always one share that is read, so that nothing below moves when another is.
+    this.cursor = this.xs.length - 1;
     const title = panel.title || curves.data.name;
     const label = `${title}: ${curves.data.y} by ${curves.data.x}. Left and right arrow keys read the values; they are in the table below too.`;
     this.svg = draw("svg", { role: "img", tabindex: 0, "aria-label": label });
@@ -79,8 +80,6 @@ class Panel {
     this.box = make("div", { class: "plot" }, ...heading, this.svg, this.reading);
     parent.append(this.box);
     this.svg.addEventListener("pointermove", (event) => this.point(event.clientX - this.svg.getBoundingClientRect().left));
-    this.svg.addEventListener("pointerleave", () => this.read(-1));
-    this.svg.addEventListener("blur", () => this.read(-1));
     this.svg.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!step) return;
@@ -114,6 +113,7 @@ class Panel {
 
   row(y) {
     const [low, high] = this.range;
+    y = Math.min(high, Math.max(low, y));
     return this.height - MARGIN.bottom - ((y - low) / (high - low)) * (this.height - MARGIN.top - MARGIN.bottom);
   }
 
@@ -124,7 +124,8 @@ class Panel {
     const ends = series.flatMap(({ points }) => points.flatMap(([, mean, spread]) => [mean - spread, mean + spread]));
     const [least, most] = ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1];
     const pad = 0.06 * (most - least) || 0.01;
-    this.range = [least - pad, most + pad];
+    // A share is in [0, 1]; an interval of few seeds may reach beyond.
+    this.range = [Math.max(0, least - pad), Math.min(1, most + pad)];
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.replaceChildren(...this.axes(), ...this.lines(series), ...this.mark());
     this.tell(series);
@@ -171,8 +172,8 @@ class Panel {
   }
 
   tell(series) {
-    if (this.cursor < 0) {
-      this.reading.replaceChildren(series.length ? "Point at a share for its values." : "No line is switched on.");
+    if (!series.length || this.cursor < 0) {
+      this.reading.replaceChildren("No line is switched on.");
       return;
     }
     const x = this.xs[this.cursor];
@@ -180,6 +181,6 @@ class Panel {
     found.sort((a, b) => b.mean - a.mean);
     const item = ({ name, mean, spread }) => make("li", {}, make("span", {}, name),
       make("span", {}, spread > 0 ? `${(100 * mean).toFixed(1)} ± ${percent(spread)}` : percent(mean)));
-    this.reading.replaceChildren(make("p", {}, `At ${short(x)}:`), make("ul", {}, ...found.map(item)));
+    this.reading.replaceChildren(make("p", {}, `At ${short(x)}; point at another share, or use the arrow keys, for its values.`), make("ul", {}, ...found.map(item)));
   }
 }

@@ -23,6 +23,7 @@ class PointMap {
     this.current = -1;
     this.build();
     this.fit(true);
+    this.show();
     onTheme(() => this.show());
     new ResizeObserver(() => this.resize()).observe(this.canvas);
   }
@@ -83,7 +84,7 @@ class PointMap {
       columns.push(...this.data.columns.map((name, k) => column(name, this.values[k])));
       const box = make("div", { class: "table" });
       details.append(box);
-      new Table(box, { name: "Rows of the map", rows: this.points, columns, filter: 1, at_once: 50 });
+      new Table(box, { name: "Rows of the map", rows: this.points, columns, filter: 1, at_once: 25 });
     }, { once: false });
     return details;
   }
@@ -149,7 +150,7 @@ class PointMap {
   }
 
   resize() {
-    if (this.canvas.clientWidth === this.width && this.canvas.width) return;
+    if (this.canvas.clientWidth === this.width) return;
     this.measure();
     this.show();
   }
