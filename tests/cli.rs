@@ -92,7 +92,7 @@ fn chosen_rows_are_right_labelled_and_the_same_every_time() {
     assert_eq!(report["input"]["rows"], 180);
     assert_eq!(report["input"]["features"], 5); // x, y, flat and two colours
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "asked certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed weights";
+    let expected = "asked certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed tried weights";
     assert_eq!(keys.join(" "), expected);
 
     let hash = |flags: &str| {
@@ -615,4 +615,55 @@ fn help_completions_and_manual_are_there() {
     assert!(gleaner(path, "completions bash").unwrap().contains("_gleaner"));
     assert!(gleaner(path, "man").unwrap().contains(".TH gleaner"));
     assert!(gleaner(path, "info trees.csv --label kind --quiet").unwrap().is_empty());
+}
+
+/// The same page from what a run left as the run wrote itself; without the data, one that says so.
+#[test]
+fn a_page_is_made_again_from_what_a_run_left() {
+    let folder = folder();
+    let path = folder.path();
+    let page = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+    let ids = format!("{TREES} --weights --keep 10%");
+    for (command, report, name) in [
+        (format!("select {ids} --out kept.csv"), "kept.json", "kept.html"),
+        (format!("select {ids} --out kept.parquet --report p.json"), "p.json", "p.html"),
+        (format!("audit {TREES} --truth clean --out audit.csv"), "audit.json", "audit.html"),
+        ("demo --quick --seeds 1 --out demo".into(), "demo", "demo/report.html"),
+    ] {
+        let said = gleaner(path, &command).unwrap();
+        assert!(said.contains(&format!("page: {name}")), "{said}");
+        let first = page(name);
+        gleaner(path, &format!("report {report} --page again/{name}")).unwrap();
+        assert_eq!(page(&format!("again/{name}")), first, "{command}");
+    }
+    let text = page("kept.html");
+    assert!(text.contains("18 of 180 rows kept") && text.contains("class=\"map\""));
+    assert!(text.contains("select trees.csv --id=key"));
+    assert!(page("audit.html").contains("Label issues"));
+
+    fs::write(path.join("trees.csv"), "key,x,kind\na,1,elm\n").unwrap();
+    gleaner(path, "report kept.json --page later.html").unwrap();
+    let later = page("later.html");
+    assert!(later.contains("there is no map") && !later.contains("class=\"map\""));
+    assert!(later.contains("Rows kept") && later.contains("18 of 180 rows kept"));
+
+    for (arguments, expected) in
+        [("report again", "found none"), ("report trees.csv", "one report of select")]
+    {
+        let (code, said) = gleaner(path, arguments).unwrap_err();
+        assert!(code == 2 && said.contains(expected), "{arguments}: {said}");
+    }
+    let (code, said) = gleaner(path, "report .").unwrap_err();
+    assert!(code == 2 && said.contains("name one"), "{said}");
+}
+
+#[test]
+fn a_page_can_be_left_out() {
+    let folder = folder();
+    let path = folder.path();
+    let flags = "--keep 9 --method random --out kept.csv";
+    gleaner(path, &format!("select {TREES} {flags} --no-page")).unwrap();
+    assert!(!path.join("kept.html").exists());
+    gleaner(path, &format!("select {TREES} {flags} --page seen/here.html")).unwrap();
+    assert!(path.join("seen/here.html").exists() && !path.join("kept.html").exists());
 }

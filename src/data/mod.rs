@@ -28,6 +28,7 @@ pub(crate) mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
 mod image;
+mod principal;
 #[cfg(any(feature = "text", feature = "tables"))]
 mod rows;
 pub(crate) mod shares;
@@ -35,6 +36,7 @@ mod source;
 pub mod speakers;
 mod split;
 mod standard;
+mod svd;
 pub mod synthetic;
 #[cfg(feature = "tables")]
 pub mod table;
@@ -48,6 +50,7 @@ pub use image::folder::{ImageFolder, ImageFolderOptions};
 #[cfg(all(feature = "images", feature = "parquet"))]
 pub use image::parquet::{ImageParquetOptions, load_image_parquet};
 pub use image::patches::{PatchOptions, Patches};
+pub use principal::PrincipalComponents;
 pub use source::{Source, Subset};
 pub use split::{
     flip_labels, flip_labels_to_next, shuffled_batches, stratified_folds, stratified_split,

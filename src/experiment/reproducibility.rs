@@ -65,6 +65,13 @@ pub struct Repeat {
     pub same_bits: bool,
 }
 
+impl Repeat {
+    /// What was changed, in tables.
+    pub fn name(&self) -> String {
+        self.change.map_or("first run".into(), Change::name)
+    }
+}
+
 /// What a run left.
 struct Found {
     /// Rows of the pool as it was drawn, ascending.

@@ -24,6 +24,7 @@ use crate::whole_file::{io_error, write_whole};
 
 mod axes;
 mod bar;
+pub mod html;
 mod line;
 mod look;
 mod page;

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::input::{Data, Extra, Input};
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
+use crate::page::{Left, PageFlags, Sheet};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -35,13 +36,22 @@ pub struct Flags {
     /// Suspects, duplicates and outliers that are printed.
     #[arg(long, default_value_t = 10)]
     show: usize,
+    #[command(flatten)]
+    page: PageFlags,
+}
+
+impl Flags {
+    /// The rows to look at.
+    pub fn read(&self, context: &mut Context) -> Result<Data> {
+        let extra = Extra { group: self.truth.as_ref(), ..Default::default() };
+        self.input.read(&extra, Demand::EVIDENCE, context)
+    }
 }
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
-    let extra = Extra { group: flags.truth.as_ref(), ..Default::default() };
-    let data = flags.input.read(&extra, Demand::EVIDENCE, &mut context)?;
+    let data = flags.read(&mut context)?;
     data.check_labels()?;
     let seeds = context.seeds;
     let audit = context.step("looking", || {
@@ -52,10 +62,12 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let columns = columns(&data, &audit, &order);
     context.step("writing", || output::write(&flags.out, &columns))?;
     let found = data.table.groups.as_ref().map(|truth| found(&data, &audit, truth)).transpose()?;
-    let report = context.complete(report(&data, &audit, found));
+    let report = context.complete(report(&flags, &data, &audit, found));
     let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
     output::write_json(&path, &report)?;
-    context.tell(&text(&flags, &data, &audit, found), report)
+    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data: Some(&data) };
+    let page = flags.page.write(&path, &left, &mut context)?;
+    context.tell(&(text(&flags, &data, &audit, found) + &page), report)
 }
 
 /// All rows, those held to be wrong first, by the probability of their label.
@@ -154,7 +166,7 @@ fn found(data: &Data, audit: &Audit, truth: &Groups) -> Result<Found> {
     })
 }
 
-fn report(data: &Data, audit: &Audit, found: Option<Found>) -> Value {
+fn report(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> Value {
     let constant: Vec<String> = audit.constant.iter().map(|k| data.feature(*k)).collect();
     let truth = found.map(|found| {
         json!({
@@ -174,6 +186,7 @@ fn report(data: &Data, audit: &Audit, found: Option<Found>) -> Value {
         "outliers": audit.outliers.len(),
         "constant_features": constant,
         "truth": truth,
+        "out": flags.out,
     })
 }
 

@@ -8,8 +8,8 @@ use gleaner::choose::{ClassBalanced, Random, Shares};
 use gleaner::data::{stratified_folds, stratified_split};
 use gleaner::experiment::tables::{PairedLevel, report_paired, report_reproducibility};
 use gleaner::experiment::{
-    ComparisonOptions, Configuration, FeatureStudy, Joint, LabelNoise, PortfolioOptions, Progress,
-    Run, Selector, one_thread_a_job, side_by_side,
+    Certificate, ComparisonOptions, Configuration, FeatureStudy, Joint, LabelNoise,
+    PortfolioOptions, Progress, Repeat, Run, Selector, one_thread_a_job, side_by_side,
 };
 use gleaner::joint::Gleaner;
 use gleaner::{Dataset, Error, Result, Seeds, Strategy};
@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::input::{Extra, Input};
 use crate::keep::Keep;
 use crate::memory::Demand;
+use crate::page::{Left, PageFlags, accuracies};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -56,6 +57,8 @@ pub struct Flags {
     /// Where tables and the picture go; what is done is kept there: the same command goes on where it was stopped.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    page: PageFlags,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -143,7 +146,16 @@ fn methods(
     let table = levels[0].text("random", &options.fractions);
     let out = flags.out.display();
     let text = format!("{table}written: {out}/{{summary,certificates}}.csv, {name}.svg\n");
-    let own = json!({"keep": options.fractions, "seeds": flags.seeds, "folds": flags.folds});
+    let own = json!({
+        "keep": options.fractions,
+        "seeds": flags.seeds,
+        "folds": flags.folds,
+        "set": name,
+        "accuracies": accuracies(&[levels[0].panel(&options.fractions, &[])]),
+        "interval": format!("Means over {} runs with 95 % intervals of the mean.", jobs.len()),
+        "drawn": DRAWN,
+        "certificates": levels[0].certificates().map(certificate).collect::<Vec<_>>(),
+    });
     finish(flags, noise, &parts[0], (&text, own), context)
 }
 
@@ -173,7 +185,18 @@ fn chance(
     bar.finish_and_clear();
     let table = report_reproducibility(&flags.out, &name, &found)?;
     let text = format!("{table}written: {}/reproducibility.{{csv,svg}}\n", flags.out.display());
-    finish(flags, noise, parts, (&text, json!({"keep": share, "repeats": REPEATS})), context)
+    let repeat = |repeat: &Repeat| {
+        json!({
+            "strategy": repeat.outcome.strategy,
+            "change": repeat.name(),
+            "error": repeat.outcome.error,
+            "common": repeat.common,
+            "same_bits": repeat.same_bits,
+        })
+    };
+    let repeats: Vec<Value> = found.iter().map(repeat).collect();
+    let own = json!({"study": "reproducibility", "set": name, "keep": share, "repeats": repeats});
+    finish(flags, noise, parts, (&text, own), context)
 }
 
 fn study<'a>(
@@ -190,7 +213,7 @@ fn finish(
     noise: LabelNoise,
     (train, test): &Parts,
     (text, own): (&str, Value),
-    context: Context,
+    mut context: Context,
 ) -> Result<()> {
     let mut report = json!({
         "command": "compare",
@@ -203,8 +226,19 @@ fn finish(
         report.extend(own);
     }
     let report = context.complete(report);
-    crate::output::write_json(&flags.out.join("report.json"), &report)?;
-    context.tell(text, report)
+    let path = flags.out.join("report.json");
+    crate::output::write_json(&path, &report)?;
+    let left = Left { report: &report, sheet: None, data: None };
+    let page = flags.page.write(&path, &left, &mut context)?;
+    context.tell(&(text.to_owned() + &page), report)
+}
+
+fn certificate(certificate: &Certificate) -> Value {
+    let Certificate { fraction, seed, best, gain, lower, confidence, kept, .. } = certificate;
+    json!({
+        "share": fraction, "seed": seed, "best": best, "gain": gain, "lower": lower, "confidence": confidence, "way": kept,
+        "text": certificate.to_string(),
+    })
 }
 
 /// One pair, or one a fold.

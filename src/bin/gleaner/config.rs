@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 /// Flags that do not change what comes out.
 const OF_THE_TERMINAL: [&str; 5] = ["config", "quiet", "json", "help", "version"];
 const COMMAND: &str = "command";
+const DATA: &str = "data";
 
 /// A command line with what its `--config` says put in.
 ///
@@ -54,10 +55,29 @@ pub fn expanded(given: Vec<OsString>, whole: &Command) -> Result<Vec<OsString>> 
     };
     let mut words = Vec::new();
     for (name, value) in asked.iter().filter(|(name, _)| *name != COMMAND && !is_said(name)) {
-        words.extend(flags(path, name, value)?.into_iter().map(OsString::from));
+        words.extend(flags(name, value)?.into_iter().map(OsString::from));
     }
     line.splice(2..2, words);
     Ok(line)
+}
+
+/// A configuration as the words of a command line behind the program's name: the command, the data, the flags.
+///
+/// # Errors
+/// [`Error::Shape`] for one that names no command, or holds what no flag can.
+pub fn words(asked: &Value) -> Result<Vec<String>> {
+    let none = Map::new();
+    let asked = asked.as_object().unwrap_or(&none);
+    let Some(command) = asked.get(COMMAND).and_then(Value::as_str) else {
+        let (expected, found) = ("a command".into(), "none".into());
+        return Err(Error::Shape { what: "configuration", expected, found });
+    };
+    let mut words = vec![command.to_owned()];
+    words.extend(asked.get(DATA).map(|data| flags(DATA, data)).transpose()?.unwrap_or_default());
+    for (name, value) in asked.iter().filter(|(name, _)| ![COMMAND, DATA].contains(&&name[..])) {
+        words.extend(flags(name, value)?);
+    }
+    Ok(words)
 }
 
 /// What a parsed command line asks for, as a configuration.
@@ -129,15 +149,19 @@ fn read(path: &Path) -> Result<Map<String, Value>> {
 }
 
 /// One setting as words of a command line.
-fn flags(path: &Path, name: &str, value: &Value) -> Result<Vec<String>> {
+fn flags(name: &str, value: &Value) -> Result<Vec<String>> {
     let written = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        other => Err(wrong(path, format!("text or a number for {name}"), other.to_string())),
+        other => Err(Error::Shape {
+            what: "configuration",
+            expected: format!("text or a number for {name}"),
+            found: other.to_string(),
+        }),
     };
     let word = |value: &Value| {
         let value = written(value)?;
-        Ok(if name == "data" { value } else { format!("--{name}={value}") })
+        Ok(if name == DATA { value } else { format!("--{name}={value}") })
     };
     match value {
         Value::Bool(true) => Ok(vec![format!("--{name}")]),

@@ -7,9 +7,11 @@ use clap::Args;
 use gleaner::Result;
 use gleaner::experiment::tables::report_comparison;
 use gleaner::experiment::{Configuration, Run, SyntheticStudy, one_thread_a_job};
+use gleaner::report::Panel;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::page::{Left, PageFlags, accuracies};
 
 #[derive(Args)]
 pub struct Flags {
@@ -22,6 +24,8 @@ pub struct Flags {
     /// A smaller task of some seconds.
     #[arg(long)]
     quick: bool,
+    #[command(flatten)]
+    page: PageFlags,
 }
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
@@ -44,7 +48,19 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let tables = report_comparison(&flags.out, "Synthetic clusters", study.fractions(), &levels)?;
     let out = flags.out.display();
     let text = format!("{tables}written: {out}/{{summary,seeds,detection}}.csv, accuracy.svg\n");
-    let report =
-        context.complete(json!({"command": "demo", "study": study.to_string(), "out": flags.out}));
-    context.tell(&text, report)
+    let panels: Vec<Panel> = levels.iter().map(|level| level.panel(study.fractions())).collect();
+    let seeds = levels.first().map_or(0, |level| level.seeds.len());
+    let report = context.complete(json!({
+        "command": "demo",
+        "study": study.to_string(),
+        "seeds": seeds,
+        "accuracies": accuracies(&panels),
+        "interval": format!("Means over {seeds} seeds; bars reach a standard deviation to either side."),
+        "out": flags.out,
+    }));
+    let path = flags.out.join("report.json");
+    crate::output::write_json(&path, &report)?;
+    let left = Left { report: &report, sheet: None, data: None };
+    let page = flags.page.write(&path, &left, &mut context)?;
+    context.tell(&(text + &page), report)
 }

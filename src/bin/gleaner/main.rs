@@ -13,6 +13,8 @@ mod keep;
 mod memory;
 mod methods;
 mod output;
+mod page;
+mod report;
 mod score;
 mod select;
 mod train;
@@ -64,6 +66,8 @@ enum Command {
     Train(train::Flags),
     /// Asks for the labels that are worth having, in rounds, by files that are filled in.
     Buy(buy::Flags),
+    /// Makes the page of a run again from what it left.
+    Report(report::Flags),
     /// Says what would be read.
     Info(info::Flags),
     /// Prints completions for a shell.
@@ -109,6 +113,7 @@ fn start() -> gleaner::Result<()> {
         Command::Score(flags) => score::run(flags, context()?),
         Command::Train(flags) => train::run(flags, context()?),
         Command::Buy(flags) => buy::run(flags, context()?),
+        Command::Report(flags) => report::run(flags, context()?),
         Command::Info(flags) => info::run(flags, context()?),
     }
 }

@@ -34,7 +34,7 @@ impl Column {
 }
 
 impl Values {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::Whole(values) => values.len(),
             Self::Real(values) => values.len(),
@@ -43,7 +43,7 @@ impl Values {
         }
     }
 
-    fn cell(&self, row: usize) -> String {
+    pub fn cell(&self, row: usize) -> String {
         match self {
             Self::Whole(values) => values[row].to_string(),
             Self::Real(values) => values[row].to_string(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Weighted};
-use gleaner::experiment::{Certificate, Observations, Run};
+use gleaner::experiment::{Certificate, Observations, Run, Tried};
 use gleaner::{Error, Result, Strategy};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use crate::keep::Keep;
 use crate::memory::Demand;
 use crate::methods::{Known, balanced, certified_best, check, demand, evidence, method, observed};
 use crate::output::{self, Column, Values};
+use crate::page::{Left, PageFlags, Sheet};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -59,6 +60,8 @@ pub struct Flags {
     /// Smaller choices that this one contains: a column each says who is in.
     #[arg(long, value_delimiter = ',', value_name = "KEEP,…")]
     nested: Vec<Keep>,
+    #[command(flatten)]
+    page: PageFlags,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -80,7 +83,6 @@ impl From<Quota> for Shares {
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
-    let extra = Extra { group: flags.group.as_ref(), cost: flags.cost.as_ref() };
     let auto = flags.method.as_deref() == Some("auto");
     // A wrong name is told before anything is read.
     let strategy = match auto {
@@ -98,8 +100,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         return refused("--target-set", expected, strategy.name());
     }
     let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
-    let demand = if auto { Demand::TRIALS } else { demand(&strategy) };
-    let data = flags.input.read(&extra, demand, &mut context)?;
+    let data = flags.read(&mut context)?;
     data.check_labels()?;
     check(&strategy, &data, flags.target_set.is_some())?;
     let count = flags.keep.of(data.len())?;
@@ -110,16 +111,31 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
             let (certificate, choice) = tried(&flags, &data, count, &mut context)?;
             name.clone_from(&certificate.kept);
             let kept = restricted(Box::new(Known(choice)), &flags)?;
-            (chosen(&flags, &data, kept, count, &mut context)?, Some(certificate.to_string()))
+            (chosen(&flags, &data, kept, count, &mut context)?, Some(certificate))
         }
         false => (chosen(&flags, &data, strategy, count, &mut context)?, None),
     };
     let columns = columns(&data, &choice, flags.weights, &nested);
     context.step("writing", || output::write(&flags.out, &columns))?;
-    let report = context.complete(report(&flags, &data, &choice, &name, certificate.as_deref()));
+    let report = context.complete(report(&flags, &data, &choice, &name, certificate.as_ref()));
     let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
     output::write_json(&path, &report)?;
-    context.tell(&text(&flags, &data, &choice, &name, certificate.as_deref()), report)
+    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data: Some(&data) };
+    let page = flags.page.write(&path, &left, &mut context)?;
+    let text = text(&flags, &data, &choice, &name, certificate.as_ref());
+    context.tell(&(text + &page), report)
+}
+
+impl Flags {
+    /// The rows to choose from.
+    pub fn read(&self, context: &mut Context) -> Result<Data> {
+        let extra = Extra { group: self.group.as_ref(), cost: self.cost.as_ref() };
+        let demand = match self.method.as_deref() {
+            Some("auto") => Demand::TRIALS,
+            name => demand(method(name, self.input.is_labelled())?.as_ref()),
+        };
+        self.input.read(&extra, demand, context)
+    }
 }
 
 /// To whole groups, or to a budget.
@@ -238,12 +254,17 @@ fn balance(data: &Data, choice: &Choice) -> Vec<(String, usize, usize)> {
     (0..before.len()).map(|c| (data.class(c as u32), before[c], kept[c])).collect()
 }
 
+fn ways(certificate: &Certificate) -> Vec<Value> {
+    let way = |tried: &Tried| json!({"way": tried.name, "trainings": tried.trainings, "accuracy": tried.accuracy});
+    certificate.tried.iter().map(way).collect()
+}
+
 fn report(
     flags: &Flags,
     data: &Data,
     choice: &Choice,
     method: &str,
-    certificate: Option<&str>,
+    certificate: Option<&Certificate>,
 ) -> Value {
     let mut digest = Sha256::new();
     choice.indices.iter().for_each(|i| digest.update((*i as u64).to_le_bytes()));
@@ -253,7 +274,8 @@ fn report(
         "command": "select",
         "input": data.report(),
         "method": method,
-        "certificate": certificate,
+        "certificate": certificate.map(Certificate::to_string),
+        "tried": certificate.map(ways),
         "kept": choice.len(),
         "chosen_sha256": format!("{:x}", digest.finalize()),
         "classes": data.labelled.then(|| balance.map(class).collect::<Vec<_>>()),
@@ -270,7 +292,7 @@ fn text(
     data: &Data,
     choice: &Choice,
     method: &str,
-    certificate: Option<&str>,
+    certificate: Option<&Certificate>,
 ) -> String {
     let (kept, all) = (choice.len(), data.len());
     let share = 100.0 * kept as f64 / all as f64;

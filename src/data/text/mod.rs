@@ -3,7 +3,6 @@
 pub mod encode;
 #[cfg(feature = "text")]
 mod file;
-mod svd;
 pub mod tfidf;
 
 #[cfg(feature = "text")]

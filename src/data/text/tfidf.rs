@@ -4,8 +4,8 @@
 use rand::RngCore;
 use rayon::prelude::*;
 
+use crate::data::svd::{Directions, Sparse};
 use crate::data::text::encode::{bucket, with_word};
-use crate::data::text::svd::{Directions, Sparse};
 use crate::error::{Error, Result};
 use crate::hash::FNV_START;
 

@@ -20,6 +20,17 @@ impl Level {
     fn lines(&self) -> Vec<Line<'_>> {
         lines(self.outcomes(), Axis::Fraction)
     }
+
+    /// Mean accuracy of every way at each share, with its standard deviation over seeds.
+    pub fn panel(&self, fractions: &[f64]) -> Panel {
+        let series: Vec<Series> =
+            self.lines().iter().map(|line| line.series(fractions, accuracy)).collect();
+        let title = match self.noise {
+            0.0 => "clean labels".to_string(),
+            noise => format!("{:.0} % of the labels flipped", 100.0 * noise),
+        };
+        Panel { title, series }
+    }
 }
 
 /// All levels: `summary.csv`, `seeds.csv`, `detection.csv` and `accuracy.svg`.
@@ -34,7 +45,7 @@ pub fn report_comparison(
 ) -> Result<String> {
     write_summary(folder, levels)?;
     write_seeds(folder, levels)?;
-    let panels: Vec<Panel> = levels.iter().map(|level| panel(level, fractions)).collect();
+    let panels: Vec<Panel> = levels.iter().map(|level| level.panel(fractions)).collect();
     let options = ChartOptions {
         title: format!("{title}: accuracy of a fresh learner trained on the subset alone"),
         x_label: "share of the training data kept".into(),
@@ -159,14 +170,4 @@ fn write_seeds(folder: &Path, levels: &[Level]) -> Result<()> {
             .collect()
     });
     write_csv(folder.join("detection.csv"), &header, rows)
-}
-
-fn panel(level: &Level, fractions: &[f64]) -> Panel {
-    let series: Vec<Series> =
-        level.lines().iter().map(|line| line.series(fractions, accuracy)).collect();
-    let title = match level.noise {
-        0.0 => "clean labels".to_string(),
-        noise => format!("{:.0} % of the labels flipped", 100.0 * noise),
-    };
-    Panel { title, series }
 }

@@ -93,7 +93,9 @@ impl PairedLevel {
         format!("{gains} of {} gains certified, such as: {first}\n", all.len())
     }
 
-    fn panel(&self, shares: &[f64], drawn: &[&str]) -> Panel {
+    /// Mean accuracy of the ways in `drawn`, or of all where none is named, at each share, with half a 95 % interval; zero
+    /// of one seed.
+    pub fn panel(&self, shares: &[f64], drawn: &[&str]) -> Panel {
         let series = |way: &&str| {
             let point = |share: &f64| {
                 let all: Vec<f64> =

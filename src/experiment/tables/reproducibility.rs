@@ -13,13 +13,12 @@ use crate::report::{Bar, BarOptions, BarPanel, bar_chart, text_table, write_csv}
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
 pub fn report_reproducibility(folder: &Path, title: &str, repeats: &[Repeat]) -> Result<String> {
-    let name = |repeat: &Repeat| repeat.change.map_or("first run".into(), |change| change.name());
     let header = ["strategy", "change", "repeat", "error", "common", "same_bits"];
     let line = |repeat: &Repeat| {
         let outcome = &repeat.outcome;
         let cells =
             [outcome.seed.to_string(), outcome.error.to_string(), repeat.common.to_string()];
-        let head = [outcome.strategy.clone(), name(repeat)];
+        let head = [outcome.strategy.clone(), repeat.name()];
         head.into_iter().chain(cells).chain([repeat.same_bits.to_string()]).collect::<Vec<_>>()
     };
     write_csv(folder.join("reproducibility.csv"), &header, repeats.iter().map(line))?;
@@ -38,7 +37,7 @@ pub fn report_reproducibility(folder: &Path, title: &str, repeats: &[Repeat]) ->
             let same_bits = group.iter().filter(|repeat| repeat.same_bits).count();
             rows.push(vec![
                 strategy[0].outcome.strategy.clone(),
-                name(&group[0]),
+                group[0].name(),
                 group.len().to_string(),
                 format!("{mean:.2}"),
                 format!("{low:.2} .. {high:.2}"),
@@ -47,7 +46,7 @@ pub fn report_reproducibility(folder: &Path, title: &str, repeats: &[Repeat]) ->
             ]);
             let segments = vec![("test error".to_owned(), mean)];
             let std = if std.is_finite() { std } else { 0.0 };
-            bars.push(Bar { label: name(&group[0]), segments, std });
+            bars.push(Bar { label: group[0].name(), segments, std });
         }
         let title = strategy[0].outcome.strategy.clone();
         panels.push(BarPanel { title, bars, reference: None });

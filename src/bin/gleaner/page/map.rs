@@ -1,0 +1,67 @@
+//! The map of a table's rows.
+
+use std::collections::HashMap;
+
+use gleaner::data::PrincipalComponents;
+use gleaner::report::html::{Map, Mark, Point, sample};
+use gleaner::{Result, Seeds};
+
+use super::features::Features;
+use super::percent;
+use crate::input::Data;
+
+/// Rows by their first two principal components; of many, those that [`sample`] names.
+pub fn map(data: &Data, marks: &[Mark]) -> Result<Map> {
+    let shown = sample(marks, Map::MOST);
+    let features = Features::of(data, &shown)?;
+    // Of any seed the same map.
+    let rng = &mut Seeds::new(0).named("map");
+    let found = PrincipalComponents::of(&features.flat(), data.width(), 2, rng)?;
+    let labels = data.table.data.labels();
+    let point = |(k, i): (usize, &usize)| Point {
+        x: found.coordinates[2 * k].into(),
+        y: found.coordinates[2 * k + 1].into(),
+        mark: marks[*i],
+        name: name(data, *i),
+        class: if data.labelled { data.class(labels[*i]) } else { String::new() },
+        values: features.row(k),
+    };
+    let all =
+        [Mark::Plain, Mark::Dropped, Mark::Kept, Mark::Duplicate, Mark::Outlier, Mark::Suspect];
+    let of = |mark: Mark| (mark, marks.iter().filter(|known| **known == mark).count());
+    let explained = (1000.0 * found.explained.iter().sum::<f64>()).round() as usize;
+    let about = format!(
+        "Similar rows are near each other: the axes are the first two principal components of the standardised features \
+         of the rows shown, and hold {} of their variance. {}",
+        percent(explained, 1000),
+        features.note()
+    );
+    Ok(Map {
+        about: about.trim_end().to_owned(),
+        columns: features.names().to_vec(),
+        points: shown.iter().enumerate().map(point).collect(),
+        of: all.map(of).to_vec(),
+    })
+}
+
+/// A row in words.
+fn name(data: &Data, i: usize) -> String {
+    match &data.table.ids {
+        Some(ids) => ids[i].clone(),
+        None if data.several() => format!("{}:{}", data.file(i), data.row(i)),
+        None => format!("row {}", data.row(i)),
+    }
+}
+
+/// Where each row of a result stands in the data. `None` if one is not there.
+pub fn places(data: &Data, sheet: &super::Sheet) -> Option<Vec<usize>> {
+    let rows = sheet.column("row")?;
+    let files = sheet.column("file");
+    let key = |i: usize| (files.map(|_| data.file(i)), data.row(i).to_string());
+    let known: HashMap<(Option<String>, String), usize> =
+        (0..data.len()).map(|i| (key(i), i)).collect();
+    let place = |(r, row): (usize, &String)| {
+        known.get(&(files.map(|files| files[r].clone()), row.clone())).copied()
+    };
+    rows.iter().enumerate().map(place).collect()
+}

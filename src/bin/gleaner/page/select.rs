@@ -1,0 +1,100 @@
+//! The page of a choice.
+
+use gleaner::Result;
+use gleaner::report::html::{Balance, Column, Counted, Mark, Report, Table, Verdict};
+use serde_json::Value;
+
+use super::features::Features;
+use super::map::{map, places};
+use super::{Left, Sheet, count, figure, percent, tried};
+use crate::input::Data;
+
+pub fn page(left: &Left) -> Result<Report> {
+    let whole = |path: &str| left.number(path) as usize; // what is not there is zero
+    let (kept, rows) = (whole("/kept"), whole("/input/rows"));
+    let mut page = Report {
+        title: format!("{} of {} rows kept", count(kept), count(rows)),
+        kind: left.kind(),
+        lead: format!(
+            "Chosen by the method {}. The rows are below, in the order in which they were chosen.",
+            left.text("/method")
+        ),
+        figures: vec![
+            figure(count(kept), "rows kept"),
+            figure(percent(kept, rows), "of all rows"),
+            figure(count(whole("/input/features")), "features"),
+        ],
+        verdict: verdict(left),
+        ..Default::default()
+    };
+    let classes = left.list("/classes");
+    if !classes.is_empty() {
+        page.figures.push(figure(count(classes.len()), "classes"));
+        page.balance.push(balance("Classes", classes.iter().map(class).collect()));
+    }
+    let Some(sheet) = left.sheet else { return Ok(page) };
+    let found = left.data.and_then(|data| Some((data, places(data, sheet)?)));
+    if let Some((data, places)) = &found {
+        let mut marks = vec![Mark::Dropped; data.len()];
+        places.iter().for_each(|i| marks[*i] = Mark::Kept);
+        page.balance.extend(groups(data, &marks));
+        page.map = Some(map(data, &marks)?);
+    }
+    page.tables.push(rows_kept(sheet, found)?);
+    Ok(page)
+}
+
+fn verdict(left: &Left) -> Option<Verdict> {
+    let text = left.report["certificate"].as_str()?.to_owned();
+    Some(Verdict {
+        holds: !text.starts_with("no certified gain"),
+        text,
+        about: "Small networks were trained on what each way keeps of folds of the rows, the better half with another \
+                seed, and so on; the last one was compared with random rows on folds that chose nothing."
+            .into(),
+        tried: tried(left.list("/tried")),
+    })
+}
+
+fn class(class: &Value) -> Counted {
+    let number = |name: &str| class[name].as_u64().unwrap_or(0) as usize;
+    let name = class["class"].as_str().unwrap_or_default().to_owned();
+    Counted { name, before: number("rows"), after: number("kept") }
+}
+
+fn balance(title: &str, counts: Vec<Counted>) -> Balance {
+    let (before, after) = ("all rows".into(), "kept".into());
+    Balance { title: title.into(), before, after, counts }
+}
+
+fn groups(data: &Data, marks: &[Mark]) -> Option<Balance> {
+    let groups = data.table.groups.as_ref()?;
+    let name = |name: &String| Counted { name: name.clone(), before: 0, after: 0 };
+    let mut counts: Vec<Counted> = groups.names.iter().map(name).collect();
+    for (group, mark) in groups.ids.iter().zip(marks) {
+        let count = &mut counts[*group as usize];
+        count.before += 1;
+        count.after += usize::from(*mark == Mark::Kept);
+    }
+    Some(balance("Groups", counts))
+}
+
+/// In the order in which they were chosen, with some of their features.
+fn rows_kept(sheet: &Sheet, found: Option<(&Data, Vec<usize>)>) -> Result<Table> {
+    let rows: Vec<usize> = (0..sheet.rows().min(Table::MOST)).collect();
+    let column =
+        |name: &String| Some(Column { name: name.clone(), cells: sheet.cells(name, &rows)? });
+    let order = Column::number("order", rows.iter().map(|r| *r as f64 + 1.0).collect());
+    let mut columns = vec![order];
+    columns.extend(sheet.names().iter().filter_map(column));
+    let filter = columns.iter().position(|column| column.name == "label");
+    let mut about = "In the order in which they were chosen.".to_owned();
+    if let Some((data, mut places)) = found {
+        places.truncate(Table::MOST);
+        let features = Features::of(data, &places)?;
+        about += &format!(" {}", features.note());
+        columns.extend(features.columns());
+    }
+    let (title, about) = ("Rows kept".into(), about.trim_end().to_owned());
+    Ok(Table { title, about, columns, filter, total: sheet.rows() })
+}
