@@ -3,10 +3,11 @@
 
     benches/sizes.py target/release/gleaner [ROWSxFEATURES ...]
 
-Clusters in a .npy file, three classes; peak memory and seconds of CPU time (all threads) of each command as the system
-counts them, one process each. Needs numpy.
+Clusters in a .npy file, three classes; peak memory as the report says it and seconds of CPU time (all threads) of each command,
+one process each. Needs numpy.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -38,11 +39,11 @@ def clusters(folder, rows, features):
 
 
 def measured(binary, words):
-    process = subprocess.Popen([binary, *words, "--quiet"])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(words)}: status {status}")
-    return usage.ru_maxrss * 1024 / 1e6, usage.ru_utime + usage.ru_stime
+    before = os.times()
+    run = subprocess.run([binary, *words, "--json"], capture_output=True, check=True)
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    return json.loads(run.stdout)["peak_memory_bytes"] / 1e6, seconds
 
 
 def main():

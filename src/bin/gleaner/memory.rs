@@ -18,7 +18,7 @@ impl FromStr for Bytes {
         let wrong = || format!("expected a size as 500MB or 2GB, found {text:?}");
         let text = text.trim();
         let ends = |unit: &&str| text.to_ascii_lowercase().ends_with(&unit.to_ascii_lowercase());
-        let (unit, scale) = UNITS.into_iter().find(|(unit, _)| ends(&unit)).ok_or_else(wrong)?;
+        let (unit, scale) = UNITS.into_iter().find(|(unit, _)| ends(unit)).ok_or_else(wrong)?;
         let number: f64 = text[..text.len() - unit.len()].trim().parse().map_err(|_| wrong())?;
         let is_size = number > 0.0 && number.is_finite();
         is_size.then_some(Self(number * scale)).ok_or_else(wrong)

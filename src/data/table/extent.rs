@@ -42,7 +42,9 @@ pub fn extent(path: impl AsRef<Path>, options: &TableOptions) -> Result<Extent> 
     options.check()?;
     let path = path.as_ref();
     match super::Form::of(path, options)? {
-        super::Form::Text(options, compressed) => csv::extent(path, &options, compressed),
+        super::Form::Text { delimiter, compressed } => {
+            csv::extent(path, &TableOptions { delimiter, ..options.clone() }, compressed)
+        }
         super::Form::Array => npy::extent(path),
         super::Form::Archive => npy::extent_of_archive(path, options),
         super::Form::Tensors => safetensors::extent(path, options),

@@ -225,7 +225,9 @@ pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
     options.check()?;
     let path = path.as_ref();
     match Form::of(path, options)? {
-        Form::Text(options, compressed) => csv::load(path, &options, compressed),
+        Form::Text { delimiter, compressed } => {
+            csv::load(path, &TableOptions { delimiter, ..options.clone() }, compressed)
+        }
         Form::Array => npy::load(path, options),
         Form::Archive => npy::load_archive(path, options),
         Form::Tensors => safetensors::load(path, options),
@@ -236,8 +238,10 @@ pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
 
 /// How a file is written, by the end of its name.
 enum Form {
-    /// With its delimiter, and whether it is compressed.
-    Text(TableOptions, bool),
+    Text {
+        delimiter: u8,
+        compressed: bool,
+    },
     Array,
     Archive,
     Tensors,
@@ -253,11 +257,13 @@ impl Form {
             None => (&name[..], false),
         };
         let form = match (plain.rsplit_once('.').map(|(_, ending)| ending), compressed) {
-            (Some("csv" | "txt"), _) => return Ok(Self::Text(options.clone(), compressed)),
+            (Some("csv" | "txt"), _) => {
+                return Ok(Self::Text { delimiter: options.delimiter, compressed });
+            }
             (Some("tsv"), _) => {
                 let given = options.delimiter;
                 let delimiter = if given == b',' { b'\t' } else { given };
-                return Ok(Self::Text(TableOptions { delimiter, ..options.clone() }, compressed));
+                return Ok(Self::Text { delimiter, compressed });
             }
             (Some("npy"), false) => Self::Array,
             (Some("npz"), false) => Self::Archive,
