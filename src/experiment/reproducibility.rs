@@ -7,7 +7,6 @@ use super::{Chooser, FeatureStudy, LabelNoise, Observations, Outcome, Seconds};
 use crate::choose::{CrossFit, Strategy};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::hash::{FNV_START, fnv};
 use crate::joint::Amount;
 use crate::layer::bridge::to_vec;
 use crate::learn::{
@@ -77,7 +76,8 @@ struct Found {
     /// Rows of the pool as it was drawn, ascending.
     chosen: Vec<usize>,
     error: f64,
-    weights: u64,
+    /// All of the network's, one after the other.
+    weights: Vec<f64>,
 }
 
 impl FeatureStudy<'_> {
@@ -125,7 +125,7 @@ impl FeatureStudy<'_> {
                     change,
                     outcome,
                     common: common.count() as f64 / count as f64,
-                    same_bits: (&found.chosen, found.weights) == (&first.chosen, first.weights),
+                    same_bits: (&found.chosen, &found.weights) == (&first.chosen, &first.weights),
                 });
             };
             note(None, 0, &first);
@@ -170,11 +170,9 @@ fn once(
             Dataset::new(inputs, data.labels().to_vec(), data.classes())
         };
         train(&learner, &of(&pool)?, Sampling::Fixed(&choice.indices), &training, seed, |_| ())?;
-        let mut weights = FNV_START;
+        let mut weights = Vec::new();
         for (_, variable) in learner.variables() {
-            for weight in to_vec(variable)? {
-                weights = fnv(weights, &weight.to_le_bytes());
-            }
+            weights.extend(to_vec(variable)?);
         }
         let mut chosen: Vec<usize> = choice.indices.iter().map(|i| order[*i]).collect();
         chosen.sort_unstable();
