@@ -47,11 +47,11 @@
 //! | [`joint`] | learner and selection model together, and the final choice | all of the above |
 //! | [`gradcheck`] | any gradient against central differences | layer |
 //! | [`experiment`] | core-sets, active learning, rivals side by side; runs that survive a kill | all of the above |
-//! | `report` | tables and pictures | nothing else |
+//! | `report` | tables, pictures, pages | nothing else |
 //! | [`seeds`] | where every generator of a run comes from | nothing else |
 //!
 //! # Features
-//! `report`: CSV tables and SVG charts. `text`: labelled texts from CSV files. `images`: folders of pictures.
+//! `report`: CSV tables, SVG charts and pages of results. `text`: labelled texts from CSV files. `images`: folders of pictures.
 //! `tables`: ready-made features from csv, npy, npz and safetensors files; `parquet`: from parquet files too,
 //! and with `images` pictures in them. `download`: files of the Hugging Face hub. `cuda`, `cudnn`, `metal`,
 //! `accelerate`, `mkl`: passed on to candle.

@@ -627,7 +627,7 @@ fn a_page_is_made_again_from_what_a_run_left() {
     for (command, report, name) in [
         (format!("select {ids} --out kept.csv"), "kept.json", "kept.html"),
         (format!("select {ids} --out kept.parquet --report p.json"), "p.json", "p.html"),
-        (format!("audit {TREES} --truth clean --out audit.csv"), "audit.json", "audit.html"),
+        ("audit trees.csv --label kind --id key --truth clean".into(), "audit.json", "audit.html"),
         ("demo --quick --seeds 1 --out demo".into(), "demo", "demo/report.html"),
     ] {
         let said = gleaner(path, &command).unwrap();

@@ -1,4 +1,4 @@
-//! Results on paper: CSV tables, plain-text tables and SVG charts.
+//! Results on paper: CSV tables, plain-text tables, SVG charts and pages.
 //!
 //! | what | for example |
 //! | --- | --- |
@@ -6,6 +6,7 @@
 //! | [`line_chart`] | accuracy against the share kept, with its spread over seeds |
 //! | [`bar_chart`] | time by stage: proxy, selection, target |
 //! | [`scatter_chart`] | a proxy's ranking of thousands of points against the target's |
+//! | [`html`] | a run as one page: certificate, curves, map of the rows, label issues |
 //!
 //! Needs the feature `report`. Files appear whole or not at all, missing parent folders are made, and
 //! equal input gives equal bytes. One call at a time may write a file.

@@ -46,6 +46,7 @@ const EXAMPLES: &str = "Examples:
   gleaner select train.csv --label species --keep 10% --out kept.csv
   gleaner select features.npy --keep 5000 --method k-center --out kept.npy
   gleaner audit train.parquet --label y --id key --out suspects.csv
+  gleaner report suspects.json
 
 What a report says was asked, or a file of TOML with command, data and flags, is run by --config FILE.
 Exit codes: 0 done, 1 the system refused or nothing was found, 2 a mistake in what was asked for or in the data.";

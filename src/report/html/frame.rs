@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::Report;
 use super::text::{base64, embedded, escaped, filled};
-use super::{Live, Report};
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -36,7 +36,7 @@ impl Page {
     }
 
     /// Adds a section. `html` is markup; the data, if any, are those of its element with the [`id`](Self::id).
-    pub fn section(&mut self, heading: &str, html: &str, live: Live) {
+    pub fn section(&mut self, heading: &str, html: &str, live: Option<Value>) {
         let (section, id) = (format!("part-{}", self.contents.len() + 1), self.id());
         let _ = writeln!(
             self.body,

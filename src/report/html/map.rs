@@ -27,8 +27,8 @@ pub enum Mark {
 }
 
 impl Mark {
-    /// In the order in which they are drawn, one over the other.
-    const ALL: [Self; 6] =
+    /// All, in the order in which they are drawn, one over the other.
+    pub const ALL: [Self; 6] =
         [Self::Plain, Self::Dropped, Self::Kept, Self::Duplicate, Self::Outlier, Self::Suspect];
 
     /// In a legend.

@@ -23,8 +23,6 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::error::Result;
 use crate::whole_file::io_error;
 
@@ -174,6 +172,3 @@ fn definitions<'a>(pairs: impl Iterator<Item = (&'a str, &'a String)>) -> String
     }
     html + "</dl>"
 }
-
-/// The data of a part that the script brings to life.
-type Live = Option<Value>;

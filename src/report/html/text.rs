@@ -61,16 +61,10 @@ pub(super) fn cut(text: &str, letters: usize) -> String {
 
 /// A number with its thousands set apart.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let first = digits.len() % 3;
-    let mut out = digits[..first].to_owned();
-    for (k, digit) in digits[first..].chars().enumerate() {
-        if k % 3 == 0 && !out.is_empty() {
-            out.push(',');
-        }
-        out.push(digit);
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
     }
-    out
 }
 
 /// Bytes in the letters of RFC 4648, section 4.

@@ -26,8 +26,6 @@ pub fn map(data: &Data, marks: &[Mark]) -> Result<Map> {
         class: if data.labelled { data.class(labels[*i]) } else { String::new() },
         values: features.row(k),
     };
-    let all =
-        [Mark::Plain, Mark::Dropped, Mark::Kept, Mark::Duplicate, Mark::Outlier, Mark::Suspect];
     let of = |mark: Mark| (mark, marks.iter().filter(|known| **known == mark).count());
     let explained = (1000.0 * found.explained.iter().sum::<f64>()).round() as usize;
     let about = format!(
@@ -40,7 +38,7 @@ pub fn map(data: &Data, marks: &[Mark]) -> Result<Map> {
         about: about.trim_end().to_owned(),
         columns: features.names().to_vec(),
         points: shown.iter().enumerate().map(point).collect(),
-        of: all.map(of).to_vec(),
+        of: Mark::ALL.map(of).to_vec(),
     })
 }
 

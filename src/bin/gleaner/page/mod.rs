@@ -102,12 +102,8 @@ impl Left<'_> {
     fn kind(&self) -> String {
         let names = self.list("/input/files").iter().filter_map(|file| file["path"].as_str());
         let names: Vec<&str> = names.map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
-        [vec![format!("gleaner {}", self.text("/command"))], vec![names.join(", ")]]
-            .concat()
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(" · ")
+        let command = format!("gleaner {}", self.text("/command"));
+        if names.is_empty() { command } else { format!("{command} · {}", names.join(", ")) }
     }
 
     /// What was asked of every command.
@@ -169,12 +165,10 @@ fn tried(ways: &[Value]) -> Vec<Column> {
 
 /// With its thousands set apart.
 fn count(number: usize) -> String {
-    let digits = number.to_string();
-    let cut = |k: usize| digits.len() > k && (digits.len() - k).is_multiple_of(3) && k > 0;
-    let letters = digits.chars().enumerate();
-    letters.fold(String::new(), |text, (k, digit)| {
-        text + if cut(k) { "," } else { "" } + &digit.to_string()
-    })
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", count(number / 1000), number % 1000),
+    }
 }
 
 fn percent(part: usize, whole: usize) -> String {
