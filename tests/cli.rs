@@ -1,5 +1,6 @@
 //! The command line: every command, every format, every kind of mistake.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -393,6 +394,49 @@ fn the_demo_needs_nothing() {
     assert_eq!(fs::read(path.join("demo/summary.csv")).unwrap(), table);
 }
 
+/// What programs read: names of what a report holds, command by command, in their order.
+#[test]
+fn reports_keep_their_form() {
+    let folder = folder();
+    let path = folder.path();
+    let always = ["asked", "command", "gleaner", "peak_memory_bytes", "seconds", "seed"];
+    for (command, own) in [
+        ("info TREES", "classes columns feature_bytes feature_names input memory_bytes"),
+        (
+            "select TREES --keep 9 --out x.csv",
+            "certificate chosen_sha256 classes input kept method out tried weights",
+        ),
+        (
+            "audit TREES --out x.csv",
+            "constant_features duplicates estimated_noise input out outliers suspects truth",
+        ),
+        ("score TREES --by margin --out x.csv", "by input out"),
+        (
+            "train TREES --steps 4 --warm-up 2 --batch 9 --out x",
+            "accuracy input out steps trained_rows validation_rows",
+        ),
+        ("buy trees.csv --classes a,b --ignore kind,clean,key --out y", "input out wanted"),
+        (
+            "compare TREES --keep 20% --steps 9 --seeds 1 --out z",
+            "accuracies certificates drawn folds interval keep noise out rows seeds set test_rows",
+        ),
+        (
+            "compare TREES --keep 20% --steps 9 --study reproducibility --out w",
+            "keep noise out repeats rows set study test_rows",
+        ),
+        ("demo --quick --seeds 1 --out v", "accuracies interval out seeds study"),
+    ] {
+        let said = gleaner(path, &format!("{} --json", command.replace("TREES", TREES))).unwrap();
+        let report: Value = serde_json::from_str(&said).unwrap();
+        let found: BTreeSet<&str> =
+            report.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected: BTreeSet<&str> = own.split(' ').chain(always).collect();
+        assert_eq!(found, expected, "{command}");
+        let files = report["input"]["files"].as_array();
+        assert!(files.is_none_or(|files| files[0]["sha256"].as_str().unwrap().len() == 64));
+    }
+}
+
 /// What a report says was asked, and what a file says, are the same as flags.
 #[test]
 fn what_was_asked_once_is_asked_again() {
@@ -481,6 +525,8 @@ fn patterns_texts_and_pictures_are_read() {
         let rows = column(&path.join("told.csv"), "row");
         let wrong = rows[..6].iter().filter(|row| row.parse::<usize>().unwrap() % 15 == 14).count();
         assert!(wrong >= 5, "{flags}: {rows:?}");
+        let page = fs::read_to_string(path.join("told.html")).unwrap();
+        assert!(page.contains(">Suspects<") && page.contains("rain"), "{flags}");
     }
 
     for (class, colour) in [("day", [250u8, 250, 200]), ("night", [10, 10, 60])] {

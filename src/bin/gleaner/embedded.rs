@@ -1,6 +1,7 @@
 //! Texts and pictures as features.
 
-use std::path::Path;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use gleaner::data::cifar::Version;
@@ -13,6 +14,7 @@ use gleaner::data::{
     Patches, Source, load_image_parquet,
 };
 use gleaner::{Error, Result, Seeds};
+use image::{ImageFormat, RgbImage};
 
 /// What was learned of the first set, so that another gets the same features.
 pub enum Embedding {
@@ -20,15 +22,61 @@ pub enum Embedding {
     Patches(Box<Patches>),
 }
 
+/// What people look at instead of features.
+pub enum Shown {
+    Texts(Vec<String>),
+    Files(Vec<PathBuf>),
+    /// Pictures of so many pixels either way: rows of pixels, three bytes each.
+    Pixels(usize, Vec<u8>),
+}
+
+/// A data set, what was learned of it, and what it looks like.
+pub struct Embedded {
+    pub table: Table,
+    pub embedding: Embedding,
+    pub shown: Shown,
+}
+
+impl Shown {
+    pub fn text(&self, i: usize) -> Option<&str> {
+        match self {
+            Self::Texts(texts) => texts.get(i).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    /// A small picture file; none where there is no picture, or its file has gone.
+    pub fn picture(&self, i: usize) -> Option<Vec<u8>> {
+        /// Pixels of the longer side.
+        const SIDE: u32 = 96;
+        let (picture, format) = match self {
+            Self::Texts(_) => return None,
+            Self::Files(paths) => {
+                let picture = image::open(paths.get(i)?).ok()?.thumbnail(SIDE, SIDE);
+                (picture.into_rgb8(), ImageFormat::Jpeg)
+            }
+            Self::Pixels(size, bytes) => {
+                let (side, length) = (u32::try_from(*size).ok()?, 3 * size * size);
+                let own = bytes.get(i * length..(i + 1) * length)?.to_vec();
+                (RgbImage::from_raw(side, side, own)?, ImageFormat::Png)
+            }
+        };
+        let mut file = Cursor::new(Vec::new());
+        picture.write_to(&mut file, format).ok()?;
+        Some(file.into_inner())
+    }
+}
+
+/// Planes of numbers in [0, 1], a picture after the other, as bytes of pixels.
+fn bytes(pictures: &Tensor) -> Result<Vec<u8>> {
+    let pixels = pictures.permute((0, 2, 3, 1))?.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(pixels.into_iter().map(|value| (255.0 * value).round() as u8).collect())
+}
+
 type Known<'a> = Option<(&'a Embedding, &'a Table)>;
 
 /// Pictures in folders, one a class; how many pixels wide and high they are made.
-pub fn folder(
-    root: &Path,
-    size: usize,
-    malformed: Malformed,
-    like: Known,
-) -> Result<(Table, Embedding)> {
+pub fn folder(root: &Path, size: usize, malformed: Malformed, like: Known) -> Result<Embedded> {
     let class_names = like.map(|(_, first)| first.class_names.clone());
     let (mean, std) = ([0.0; 3], [1.0; 3]);
     let options = ImageFolderOptions {
@@ -44,11 +92,12 @@ pub fn folder(
     let ids = folder.paths().iter().map(|path| path.display().to_string()).collect();
     let (data, patches) = patches(&folder, size, like)?;
     let table = table("pixels", data, folder.class_names().to_vec(), Some(ids));
-    Ok((table, Embedding::Patches(patches)))
+    let shown = Shown::Files(folder.paths().to_vec());
+    Ok(Embedded { table, embedding: Embedding::Patches(patches), shown })
 }
 
 /// Pictures of one size in a column of a parquet file, and labels that are numbers.
-pub fn column(path: &Path, image: &str, label: &str, like: Known) -> Result<(Table, Embedding)> {
+pub fn column(path: &Path, image: &str, label: &str, like: Known) -> Result<Embedded> {
     let classes = like.map(|(_, first)| first.class_names.len());
     let options = ImageParquetOptions {
         image: image.to_owned(),
@@ -62,7 +111,9 @@ pub fn column(path: &Path, image: &str, label: &str, like: Known) -> Result<(Tab
     let size = pictures.inputs().dim(3)?;
     let (data, patches) = patches(&pictures, size, like)?;
     let names = (0..data.classes()).map(|class| class.to_string()).collect();
-    Ok((table("pixels", data, names, None), Embedding::Patches(patches)))
+    let shown = Shown::Pixels(size, bytes(pictures.inputs())?);
+    let table = table("pixels", data, names, None);
+    Ok(Embedded { table, embedding: Embedding::Patches(patches), shown })
 }
 
 /// The features of pictures of so many pixels either way.
@@ -98,12 +149,7 @@ pub enum Texts<'a> {
 }
 
 /// Texts by their words.
-pub fn texts(
-    path: &Path,
-    columns: &Texts,
-    delimiter: u8,
-    like: Known,
-) -> Result<(Table, Embedding)> {
+pub fn texts(path: &Path, columns: &Texts, delimiter: u8, like: Known) -> Result<Embedded> {
     let layout = match *columns {
         Texts::Numbered => {
             let (classes, texts) = numbered(path, delimiter)?;
@@ -131,7 +177,7 @@ pub fn texts(
     let inputs = Tensor::from_vec(words.features(&texts), shape, &Device::Cpu)?;
     let data = Dataset::new(inputs, file.labels().to_vec(), file.classes())?;
     let table = table("words", data, file.class_names().to_vec(), None);
-    Ok((table, Embedding::Words(words)))
+    Ok(Embedded { table, embedding: Embedding::Words(words), shown: Shown::Texts(texts) })
 }
 
 /// The largest class, and the columns behind it.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
-use crate::embedded::{self, Embedding, Texts};
+use crate::embedded::{self, Embedded, Embedding, Shown, Texts};
 use crate::memory::Demand;
 
 #[derive(Args)]
@@ -74,6 +74,8 @@ pub struct Data {
     files: Vec<PathBuf>,
     hashes: Vec<String>,
     embedding: Option<Embedding>,
+    /// What rows look like, if they are more than their features.
+    pub shown: Option<Shown>,
 }
 
 impl Input {
@@ -137,7 +139,7 @@ impl Input {
     pub fn read_like(&self, path: &Path, first: &Data, context: &mut Context) -> Result<Table> {
         if let Some(embedding) = &first.embedding {
             let like = Some((embedding, &first.table));
-            return context.step("reading the other set", || Ok(self.embed(path, like)?.0));
+            return context.step("reading the other set", || Ok(self.embed(path, like)?.table));
         }
         let mut options = like(&first.table, &self.options(&Extra::default())?);
         options.class_names = Some(first.table.class_names.clone());
@@ -212,7 +214,7 @@ impl Input {
         let origin = tables.iter().enumerate().flat_map(origins).collect();
         let table = joined(tables)?;
         let labelled = self.label.is_some();
-        Ok(Data { table, labelled, origin, files, hashes, embedding: None })
+        Ok(Data { table, labelled, origin, files, hashes, embedding: None, shown: None })
     }
 
     /// Texts or pictures.
@@ -226,12 +228,20 @@ impl Input {
             return Err(Error::Unknown { what: "column", expected, found: name.clone() });
         }
         let hashes = if path.is_dir() { Vec::new() } else { vec![hash(path)?] };
-        let (table, embedding) = self.embed(path, None)?;
+        let Embedded { table, embedding, shown } = self.embed(path, None)?;
         let origin = (0..table.data.len()).map(|row| (0, row)).collect();
-        Ok(Data { table, labelled: true, origin, files, hashes, embedding: Some(embedding) })
+        Ok(Data {
+            table,
+            labelled: true,
+            origin,
+            files,
+            hashes,
+            embedding: Some(embedding),
+            shown: Some(shown),
+        })
     }
 
-    fn embed(&self, path: &Path, like: Option<(&Embedding, &Table)>) -> Result<(Table, Embedding)> {
+    fn embed(&self, path: &Path, like: Option<(&Embedding, &Table)>) -> Result<Embedded> {
         if let (Some(image), Some(label)) = (&self.image, &self.label) {
             return embedded::column(path, image, label, like);
         }

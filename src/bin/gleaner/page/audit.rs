@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use gleaner::Result;
 use gleaner::report::html::{Balance, Cells, Column, Counted, Mark, Report, Table};
 
+use super::looks::put;
 use super::map::{map, places};
 use super::{Left, Sheet, count, figure};
 
@@ -40,6 +41,14 @@ pub fn page(left: &Left) -> Result<Report> {
         let mut of_data = vec![Mark::Plain; data.len()];
         places.iter().zip(&marks).for_each(|(place, mark)| of_data[*place] = *mark);
         page.map = Some(map(data, &of_data)?);
+        if let (Some(labels), Some(likely)) = (sheet.column("label"), sheet.column("likely")) {
+            let suspects = (0..sheet.rows()).filter(|row| marks[*row] == Mark::Suspect);
+            let captioned = |row: usize| {
+                let (name, given) = (sheet.row_name(row), &labels[row]);
+                (places[row], format!("{name}: given {given}, likely {}", likely[row]))
+            };
+            put(&mut page, "Suspects", data, &suspects.map(captioned).collect::<Vec<_>>());
+        }
     }
     page.balance.extend(classes(sheet, &marks));
     page.tables.extend(issues(sheet, &marks));

@@ -4,6 +4,7 @@ mod audit;
 mod chance;
 mod compare;
 mod features;
+mod looks;
 mod map;
 mod select;
 mod sheet;

@@ -5,6 +5,7 @@ use gleaner::report::html::{Balance, Column, Counted, Mark, Report, Table, Verdi
 use serde_json::Value;
 
 use super::features::Features;
+use super::looks::put;
 use super::map::{map, places};
 use super::{Left, Sheet, count, figure, percent, tried};
 use crate::input::Data;
@@ -38,10 +39,26 @@ pub fn page(left: &Left) -> Result<Report> {
         let mut marks = vec![Mark::Dropped; data.len()];
         places.iter().for_each(|i| marks[*i] = Mark::Kept);
         page.balance.extend(groups(data, &marks));
+        looks(&mut page, data, places, &marks);
         page.map = Some(map(data, &marks)?);
     }
     page.tables.push(rows_kept(sheet, found)?);
     Ok(page)
+}
+
+/// Rows that were kept, in their order, and some that were not, evenly of all.
+fn looks(page: &mut Report, data: &Data, places: &[usize], marks: &[Mark]) {
+    let labels = data.table.data.labels();
+    let captioned = |i: &usize| {
+        let label = data.class(labels[*i]);
+        (*i, format!("row {}: {label}", data.row(*i)))
+    };
+    let kept: Vec<(usize, String)> = places.iter().map(captioned).collect();
+    let dropped: Vec<usize> = (0..data.len()).filter(|i| marks[*i] == Mark::Dropped).collect();
+    let step = (dropped.len() / 24).max(1);
+    let some: Vec<(usize, String)> = dropped.iter().step_by(step).map(captioned).collect();
+    put(page, "Kept", data, &kept);
+    put(page, "Not kept, some of them", data, &some);
 }
 
 fn verdict(left: &Left) -> Option<Verdict> {
