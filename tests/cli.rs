@@ -415,7 +415,10 @@ fn reports_keep_their_form() {
             "train TREES --steps 4 --warm-up 2 --batch 9 --out x",
             "accuracy input out steps trained_rows validation_rows",
         ),
-        ("buy trees.csv --classes a,b --ignore kind,clean,key --out y", "input out wanted"),
+        (
+            "buy trees.csv --classes a,b --ignore kind,clean,key --initial 9 --rounds 0 --out y",
+            "input out wanted",
+        ),
         (
             "compare TREES --keep 20% --steps 9 --seeds 1 --out z",
             "accuracies certificates drawn folds interval keep noise out rows seeds set test_rows",
