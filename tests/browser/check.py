@@ -11,7 +11,9 @@ import json
 import pathlib
 import random
 import subprocess
+import sys
 
+sys.dont_write_bytecode = True  # nothing is left beside the sources
 from driver import Browser
 
 HOSTILE = '"><img src=x onerror=alert(1)>'

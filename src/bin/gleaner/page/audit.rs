@@ -97,7 +97,10 @@ fn classes(sheet: &Sheet, marks: &[Mark]) -> Option<Balance> {
         before,
         after,
     };
-    let counts = counts.into_iter().map(counted).collect();
+    let mut counts: Vec<Counted> = counts.into_iter().map(counted).collect();
+    // Numbers by their value, as `2, 10`, before other names.
+    let number = |c: &Counted| c.name.parse::<f64>().unwrap_or(f64::INFINITY);
+    counts.sort_by(|a, b| number(a).total_cmp(&number(b)));
     let (before, after) = ("all rows".into(), "suspect".into());
     Some(Balance { title: "Classes".into(), before, after, counts })
 }
