@@ -1,18 +1,48 @@
 #!/usr/bin/env bash
-# Executes every notebook of this folder from clean, in place; a notebook with a failing cell is left
-# as it was and the script stops. Needs cargo and python3.
+# Executes the notebooks of this folder from clean, in place: all of them, or those named.
+#
+#   notebooks/run.sh [NAME...]        for example: notebooks/run.sh plateau conic_layer
+#   GLEANER_DATA=DIR notebooks/run.sh
+#   notebooks/run.sh --check          executes nothing, needs python3 alone: what check.py says of the notebooks as they are
+#
+# DIR is the folder that `--data` of the example `real_data` names; without it notebooks on real data stay as they are.
+# A notebook with a failing cell is left as it was, and the script stops. Needs cargo and python3.
 #
 # The Rust kernel, a Python environment and the compiled dependencies stay under target/notebooks
-# (or $NOTEBOOK_CACHE), so a second run only compiles the cells. Nothing is written to the home folder.
+# (or $NOTEBOOK_CACHE), so a second run only compiles the cells, and the notebooks share what the first one
+# compiled. Nothing is written to the home folder.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 root=$(dirname -- "$here")
+if [[ ${1:-} == --check ]]; then
+    exec python3 "$here/check.py"
+fi
 cache=${NOTEBOOK_CACHE:-$root/target/notebooks}
 evcxr_version=0.22.0
 
+shopt -s nullglob
+notebooks=("$here"/*.ipynb)
+if [[ $# -gt 0 ]]; then
+    notebooks=()
+    for name in "$@"; do
+        name=${name##*/}
+        notebooks+=("$here/${name%.ipynb}.ipynb")
+    done
+fi
+for notebook in "${notebooks[@]}"; do
+    if [[ ! -f $notebook ]]; then
+        echo "run.sh: no notebook $notebook" >&2
+        exit 1
+    fi
+done
+
 mkdir -p -- "$cache"
 cache=$(cd -- "$cache" && pwd -P)
+if [[ -n ${GLEANER_DATA:-} ]]; then
+    GLEANER_DATA=$(cd -- "$GLEANER_DATA" && pwd -P)
+    export GLEANER_DATA
+fi
 
 wanted="evcxr_jupyter v$evcxr_version:"
 if cargo install --list | grep -xF "$wanted" >/dev/null; then
@@ -32,22 +62,27 @@ fi
 
 export JUPYTER_PATH=$cache/jupyter
 export EVCXR_TMPDIR=$cache/evcxr-build
+# candle 0.11 reads the number of cores anew for every product of matrices, and its own threads wait in busy loops.
+export RAYON_NUM_THREADS=${RAYON_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)} CANDLE_NUM_THREADS=${CANDLE_NUM_THREADS:-1}
+# The kernel builds for debugging otherwise: the same answers, later.
+export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false
 mkdir -p -- "$JUPYTER_PATH" "$EVCXR_TMPDIR"
+# The versions that everything else here is tested with.
+cp -- "$root/Cargo.lock" "$EVCXR_TMPDIR/Cargo.lock"
 "$kernel" --install >/dev/null
 
-shopt -s nullglob
-notebooks=("$here"/*.ipynb)
-if [[ ${#notebooks[@]} -eq 0 ]]; then
-    echo "run.sh: no notebook in $here" >&2
-    exit 1
-fi
 for notebook in "${notebooks[@]}"; do
     name=${notebook##*/}
+    if [[ -z ${GLEANER_DATA:-} ]] && grep -q GLEANER_DATA "$notebook"; then
+        echo "run.sh: $name stays as it is: it reads the folder that GLEANER_DATA names, and that is not set" >&2
+        continue
+    fi
+    started=$SECONDS
     echo "run.sh: $name"
     "$cache/venv/bin/jupyter" nbconvert --to notebook --execute --output-dir "$cache/executed" \
         --log-level WARN --ExecutePreprocessor.record_timing=False "$notebook"
     # The kernel reports a panic or an Err in a cell on stderr only, and nbconvert lets that pass.
-    "$cache/venv/bin/python" - "$cache/executed/$name" "$root" "$cache" "$HOME" <<'PYTHON'
+    "$cache/venv/bin/python" - "$cache/executed/$name" "$root" "$cache" "$HOME" "${GLEANER_DATA:-}" <<'PYTHON'
 import sys
 import nbformat
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
@@ -63,4 +98,6 @@ if any(folder in str(outputs) for folder in local if len(folder) > 1):
 nbformat.write(notebook, path)
 PYTHON
     mv -- "$cache/executed/$name" "$notebook"
+    echo "run.sh: $name took $((SECONDS - started)) s"
 done
+python3 "$here/check.py"
