@@ -6,6 +6,8 @@
 //! bend      |(f(x+h) - 2 f(x) + f(x-h)) / h|                           O(h) there; what it jumps by at a kink
 //! ```
 //!
+//! A difference that rounding of `f` alone may make, `64 epsilon |f| / h`, is none.
+//!
 //! At a kink of `f` no number is the derivative, and differences prove nothing: such an entry is reported as a kink,
 //! not as wrong.
 
@@ -43,7 +45,8 @@ pub struct GradcheckEntry {
     pub analytic: f64,
     /// The central difference.
     pub numeric: f64,
-    /// What they differ by, relative to the largest entry of the input's gradient, of either kind.
+    /// What they differ by, relative to the largest entry of the input's gradient, of either kind; zero where rounding may
+    /// be all of it.
     pub error: f64,
 }
 
@@ -153,7 +156,9 @@ pub fn gradcheck(
         let size = size.fold(f64::MIN_POSITIVE, |size, g| size.max(g.abs()));
         for (entry, (differences, analytic)) in found.iter().zip(analytic).enumerate() {
             let numeric = differences.central;
-            let error = (analytic - numeric).abs() / size;
+            let off = (analytic - numeric).abs();
+            // Not the other way round: what is no number is an error.
+            let error = if off <= differences.rounding { 0.0 } else { off / size };
             let entry = GradcheckEntry { input: k, entry, analytic, numeric, error };
             report.checked += 1;
             // A gradient that is no number is wrong at a kink too.
@@ -187,21 +192,26 @@ struct Differences {
     central: f64,
     /// The change of slope across the entry, with the step and with twice the step.
     bends: [f64; 2],
+    /// What rounding may have made of them.
+    rounding: f64,
 }
 
 impl Differences {
     fn new(middle: f64, h: f64, mut at: impl FnMut(f64) -> Result<f64>) -> Result<Self> {
         let [far_left, left, right, far_right] = [at(-2.0 * h)?, at(-h)?, at(h)?, at(2.0 * h)?];
+        let largest =
+            [far_left, left, middle, right, far_right].iter().fold(0.0_f64, |l, f| l.max(f.abs()));
         let bend = |left: f64, right: f64, h: f64| ((right - middle) - (middle - left)).abs() / h;
         Ok(Self {
             central: (8.0 * (right - left) - (far_right - far_left)) / (12.0 * h),
             bends: [bend(left, right, h), bend(far_left, far_right, 2.0 * h)],
+            rounding: 64.0 * f64::EPSILON * largest / h,
         })
     }
 
     /// Where the function is smooth, twice the step bends twice as much; across a kink it does not.
     fn kink(&self, visible: f64) -> bool {
         let [near, far] = self.bends;
-        (near - 0.5 * far).abs() > visible.max(0.1 * far)
+        (near - 0.5 * far).abs() > visible.max(0.1 * far).max(self.rounding)
     }
 }

@@ -113,3 +113,18 @@ fn what_cannot_be_checked_is_refused() -> Result<()> {
     assert_eq!(gradcheck(sum, &[row(&[])], options)?.checked, 0);
     Ok(())
 }
+
+/// An input that changes nothing is right, whatever rounding makes of it.
+#[test]
+fn an_input_without_influence_is_neither_wrong_nor_a_kink() {
+    let report = gradcheck(
+        |inputs| {
+            let both = (&inputs[0] + &inputs[1])?.sum_all()?;
+            Ok((both - inputs[1].sum_all()?)?)
+        },
+        &[row(&[0.3, 1.7]), row(&[0.1, 0.7])],
+        GradcheckOptions::default(),
+    )
+    .unwrap();
+    assert!(report.is_right() && report.kinks.is_empty(), "{report}");
+}
