@@ -38,10 +38,10 @@ impl Page {
     /// Adds a section. `html` is markup; the data, if any, are those of its element with the [`id`](Self::id).
     pub fn section(&mut self, heading: &str, html: &str, live: Option<Value>) {
         let (section, id) = (format!("part-{}", self.contents.len() + 1), self.id());
-        let _ = write!(
+        let _ = writeln!(
             self.body,
             "<section id=\"{section}\" aria-labelledby=\"{section}-heading\">\
-             <h2 id=\"{section}-heading\">{}</h2>{html}</section>\n",
+             <h2 id=\"{section}-heading\">{}</h2>{html}</section>",
             escaped(heading)
         );
         self.contents.push((section, heading.to_owned()));
