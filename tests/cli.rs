@@ -193,6 +193,9 @@ fn several_files_are_one_table() {
     assert_eq!(column(&path.join("kept.csv"), "id"), whole);
     let files = column(&path.join("kept.csv"), "file");
     let rows = column(&path.join("kept.csv"), "row");
+    let flags = "--label kind --id key --ignore clean --by margin --out scores.csv";
+    gleaner(path, &format!("score a.csv b.csv {flags}")).unwrap();
+    assert_eq!(column(&path.join("scores.csv"), "file")[99..101], ["a.csv", "b.csv"]);
     for ((file, row), id) in files.iter().zip(&rows).zip(&whole) {
         let before = if file == "a.csv" { 0 } else { 100 };
         assert_eq!(format!("row-{}", before + row.parse::<usize>().unwrap()), *id);
@@ -546,6 +549,18 @@ fn patterns_texts_and_pictures_are_read() {
         gleaner(path, "select sky --size 8 --keep 4 --method random --quota equal --out sky.csv")
             .unwrap();
     assert!(said.starts_with("4 of 24 rows"), "{said}");
+    let page = fs::read_to_string(path.join("sky.html")).unwrap();
+    assert!(page.contains("data:image/jpeg;base64") && page.contains("Not kept, some of them"));
+    for flags in [
+        "sky --label kind",
+        "sky --letters said",
+        "sky --id key",
+        "weather.csv --label kind --text said --decimal-comma",
+    ] {
+        let line = format!("select {flags} --keep 4 --out x.csv");
+        let (code, said) = gleaner(path, &line).unwrap_err();
+        assert!(code == 2 && said.contains("for tables only"), "{flags}: {said}");
+    }
     let (ids, labels) =
         (column(&path.join("sky.csv"), "id"), column(&path.join("sky.csv"), "label"));
     assert!(ids.iter().zip(&labels).all(|(id, label)| id.starts_with(&format!("sky/{label}/"))));

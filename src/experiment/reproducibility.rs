@@ -3,7 +3,7 @@
 use candle_core::{DType, Device};
 use rand::seq::SliceRandom;
 
-use super::{Chooser, FeatureStudy, LabelNoise, Observations, Outcome, Seconds};
+use super::{FeatureStudy, LabelNoise, Observations};
 use crate::choose::{CrossFit, Strategy};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -56,8 +56,12 @@ impl Change {
 pub struct Repeat {
     /// `None`: the first run, which the others are held against.
     pub change: Option<Change>,
-    /// The strategy, the points and the test error.
-    pub outcome: Outcome,
+    /// Which time with this change, from 1; 0 for the first run.
+    pub repeat: usize,
+    /// The strategy.
+    pub strategy: String,
+    /// Test error of the network.
+    pub error: f64,
     /// The share of its points that the first run has chosen too.
     pub common: f64,
     /// Whether the choice and every weight of the network are the first run's, to the last bit.
@@ -111,19 +115,11 @@ impl FeatureStudy<'_> {
             let first = run(None, 0)?;
             let mut note = |change, k: usize, found: &Found| {
                 let common = found.chosen.iter().filter(|i| first.chosen.binary_search(i).is_ok());
-                let outcome = Outcome {
-                    strategy: strategy.name().to_owned(),
-                    chooser: Chooser::Inputs,
-                    fraction: share,
-                    points: count,
-                    seed: k as u64,
-                    error: found.error,
-                    flipped: None,
-                    seconds: Seconds::default(),
-                };
                 all.push(Repeat {
                     change,
-                    outcome,
+                    repeat: k,
+                    strategy: strategy.name().to_owned(),
+                    error: found.error,
                     common: common.count() as f64 / count as f64,
                     same_bits: (&found.chosen, &found.weights) == (&first.chosen, &first.weights),
                 });

@@ -82,21 +82,13 @@ fn order(audit: &Audit) -> Vec<usize> {
 }
 
 fn columns(data: &Data, audit: &Audit, order: &[usize]) -> Vec<Column> {
-    let labels = data.table.data.labels();
     let verdict = |i: &usize| audit.labels[*i];
     let text = |of: &dyn Fn(usize) -> String| Values::Text(order.iter().map(|i| of(*i)).collect());
     let real = |of: &dyn Fn(usize) -> f64| Values::Real(order.iter().map(|i| of(*i)).collect());
-    let rows = order.iter().map(|i| data.row(*i)).collect();
-    let mut columns = vec![Column::new("row", Values::Whole(rows))];
-    if data.several() {
-        columns.push(Column::new("file", text(&|i| data.file(i))));
-    }
-    if let Some(ids) = &data.table.ids {
-        columns.push(Column::new("id", text(&|i| ids[i].clone())));
-    }
+    let mut columns = data.keys(order);
     let (twins, outlier) = (twins(data, audit), marks(data.len(), &audit.outliers));
     columns.extend([
-        Column::new("label", text(&|i| data.class(labels[i]))),
+        data.labels(order),
         Column::new("likely", text(&|i| data.class(verdict(&i).likely))),
         Column::new("label_probability", real(&|i| verdict(&i).probability)),
         Column::new("likely_probability", real(&|i| verdict(&i).likely_probability)),

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input, Listed};
+use crate::keep::at_least;
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 
@@ -38,10 +39,10 @@ pub struct Flags {
     #[arg(long, requires = "test")]
     test_label: Option<String>,
     /// Random rows to begin with.
-    #[arg(long, default_value_t = 50, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 50, value_parser = at_least(1))]
     initial: usize,
     /// Rows of each round after that.
-    #[arg(long, default_value_t = 50, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 50, value_parser = at_least(1))]
     round: usize,
     /// Rounds after the first.
     #[arg(long, default_value_t = 5)]
@@ -50,15 +51,11 @@ pub struct Flags {
     #[arg(long, default_value = "margin")]
     method: String,
     /// Optimiser steps of every network.
-    #[arg(long, default_value_t = 400, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 400, value_parser = at_least(1))]
     steps: usize,
     /// Where questions, answers and labels are kept; the same command goes on with what was answered.
     #[arg(long)]
     out: PathBuf,
-}
-
-fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
@@ -183,16 +180,7 @@ impl File<'_> {
     }
 
     fn questions(&self, points: &[usize]) -> Vec<Column> {
-        let rows = points.iter().map(|i| self.data.row(*i)).collect();
-        let mut columns = vec![Column::new("row", Values::Whole(rows))];
-        if self.data.several() {
-            let files = points.iter().map(|i| self.data.file(*i)).collect();
-            columns.push(Column::new("file", Values::Text(files)));
-        }
-        if let Some(ids) = &self.data.table.ids {
-            let ids = points.iter().map(|i| ids[*i].clone()).collect();
-            columns.push(Column::new("id", Values::Text(ids)));
-        }
+        let mut columns = self.data.keys(points);
         columns.push(Column::new("label", Values::Text(vec![String::new(); points.len()])));
         columns
     }
@@ -242,12 +230,7 @@ fn tell(flags: &Flags, data: &Data, waiting: &Waiting, context: Context) -> Resu
 fn finish(flags: &Flags, data: &Data, found: &ActiveLearning, context: Context) -> Result<()> {
     let ActiveLearning { outcomes, bought, labels } = found;
     let path = flags.out.join("bought.csv");
-    let rows = bought.iter().map(|i| data.row(*i)).collect();
-    let mut columns = vec![Column::new("row", Values::Whole(rows))];
-    if let Some(ids) = &data.table.ids {
-        let ids = bought.iter().map(|i| ids[*i].clone()).collect();
-        columns.push(Column::new("id", Values::Text(ids)));
-    }
+    let mut columns = data.keys(bought);
     let names = labels.iter().map(|label| flags.classes[*label as usize].clone()).collect();
     columns.push(Column::new("label", Values::Text(names)));
     output::write(&path, &columns)?;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Extra, Input};
-use crate::keep::Keep;
+use crate::keep::{Keep, at_least};
 use crate::memory::Demand;
 use crate::page::{Left, PageFlags, accuracies};
 
@@ -34,7 +34,7 @@ pub struct Flags {
     #[arg(long)]
     test: Option<PathBuf>,
     /// Cross-validation instead of one test part: every row tests once a seed.
-    #[arg(long, conflicts_with = "test", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..))]
+    #[arg(long, conflicts_with = "test", value_parser = at_least(2))]
     folds: Option<usize>,
     /// What is asked.
     #[arg(long, value_enum, default_value_t = Question::Methods)]
@@ -49,10 +49,10 @@ pub struct Flags {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Rows to choose from at most.
-    #[arg(long, default_value_t = 4_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(10..))]
+    #[arg(long, default_value_t = 4_000, value_parser = at_least(10))]
     points: usize,
     /// Optimiser steps of every network.
-    #[arg(long, default_value_t = 400, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, default_value_t = 400, value_parser = at_least(1))]
     steps: usize,
     /// Where tables and the picture go; what is done is kept there: the same command goes on where it was stopped.
     #[arg(long)]
@@ -187,9 +187,9 @@ fn chance(
     let text = format!("{table}written: {}/reproducibility.{{csv,svg}}\n", flags.out.display());
     let repeat = |repeat: &Repeat| {
         json!({
-            "strategy": repeat.outcome.strategy,
+            "strategy": repeat.strategy,
             "change": repeat.name(),
-            "error": repeat.outcome.error,
+            "error": repeat.error,
             "common": repeat.common,
             "same_bits": repeat.same_bits,
         })

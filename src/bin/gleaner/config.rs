@@ -13,7 +13,8 @@ use gleaner::{Error, Result};
 use serde_json::{Map, Value};
 
 /// Flags that do not change what comes out.
-const OF_THE_TERMINAL: [&str; 5] = ["config", "quiet", "json", "help", "version"];
+const OF_THE_MACHINE: [&str; 7] =
+    ["config", "quiet", "json", "help", "version", "threads", "memory-limit"];
 const COMMAND: &str = "command";
 const DATA: &str = "data";
 
@@ -87,7 +88,7 @@ pub fn asked(matches: &ArgMatches, whole: &Command) -> Value {
     let own = whole.find_subcommand(name).into_iter().flat_map(Command::get_arguments);
     for arg in own.chain(whole.get_arguments()) {
         let name = name_of(arg);
-        if OF_THE_TERMINAL.contains(&name) || !from_command_line(said, arg) {
+        if OF_THE_MACHINE.contains(&name) || !from_command_line(said, arg) {
             continue;
         }
         let raw = said.get_raw(arg.get_id().as_str()).into_iter().flatten();

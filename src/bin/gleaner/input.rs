@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::context::Context;
 use crate::embedded::{self, Embedded, Embedding, Shown, Texts};
 use crate::memory::Demand;
+use crate::output::{Column, Values};
 
 #[derive(Args)]
 pub struct Input {
@@ -223,11 +224,26 @@ impl Input {
             let (what, expected) = ("texts or pictures", "one file or folder".to_owned());
             return Err(Error::Shape { what, expected, found: files.len().to_string() });
         };
-        if let Some(name) = extra.group.or(extra.cost) {
-            let expected = "no groups or costs beside texts and pictures".to_owned();
-            return Err(Error::Unknown { what: "column", expected, found: name.clone() });
+        let is_folder = path.is_dir();
+        for (flag, given) in [
+            ("--group, --cost or --truth", extra.group.or(extra.cost).is_some()),
+            ("--letters", !self.letters.is_empty()),
+            ("--decimal-comma", self.decimal_comma),
+            ("--skip-malformed", self.skip_malformed && !is_folder),
+            ("--label", self.label.is_some() && is_folder),
+            ("--id", self.id.is_some()),
+            ("--features or --ignore", !self.features.is_empty() || !self.ignore.is_empty()),
+        ] {
+            if given {
+                let expected = "for tables only".to_owned();
+                return Err(Error::Unknown {
+                    what: "flag for texts and pictures",
+                    expected,
+                    found: flag.into(),
+                });
+            }
         }
-        let hashes = if path.is_dir() { Vec::new() } else { vec![hash(path)?] };
+        let hashes = if is_folder { Vec::new() } else { vec![hash(path)?] };
         let Embedded { table, embedding, shown } = self.embed(path, None)?;
         let origin = (0..table.data.len()).map(|row| (0, row)).collect();
         Ok(Data {
@@ -380,14 +396,49 @@ impl Data {
         self.origin[i].1 as i64
     }
 
+    /// What tells rows apart in a result: row, file where there are several, id where there are such.
+    pub fn keys(&self, rows: &[usize]) -> Vec<Column> {
+        let text =
+            |of: &dyn Fn(usize) -> String| Values::Text(rows.iter().map(|i| of(*i)).collect());
+        let numbers = rows.iter().map(|i| self.row(*i)).collect();
+        let mut columns = vec![Column::new("row", Values::Whole(numbers))];
+        if self.several() {
+            columns.push(Column::new("file", text(&|i| self.file(i))));
+        }
+        if let Some(ids) = &self.table.ids {
+            columns.push(Column::new("id", text(&|i| ids[i].clone())));
+        }
+        columns
+    }
+
+    /// The given labels of some rows.
+    pub fn labels(&self, rows: &[usize]) -> Column {
+        let labels = self.table.data.labels();
+        let names = rows.iter().map(|i| self.class(labels[*i])).collect();
+        Column::new("label", Values::Text(names))
+    }
+
+    /// A row in words.
+    pub fn name(&self, i: usize) -> String {
+        match &self.table.ids {
+            Some(ids) => ids[i].clone(),
+            None if self.several() => format!("{}:{}", self.file(i), self.row(i)),
+            None => format!("row {}", self.row(i)),
+        }
+    }
+
+    /// Where each row stands, by its file and its number there.
+    pub fn places(&self) -> HashMap<(String, i64), usize> {
+        (0..self.len()).map(|i| ((self.file(i), self.row(i)), i)).collect()
+    }
+
     /// The rows that a file names by a column `row`, and a column `file` where there are several; ascending, each once.
     ///
     /// # Errors
     /// [`Error::File`] for another form, no rows, or one that is not here.
     pub fn rows_in(&self, path: &Path) -> Result<Vec<usize>> {
         let listed = Listed::read(path, &[])?;
-        let places: HashMap<(String, i64), usize> =
-            (0..self.len()).map(|i| ((self.file(i), self.row(i)), i)).collect();
+        let places = self.places();
         let first = self.file(0);
         let mut rows = Vec::with_capacity(listed.rows.len());
         for (row, file, _) in listed.rows {

@@ -2,7 +2,13 @@
 
 use std::str::FromStr;
 
+use clap::builder::RangedU64ValueParser;
 use gleaner::{Error, Result};
+
+/// Numbers from here on.
+pub fn at_least(least: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least..)
+}
 
 /// How much to keep.
 #[derive(Clone, Copy, PartialEq)]

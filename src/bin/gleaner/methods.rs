@@ -90,7 +90,7 @@ pub fn balanced(inner: Box<dyn Strategy>, shares: Option<Shares>) -> Box<dyn Str
 
 /// The memory that a strategy takes, by what it looks at.
 pub fn demand(strategy: &dyn Strategy) -> Demand {
-    const PLAIN: [&str; 4] = ["random", "k-center", "convex", "d2"];
+    const PLAIN: [&str; 3] = ["random", "k-center", "convex"];
     let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
     if judged.iter().any(|kind| strategy.needs().contains(*kind)) || strategy.name() == "gleaner" {
         Demand::EVIDENCE

@@ -39,11 +39,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let strategies = if usual { possible(&data) } else { asked };
     let seeds = context.seeds;
     let scores = context.step("scoring", || scores(&data, &strategies, usual, seeds))?;
-    let rows = (0..data.len()).map(|i| data.row(i)).collect();
-    let mut columns = vec![Column::new("row", Values::Whole(rows))];
-    if let Some(ids) = &data.table.ids {
-        columns.push(Column::new("id", Values::Text(ids.clone())));
-    }
+    let everyone: Vec<usize> = (0..data.len()).collect();
+    let mut columns = data.keys(&everyone);
     let names: Vec<String> = scores.iter().map(|(name, _)| name.clone()).collect();
     columns.extend(scores.into_iter().map(|(name, s)| Column::new(name, Values::Real(s))));
     context.step("writing", || output::write(&flags.out, &columns))?;

@@ -217,20 +217,9 @@ fn nested(asked: &[Keep], count: usize, data: &Data) -> Result<Vec<(Keep, usize)
 
 fn columns(data: &Data, choice: &Choice, weighted: bool, nested: &[(Keep, usize)]) -> Vec<Column> {
     let indices = &choice.indices;
-    let rows = indices.iter().map(|i| data.row(*i)).collect();
-    let mut columns = vec![Column::new("row", Values::Whole(rows))];
-    if data.several() {
-        let files = indices.iter().map(|i| data.file(*i)).collect();
-        columns.push(Column::new("file", Values::Text(files)));
-    }
-    if let Some(ids) = &data.table.ids {
-        let ids = indices.iter().map(|i| ids[*i].clone()).collect();
-        columns.push(Column::new("id", Values::Text(ids)));
-    }
+    let mut columns = data.keys(indices);
     if data.labelled {
-        let labels = data.table.data.labels();
-        let labels = indices.iter().map(|i| data.class(labels[*i])).collect();
-        columns.push(Column::new("label", Values::Text(labels)));
+        columns.push(data.labels(indices));
     }
     if weighted {
         columns.push(Column::new("weight", Values::Real(choice.weights.clone())));

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
-use crate::keep::Keep;
+use crate::keep::{Keep, at_least};
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 
@@ -42,13 +42,13 @@ pub struct Flags {
     #[arg(long, default_value = "30%")]
     keep: Keep,
     /// Steps in all.
-    #[arg(long, default_value_t = 1_700, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 1_700, value_parser = at_least(1))]
     steps: usize,
     /// Steps before selection begins, learning from all rows: an untrained network has nothing to say.
     #[arg(long, default_value_t = 1_000)]
     warm_up: usize,
     /// Rows of a step.
-    #[arg(long, default_value_t = 48, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 48, value_parser = at_least(1))]
     batch: usize,
     /// Widths of the network's hidden layers.
     #[arg(long, value_delimiter = ',', default_value = "64", value_name = "WIDTH,…")]
@@ -57,10 +57,6 @@ pub struct Flags {
     /// was stopped.
     #[arg(long)]
     out: PathBuf,
-}
-
-fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// Rows of one forward pass where nothing is trained.
@@ -212,16 +208,8 @@ fn plain(flags: &Flags, parts: &Parts, seed: u64) -> Result<Mlp> {
 }
 
 fn columns(data: &Data, parts: &Parts, suspicion: Vec<f64>) -> Vec<Column> {
-    let rows = parts.rows.iter();
-    let mut columns =
-        vec![Column::new("row", Values::Whole(rows.clone().map(|i| data.row(*i)).collect()))];
-    if let Some(ids) = &data.table.ids {
-        let ids = rows.clone().map(|i| ids[*i].clone()).collect();
-        columns.push(Column::new("id", Values::Text(ids)));
-    }
-    let labels = data.table.data.labels();
-    let labels = rows.map(|i| data.class(labels[*i])).collect();
-    columns.push(Column::new("label", Values::Text(labels)));
+    let mut columns = data.keys(&parts.rows);
+    columns.push(data.labels(&parts.rows));
     columns.push(Column::new("suspicion", Values::Real(suspicion)));
     columns
 }

@@ -15,20 +15,18 @@ use crate::report::{Bar, BarOptions, BarPanel, bar_chart, text_table, write_csv}
 pub fn report_reproducibility(folder: &Path, title: &str, repeats: &[Repeat]) -> Result<String> {
     let header = ["strategy", "change", "repeat", "error", "common", "same_bits"];
     let line = |repeat: &Repeat| {
-        let outcome = &repeat.outcome;
         let cells =
-            [outcome.seed.to_string(), outcome.error.to_string(), repeat.common.to_string()];
-        let head = [outcome.strategy.clone(), repeat.name()];
+            [repeat.repeat.to_string(), repeat.error.to_string(), repeat.common.to_string()];
+        let head = [repeat.strategy.clone(), repeat.name()];
         head.into_iter().chain(cells).chain([repeat.same_bits.to_string()]).collect::<Vec<_>>()
     };
     write_csv(folder.join("reproducibility.csv"), &header, repeats.iter().map(line))?;
     let (mut rows, mut panels) = (Vec::new(), Vec::new());
-    let same = |a: &Repeat, b: &Repeat| a.outcome.strategy == b.outcome.strategy;
+    let same = |a: &Repeat, b: &Repeat| a.strategy == b.strategy;
     for strategy in repeats.chunk_by(same) {
         let mut bars = Vec::new();
         for group in strategy.chunk_by(|a, b| a.change == b.change) {
-            let errors: Vec<f64> =
-                group.iter().map(|repeat| 100.0 * repeat.outcome.error).collect();
+            let errors: Vec<f64> = group.iter().map(|repeat| 100.0 * repeat.error).collect();
             let (mean, std) = mean_and_std(&errors);
             let (low, high) = errors
                 .iter()
@@ -36,7 +34,7 @@ pub fn report_reproducibility(folder: &Path, title: &str, repeats: &[Repeat]) ->
             let common = group.iter().map(|repeat| repeat.common).sum::<f64>() / group.len() as f64;
             let same_bits = group.iter().filter(|repeat| repeat.same_bits).count();
             rows.push(vec![
-                strategy[0].outcome.strategy.clone(),
+                strategy[0].strategy.clone(),
                 group[0].name(),
                 group.len().to_string(),
                 format!("{mean:.2}"),
@@ -48,7 +46,7 @@ pub fn report_reproducibility(folder: &Path, title: &str, repeats: &[Repeat]) ->
             let std = if std.is_finite() { std } else { 0.0 };
             bars.push(Bar { label: group[0].name(), segments, std });
         }
-        let title = strategy[0].outcome.strategy.clone();
+        let title = strategy[0].strategy.clone();
         panels.push(BarPanel { title, bars, reference: None });
     }
     let options = BarOptions {

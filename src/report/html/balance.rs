@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::frame::Page;
-use super::table::{number_of, paragraph};
-use super::text::{cut, escaped};
+use super::table::paragraph;
+use super::text::{cut, escaped, grouped};
 
 /// How many rows of each class or group there are, and how many are among those chosen or found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +58,7 @@ impl Balance {
         order.sort();
         let about = match self.counts.len() {
             all if all > Self::MOST => {
-                format!("The {} largest of {} are here.", Self::MOST, number_of(all))
+                format!("The {} largest of {} are here.", Self::MOST, grouped(all))
             }
             _ => String::new(),
         };
@@ -84,8 +84,8 @@ impl Balance {
                 html,
                 "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{:.1} %</td><td class=\"bars\">{}</td></tr>",
                 escaped(&cut(name, 80)),
-                number_of(*before),
-                number_of(*after),
+                grouped(*before),
+                grouped(*after),
                 100.0 * share(*after, *before),
                 bars(shares, largest)
             );

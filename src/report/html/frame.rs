@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::Report;
-use super::text::{base64, embedded, escaped, filled};
+use super::text::{embedded, escaped, filled};
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -49,7 +51,7 @@ impl Page {
     }
 
     pub fn finish(self, report: &Report) -> String {
-        let digest = |text: &str| base64(&Sha256::digest(text));
+        let digest = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
         let (style, script) = (digest(STYLE), digest(SCRIPT));
         // Nothing is fetched, and nothing runs or styles but what is known by its digest.
         let policy = format!(

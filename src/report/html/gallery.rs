@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use super::frame::Page;
-use super::table::{number_of, paragraph};
-use super::text::{base64, cut, escaped};
+use super::table::paragraph;
+use super::text::{cut, escaped, grouped};
 use crate::error::{Error, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 /// Small pictures with captions, such as the suspects with their given and their likely labels.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,7 +70,7 @@ impl ContactSheet {
             let _ = write!(
                 html,
                 "<li><figure><img alt=\"\" src=\"data:image/{kind};base64,{}\"><figcaption>{caption}</figcaption></figure></li>",
-                base64(image)
+                BASE64_STANDARD.encode(image)
             );
         }
         page.section(&self.title, &(html + "</ul>"), None);
@@ -116,7 +118,7 @@ impl Passages {
 
 fn shown_of(shown: usize, all: usize) -> String {
     match shown < all {
-        true => paragraph(&format!("{} of {} are here.", number_of(shown), number_of(all))),
+        true => paragraph(&format!("{} of {} are here.", grouped(shown), grouped(all))),
         false => String::new(),
     }
 }

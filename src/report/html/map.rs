@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::frame::Page;
-use super::table::{coded, number_of, paragraph};
-use super::text::cut;
+use super::table::{coded, paragraph};
+use super::text::{cut, grouped};
 use crate::error::{Error, Result};
 use crate::report::page::check_finite;
 
@@ -118,8 +118,8 @@ impl Map {
         };
         let total: usize = Mark::ALL.into_iter().map(all).sum();
         let of = |part: usize, whole: usize| match part < whole {
-            true => format!("{} of {}", number_of(part), number_of(whole)),
-            false => number_of(whole),
+            true => format!("{} of {}", grouped(part), grouped(whole)),
+            false => grouped(whole),
         };
         let marks = Mark::ALL.into_iter().rev().filter(|mark| all(*mark) > 0);
         let marks = marks.map(|mark| format!("{} {}", mark.name(), of(here(mark), all(mark))));

@@ -40,10 +40,11 @@ pub use curves::Curves;
 pub use gallery::{ContactSheet, Passage, Passages, Thumbnail};
 pub use map::{Map, Mark, Point, sample};
 pub use table::{Cells, Column, Table};
+pub use text::grouped;
 pub use verdict::Verdict;
 
 use frame::Page;
-use text::{escaped, grouped};
+use text::escaped;
 
 /// Everything that a page can say.
 ///
@@ -155,7 +156,7 @@ fn cost(page: &mut Page, report: &Report) {
     }
     let seconds = |seconds: &f64| match *seconds {
         few if few < 10.0 => format!("{few:.2} s"),
-        many => format!("{} s", grouped(many.round() as u64)),
+        many => format!("{} s", grouped(many.round() as usize)),
     };
     let mut rows: Vec<(&str, String)> =
         report.timings.iter().map(|(step, took)| (step.as_str(), seconds(took))).collect();

@@ -128,8 +128,7 @@ impl Table {
         let mut html = paragraph(&self.about);
         let (held, all) = (rows.min(Self::MOST), rows.max(self.total));
         if held < all {
-            let text =
-                format!("The first {} of {} rows are here.", number_of(held), number_of(all));
+            let text = format!("The first {} of {} rows are here.", grouped(held), grouped(all));
             html += &paragraph(&text);
         }
         let _ = write!(html, "<div class=\"table\" id=\"{id}\">");
@@ -137,7 +136,7 @@ impl Table {
         let row = |r: usize| self.columns.iter().map(|column| column.cells.shown(r)).collect();
         html += &plain(&self.title, &header, (0..held.min(AT_ONCE)).map(row));
         if held > AT_ONCE {
-            let more = number_of(held - AT_ONCE);
+            let more = grouped(held - AT_ONCE);
             let _ = write!(
                 html,
                 "<noscript><p class=\"note\">{more} more rows need JavaScript.</p></noscript>"
@@ -225,10 +224,6 @@ fn number(x: f64) -> String {
         size if !(1e-4..1e9).contains(&size) => format!("{x:.3e}"),
         _ => digits(x, 5).to_string(),
     }
-}
-
-pub(super) fn number_of(rows: usize) -> String {
-    grouped(rows as u64)
 }
 
 #[cfg(test)]

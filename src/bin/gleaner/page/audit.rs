@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 
 use gleaner::Result;
-use gleaner::report::html::{Balance, Cells, Column, Counted, Mark, Report, Table};
+use gleaner::report::html::{Balance, Cells, Column, Counted, Mark, Report, Table, grouped};
 
 use super::looks::put;
 use super::map::{map, places};
-use super::{Left, Sheet, count, figure};
+use super::{Left, Sheet, figure};
 
 pub fn page(left: &Left) -> Result<Report> {
     let whole = |path: &str| left.number(path) as usize; // what is not there is zero
     let (rows, suspects) = (whole("/input/rows"), whole("/suspects"));
     let mut page = Report {
-        title: format!("{} of {} labels look wrong", count(suspects), count(rows)),
+        title: format!("{} of {} labels look wrong", grouped(suspects), grouped(rows)),
         kind: left.kind(),
         lead: lead(left),
         figures: vec![
-            figure(count(suspects), "suspect labels"),
+            figure(grouped(suspects), "suspect labels"),
             figure(
                 format!("{:.1} %", 100.0 * left.number("/estimated_noise")),
                 "of labels wrong, by estimate",
             ),
-            figure(count(whole("/duplicates")), "near duplicates, pairs"),
-            figure(count(whole("/outliers")), "outliers"),
+            figure(grouped(whole("/duplicates")), "near duplicates, pairs"),
+            figure(grouped(whole("/outliers")), "outliers"),
         ],
         ..Default::default()
     };
@@ -63,7 +63,7 @@ fn lead(left: &Left) -> String {
         false => lead.to_owned(),
         true => format!(
             "{lead} Of {} labels known to be wrong {:.1} % were found, and {:.1} % of those named are wrong.",
-            count(truth("wrong") as usize),
+            grouped(truth("wrong") as usize),
             100.0 * truth("recall"),
             100.0 * truth("precision")
         ),

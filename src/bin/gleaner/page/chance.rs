@@ -1,9 +1,9 @@
 //! The page of a study of chance.
 
-use gleaner::report::html::{Column, Report, Table};
+use gleaner::report::html::{Column, Report, Table, grouped};
 use serde_json::Value;
 
-use super::{Left, count, figure};
+use super::{Left, figure};
 
 pub fn page(left: &Left) -> Report {
     let repeats = left.list("/repeats");
@@ -27,8 +27,8 @@ pub fn page(left: &Left) -> Report {
         kind: left.kind(),
         lead: "One thing is changed at a time, and the test error says what that does.".into(),
         figures: vec![
-            figure(count(repeats.len()), "networks"),
-            figure(count(left.number("/rows") as usize), "rows to choose from"),
+            figure(grouped(repeats.len()), "networks"),
+            figure(grouped(left.number("/rows") as usize), "rows to choose from"),
         ],
         tables: vec![Table { title: "Every run".into(), about, columns, filter: None, total: 0 }],
         ..Default::default()

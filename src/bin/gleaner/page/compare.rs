@@ -1,10 +1,10 @@
 //! The page of a comparison, and of the demo.
 
-use gleaner::report::html::{Column, Curves, Report, Table, Verdict};
+use gleaner::report::html::{Column, Curves, Report, Table, Verdict, grouped};
 use gleaner::report::{Panel, Series};
 use serde_json::{Value, json};
 
-use super::{Left, count, figure};
+use super::{Left, figure};
 
 /// What a report holds of the lines of panels.
 pub fn accuracies(panels: &[Panel]) -> Value {
@@ -45,12 +45,12 @@ pub fn page(left: &Left) -> Report {
     let ways = panels.first().map_or(0, |panel| panel.series.len());
     let (rows, seeds) = (left.number("/rows"), left.number("/seeds"));
     let mut figures =
-        vec![figure(count(ways), "ways compared"), figure(count(seeds as usize), "seeds")];
+        vec![figure(grouped(ways), "ways compared"), figure(grouped(seeds as usize), "seeds")];
     if rows.is_finite() {
         let test = left.number("/test_rows") as usize;
         figures.extend([
-            figure(count(rows as usize), "rows to choose from"),
-            figure(count(test), "test rows"),
+            figure(grouped(rows as usize), "rows to choose from"),
+            figure(grouped(test), "test rows"),
         ]);
     }
     let set = left.text("/set");

@@ -5,7 +5,7 @@ use gleaner::report::html::{ContactSheet, Passage, Passages, Report, Thumbnail};
 use crate::input::Data;
 
 /// Rows that are shown of each kind.
-const SHOWN: usize = 24;
+pub const SHOWN: usize = 24;
 
 /// Puts what rows look like on a page, if they are more than their features; each with its caption.
 pub fn put(page: &mut Report, title: &str, data: &Data, rows: &[(usize, String)]) {

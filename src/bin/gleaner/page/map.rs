@@ -1,7 +1,5 @@
 //! The map of a table's rows.
 
-use std::collections::HashMap;
-
 use gleaner::data::PrincipalComponents;
 use gleaner::report::html::{Map, Mark, Point, sample};
 use gleaner::{Result, Seeds};
@@ -22,7 +20,7 @@ pub fn map(data: &Data, marks: &[Mark]) -> Result<Map> {
         x: found.coordinates[2 * k].into(),
         y: found.coordinates[2 * k + 1].into(),
         mark: marks[*i],
-        name: name(data, *i),
+        name: data.name(*i),
         class: if data.labelled { data.class(labels[*i]) } else { String::new() },
         values: features.row(k),
     };
@@ -42,24 +40,13 @@ pub fn map(data: &Data, marks: &[Mark]) -> Result<Map> {
     })
 }
 
-/// A row in words.
-fn name(data: &Data, i: usize) -> String {
-    match &data.table.ids {
-        Some(ids) => ids[i].clone(),
-        None if data.several() => format!("{}:{}", data.file(i), data.row(i)),
-        None => format!("row {}", data.row(i)),
-    }
-}
-
 /// Where each row of a result stands in the data. `None` if one is not there.
 pub fn places(data: &Data, sheet: &super::Sheet) -> Option<Vec<usize>> {
-    let rows = sheet.column("row")?;
-    let files = sheet.column("file");
-    let key = |i: usize| (files.map(|_| data.file(i)), data.row(i).to_string());
-    let known: HashMap<(Option<String>, String), usize> =
-        (0..data.len()).map(|i| (key(i), i)).collect();
+    let (rows, files) = (sheet.column("row")?, sheet.column("file"));
+    let (known, first) = (data.places(), data.file(0));
     let place = |(r, row): (usize, &String)| {
-        known.get(&(files.map(|files| files[r].clone()), row.clone())).copied()
+        let file = files.map_or(&first, |files| &files[r]);
+        known.get(&(file.clone(), row.parse().ok()?)).copied()
     };
     rows.iter().enumerate().map(place).collect()
 }

@@ -164,14 +164,6 @@ fn tried(ways: &[Value]) -> Vec<Column> {
     ]
 }
 
-/// With its thousands set apart.
-fn count(number: usize) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        _ => format!("{},{:03}", count(number / 1000), number % 1000),
-    }
-}
-
 fn percent(part: usize, whole: usize) -> String {
     format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
 }

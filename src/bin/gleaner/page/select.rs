@@ -1,36 +1,36 @@
 //! The page of a choice.
 
 use gleaner::Result;
-use gleaner::report::html::{Balance, Column, Counted, Mark, Report, Table, Verdict};
+use gleaner::report::html::{Balance, Column, Counted, Mark, Report, Table, Verdict, grouped};
 use serde_json::Value;
 
 use super::features::Features;
-use super::looks::put;
+use super::looks::{SHOWN, put};
 use super::map::{map, places};
-use super::{Left, Sheet, count, figure, percent, tried};
+use super::{Left, Sheet, figure, percent, tried};
 use crate::input::Data;
 
 pub fn page(left: &Left) -> Result<Report> {
     let whole = |path: &str| left.number(path) as usize; // what is not there is zero
     let (kept, rows) = (whole("/kept"), whole("/input/rows"));
     let mut page = Report {
-        title: format!("{} of {} rows kept", count(kept), count(rows)),
+        title: format!("{} of {} rows kept", grouped(kept), grouped(rows)),
         kind: left.kind(),
         lead: format!(
             "Chosen by the method {}. The rows are below, in the order in which they were chosen.",
             left.text("/method")
         ),
         figures: vec![
-            figure(count(kept), "rows kept"),
+            figure(grouped(kept), "rows kept"),
             figure(percent(kept, rows), "of all rows"),
-            figure(count(whole("/input/features")), "features"),
+            figure(grouped(whole("/input/features")), "features"),
         ],
         verdict: verdict(left),
         ..Default::default()
     };
     let classes = left.list("/classes");
     if !classes.is_empty() {
-        page.figures.push(figure(count(classes.len()), "classes"));
+        page.figures.push(figure(grouped(classes.len()), "classes"));
         page.balance.push(balance("Classes", classes.iter().map(class).collect()));
     }
     let Some(sheet) = left.sheet else { return Ok(page) };
@@ -51,11 +51,11 @@ fn looks(page: &mut Report, data: &Data, places: &[usize], marks: &[Mark]) {
     let labels = data.table.data.labels();
     let captioned = |i: &usize| {
         let label = data.class(labels[*i]);
-        (*i, format!("row {}: {label}", data.row(*i)))
+        (*i, format!("{}: {label}", data.name(*i)))
     };
     let kept: Vec<(usize, String)> = places.iter().map(captioned).collect();
     let dropped: Vec<usize> = (0..data.len()).filter(|i| marks[*i] == Mark::Dropped).collect();
-    let step = (dropped.len() / 24).max(1);
+    let step = (dropped.len() / SHOWN).max(1);
     let some: Vec<(usize, String)> = dropped.iter().step_by(step).map(captioned).collect();
     put(page, "Kept", data, &kept);
     put(page, "Not kept, some of them", data, &some);
