@@ -6,6 +6,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use gleaner::data::table::{TableOptions, load};
+use npyz::WriterBuilder;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -730,4 +731,56 @@ fn a_page_can_be_left_out() {
     assert!(!path.join("kept.html").exists());
     gleaner(path, &format!("select {TREES} {flags} --page seen/here.html")).unwrap();
     assert!(path.join("seen/here.html").exists() && !path.join("kept.html").exists());
+}
+
+/// So many rows that features stay on disk: the same answer for any number of threads, within the memory that was said.
+#[test]
+fn large_tables_stay_on_disk() {
+    const ROWS: usize = 100_001;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let number = |k: usize| ((k * 7_919 % 100_003) as f32 / 1e3).sin() * (1 + k % 5) as f32;
+    let write = |name: &str, shape: &[u64], values: Vec<f32>| {
+        let mut file = std::fs::File::create(path.join(name)).unwrap();
+        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+        let mut writer = options.writer(&mut file).begin_nd().unwrap();
+        writer.extend(values).unwrap();
+        writer.finish().unwrap();
+    };
+    write("x.npy", &[ROWS as u64, 2], (0..2 * ROWS).map(number).collect());
+    write("y.npy", &[ROWS as u64], (0..ROWS).map(|row| (row % 3) as f32).collect());
+    for method in ["k-center", "convex", "random"] {
+        let chosen = |threads: usize, form: &str| {
+            let words = format!(
+                "select x.npy --label y --keep 500 --method {method} --nested 10 --threads {threads} --memory-limit 60MB \
+                 --out {method}{threads}.{form} --no-page --json"
+            );
+            let report: Value = serde_json::from_str(&gleaner(path, &words).unwrap()).unwrap();
+            assert_eq!(
+                (&report["kept"], &report["input"]["stored"]),
+                (&Value::from(500), &Value::from(true))
+            );
+            assert!(report["peak_memory_bytes"].as_f64().unwrap() < 60e6, "{report}");
+            report["chosen_sha256"].clone()
+        };
+        assert_eq!(chosen(1, "csv"), chosen(2, "npy"), "{method}");
+        let written = std::fs::read_to_string(path.join(format!("{method}1.csv"))).unwrap();
+        let mut lines = written.lines();
+        assert!(lines.next().unwrap().starts_with("row,label"));
+        for line in lines {
+            let mut cells = line.split(',');
+            let row: usize = cells.next().unwrap().parse().unwrap();
+            assert_eq!(cells.next().unwrap(), (row % 3).to_string());
+        }
+    }
+    let refused =
+        gleaner(path, "select x.npy --keep 5 --method k-center --memory-limit 5MB --out k.csv");
+    assert!(refused.is_err_and(|(code, told)| code == 2 && told.contains("--memory-limit")));
+    // Nothing is left but what was asked for: scratch files have no names.
+    let known = ["x.npy", "y.npy", "k-center", "convex", "random"];
+    for entry in std::fs::read_dir(path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let asked = known.iter().any(|start| name.starts_with(start));
+        assert!(asked && !name.ends_with(".partial"), "{name}");
+    }
 }

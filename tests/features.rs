@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::Error;
-use gleaner::data::Malformed;
 use gleaner::data::table::{self, Categories, Table, TableOptions, Values};
+use gleaner::data::{Malformed, Source};
 use npyz::WriterBuilder;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::metadata::KeyValue;
@@ -22,7 +22,9 @@ use tempfile::TempDir;
 /// Reads a table whose extent was told before.
 fn read_table(path: impl AsRef<Path>, options: &TableOptions) -> gleaner::Result<Table> {
     let told = table::extent(&path, options);
-    let table = table::load(&path, options)?;
+    let loaded = table::load(&path, options);
+    stays_the_same_on_disk(path.as_ref(), options, &loaded);
+    let table = loaded?;
     let told = told.unwrap();
     if told.exact {
         assert_eq!(told.rows, table.data.len() + table.skipped.len());
@@ -32,6 +34,79 @@ fn read_table(path: impl AsRef<Path>, options: &TableOptions) -> gleaner::Result
         assert_eq!(told.features, table.data.inputs().dim(1)?);
     }
     Ok(table)
+}
+
+/// The same rows, or the same complaint, where features stay on disk; but for what cannot.
+fn stays_the_same_on_disk(path: &Path, options: &TableOptions, loaded: &gleaner::Result<Table>) {
+    let stored = table::store(path, options, std::env::temp_dir());
+    let (table, stored) = match (loaded, stored) {
+        (Ok(table), Ok(stored)) => (table, stored),
+        (Err(loaded), Err(stored)) => return assert_eq!(loaded.to_string(), stored.to_string()),
+        (Ok(_), Err(error)) => {
+            let told = error.to_string();
+            return assert!(
+                told.contains("Fortran order") || told.contains("text among the features"),
+                "{told}"
+            );
+        }
+        (Err(error), Ok(_)) => panic!("only in memory: {error}"),
+    };
+    let points = table.data.len();
+    let backwards: Vec<usize> = (0..points).rev().collect();
+    assert_eq!(stored.labels(), table.data.labels());
+    assert_eq!(stored.width(), table.data.inputs().dim(1).unwrap());
+    assert_eq!(stored.skipped(), table.skipped.len());
+    assert_eq!(
+        (&stored.columns, &stored.class_names, &stored.ids, &stored.groups, &stored.costs),
+        (&table.columns, &table.class_names, &table.ids, &table.groups, &table.costs)
+    );
+    for order in [(0..points).collect(), backwards] {
+        let rows = |inputs: Tensor| inputs.to_vec2::<f32>().unwrap();
+        let expected = rows(table.data.inputs_at(&order).unwrap());
+        assert_eq!(rows(stored.inputs_at(&order).unwrap()), expected);
+    }
+    let left = (0..points + table.skipped.len()).filter(|row| !table.skipped.contains(row));
+    for (point, row) in left.enumerate() {
+        assert_eq!(stored.origin(point).unwrap(), (0, row));
+    }
+}
+
+/// More than waits in memory at a time, with malformed rows here and there; two files, of which one stays as it is.
+#[test]
+fn rows_leave_memory_in_blocks() -> gleaner::Result<()> {
+    const ROWS: usize = 7_000;
+    const WIDTH: usize = 100;
+    let folder = TempDir::new().unwrap();
+    let mut values: Vec<f64> = (0..ROWS * WIDTH).map(|k| k as f64).collect();
+    let bad = [0, 1, 2_621, 2_622, 6_999];
+    bad.iter().for_each(|row| values[row * WIDTH + row % WIDTH] = f64::NAN);
+    let shape = [ROWS as u64, WIDTH as u64];
+    let double = write(&folder, "double.npy", npy(&shape, npyz::Order::C, &values));
+    let single: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+    let single = write(&folder, "single.npy", npy(&shape, npyz::Order::C, &single));
+    let labels: Vec<u64> = (0..ROWS as u64).map(|row| row % 3).collect();
+    write(&folder, "label.npy", npy(&[ROWS as u64], npyz::Order::C, &labels));
+    let options = skip(TableOptions::default());
+    let table = read_table(&double, &options)?;
+    assert_eq!(table.skipped, bad);
+    read_table(&single, &options)?;
+
+    let mut both = table::store(&double, &options, folder.path())?;
+    both.append(table::store(&single, &options, folder.path())?)?;
+    let each = ROWS - bad.len();
+    assert_eq!((both.points(), both.skipped(), both.classes()), (2 * each, 10, 3));
+    assert_eq!(both.origin(each)?, (1, 2));
+    let across: Vec<usize> = (each - 5..each + 5).collect();
+    let rows = both.inputs_at(&across)?.to_vec2::<f32>().unwrap();
+    assert_eq!(rows[4][0], (6_998 * WIDTH) as f32);
+    assert_eq!(rows[5][0], (2 * WIDTH) as f32);
+    assert!(both.inputs_at(&[2 * each]).is_err() && both.origin(2 * each).is_err());
+    // What is in the folder is what was there: scratch files have no names.
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+    // A file that was cut afterwards is an error, not other numbers.
+    fs::File::options().write(true).open(&single).unwrap().set_len(1_000).unwrap();
+    assert!(matches!(both.inputs_at(&across), Err(Error::Io { .. })));
+    Ok(())
 }
 
 fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {

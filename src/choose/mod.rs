@@ -51,6 +51,7 @@
 //! 3. Re-export it here and add its row to the table.
 //! 4. Add it to the contract test in `tests/strategies.rs`, with a case solved by hand.
 
+pub(crate) mod cells;
 mod choice;
 mod cross_fit;
 mod evidence;

@@ -103,18 +103,36 @@ impl Pool {
     }
 }
 
-impl Costs for Pool {
+impl Pool {
     fn within(&self, indices: &[usize]) -> Result<DMatrix<f64>> {
         let rows = self.rows(indices)?;
         to_matrix(&without_diagonal(&self.distance.between(&rows, &rows)?)?)
+    }
+}
+
+/// Some points of the pool.
+struct Members<'a> {
+    pool: &'a Pool,
+    indices: Vec<usize>,
+}
+
+impl Members<'_> {
+    fn at(&self, places: &[usize]) -> Vec<usize> {
+        places.iter().map(|place| self.indices[*place]).collect()
+    }
+}
+
+impl Costs for Members<'_> {
+    fn within(&self, batch: &[usize]) -> Result<DMatrix<f64>> {
+        self.pool.within(&self.at(batch))
     }
 
     fn nearest(&self, batch: &[usize], kept: &[usize]) -> Result<Option<Vec<f64>>> {
         if kept.is_empty() {
             return Ok(None);
         }
-        let far = self.distance.between(&self.rows(batch)?, &self.rows(kept)?)?;
-        to_vec(&far.min(1)?).map(Some)
+        let (batch, kept) = (self.pool.rows(&self.at(batch))?, self.pool.rows(&self.at(kept))?);
+        to_vec(&self.pool.distance.between(&batch, &kept)?.min(1)?).map(Some)
     }
 }
 
@@ -256,7 +274,8 @@ impl Pool {
         let order = order.into_iter().map(|k| members[k]).collect();
         let ChooseOptions { batch, eps, passes, .. } = *options;
         let settings = Convex { batch, eps, passes };
+        let load = |indices: &[usize]| Ok(Members { pool: self, indices: indices.to_vec() });
         let column_costs = &self.column_costs;
-        Stream { costs: self, column_costs, unit: self.unit, settings }.choose(order, count)
+        Stream { load, column_costs, unit: self.unit, settings }.choose(vec![order], count)
     }
 }

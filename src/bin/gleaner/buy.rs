@@ -17,7 +17,7 @@ use gleaner::{Error, Learner, Result, Strategy};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Listed};
+use crate::input::{Data, Extra, Input, Known, Listed};
 use crate::keep::at_least;
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};

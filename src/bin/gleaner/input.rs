@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
-use gleaner::data::table::{Categories, Extent, Groups, Table, TableOptions, extent, load};
-use gleaner::data::{Dataset, Malformed};
+use gleaner::data::table::{
+    Categories, Extent, Groups, StoredTable, Table, TableOptions, extent, load, store,
+};
+use gleaner::data::{Dataset, Malformed, Source};
 use gleaner::{Error, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -59,6 +61,9 @@ pub struct Input {
     skip_malformed: bool,
 }
 
+/// Rows from which on neighbours are looked for in parts of the data.
+const LARGE: usize = 100_000;
+
 /// Which other columns a command wants.
 #[derive(Default)]
 pub struct Extra<'a> {
@@ -90,6 +95,44 @@ impl Input {
         context.step("reading", || match self.kind() {
             Kind::Tables => self.tables(files, extra),
             _ => self.embedded(files, extra),
+        })
+    }
+
+    /// Whether a table is so large that its features had better stay on disk, and fit in the limit only there.
+    ///
+    /// # Errors
+    /// As [`extent`], and [`Error::Shape`] where they do not fit even so.
+    pub fn is_large(&self, demand: Demand, context: &Context) -> Result<bool> {
+        if self.kind() != Kind::Tables {
+            return Ok(false);
+        }
+        let extents = self.extents(&self.files()?, &Extra::default())?;
+        let rows: usize = extents.iter().map(|extent| extent.rows).sum();
+        let Some(limit) = context.memory_limit() else { return Ok(rows > LARGE) };
+        let large = rows > LARGE || demand.check(limit, &extents).is_err();
+        if large {
+            Demand::on_disk(&extents).check(limit, &extents)?;
+        }
+        Ok(large)
+    }
+
+    /// Reads a table that [is large](Self::is_large); what is not in a file as it is to be goes into a nameless one in
+    /// `scratch`.
+    pub fn store(&self, scratch: &Path, context: &mut Context) -> Result<Stored> {
+        let files = self.files()?;
+        let options = TableOptions { categories: None, ..self.options(&Extra::default())? };
+        context.step("reading", || {
+            let hashes = files.iter().map(|path| hash(path)).collect::<Result<_>>()?;
+            let mut table = store(&files[0], &options, scratch)?; // clap asks for one
+            for path in &files[1..] {
+                let same = TableOptions {
+                    features: table.columns.clone(),
+                    ignored: Vec::new(),
+                    ..options.clone()
+                };
+                table.append(store(path, &same, scratch)?)?;
+            }
+            Ok(Stored { table, labelled: self.label.is_some(), files, hashes })
         })
     }
 
@@ -317,10 +360,11 @@ fn joined(mut tables: Vec<Table>) -> Result<Table> {
     let mut labels = Groups { ids: whole.data.labels().to_vec(), names: whole.class_names };
     let mut inputs = vec![whole.data.inputs().clone()];
     for table in tables {
-        append(&mut labels, table.data.labels(), &table.class_names);
+        let ids = table.data.labels().to_vec();
+        labels.append(&Groups { ids, names: table.class_names });
         inputs.push(table.data.inputs().clone());
         if let (Some(groups), Some(more)) = (&mut whole.groups, table.groups) {
-            append(groups, &more.ids, &more.names);
+            groups.append(&more);
         }
         whole.ids.iter_mut().for_each(|ids| ids.extend(table.ids.clone().unwrap_or_default()));
         whole.costs.iter_mut().for_each(|c| c.extend(table.costs.clone().unwrap_or_default()));
@@ -331,19 +375,6 @@ fn joined(mut tables: Vec<Table>) -> Result<Table> {
     Ok(whole)
 }
 
-fn append(keys: &mut Groups, ids: &[u32], names: &[String]) {
-    let mut known: HashMap<String, u32> = keys.names.iter().cloned().zip(0..).collect();
-    let mut number = |name: &String| {
-        let next = keys.names.len() as u32;
-        *known.entry(name.clone()).or_insert_with(|| {
-            keys.names.push(name.clone());
-            next
-        })
-    };
-    let renamed: Vec<u32> = names.iter().map(&mut number).collect();
-    keys.ids.extend(ids.iter().map(|id| renamed[*id as usize]));
-}
-
 fn hash(path: &Path) -> Result<String> {
     let refused = |source| Error::Io { path: path.to_path_buf(), source };
     let mut digest = Sha256::new();
@@ -352,32 +383,41 @@ fn hash(path: &Path) -> Result<String> {
     Ok(format!("{:x}", digest.finalize()))
 }
 
-impl Data {
-    pub fn len(&self) -> usize {
-        self.table.data.len()
+/// Rows by what is known of them beside their features, which need not be in memory.
+pub trait Known {
+    /// The files, and their hashes where they have some.
+    fn files(&self) -> (&[PathBuf], &[String]);
+    /// The file and the row in it, from 0 below the header.
+    fn origin(&self, i: usize) -> (usize, usize);
+    fn labelled(&self) -> bool;
+    fn classes(&self) -> (&[u32], &[String]);
+    fn ids(&self) -> Option<&[String]>;
+    /// Number of features.
+    fn width(&self) -> usize;
+    fn skipped(&self) -> usize;
+
+    fn len(&self) -> usize {
+        self.classes().0.len()
     }
 
     /// Whether rows need the name of their file.
-    pub fn several(&self) -> bool {
-        self.files.len() > 1
+    fn several(&self) -> bool {
+        self.files().0.len() > 1
     }
 
-    /// What a feature is called; those of an array have numbers.
-    pub fn feature(&self, k: usize) -> String {
-        let names = &self.table.feature_names;
-        if names.len() == self.width() { names[k].clone() } else { k.to_string() }
+    fn file(&self, i: usize) -> String {
+        self.files().0[self.origin(i).0].display().to_string()
     }
 
-    /// Number of features.
-    pub fn width(&self) -> usize {
-        self.table.data.inputs().dims().last().copied().unwrap_or(0)
+    fn row(&self, i: usize) -> i64 {
+        self.origin(i).1 as i64
     }
 
     /// # Errors
     /// [`Error::Shape`] for labels most of which are there once.
-    pub fn check_labels(&self) -> Result<()> {
-        let classes = self.table.class_names.len();
-        match self.labelled && 2 * classes > self.len() {
+    fn check_labels(&self) -> Result<()> {
+        let classes = self.classes().1.len();
+        match self.labelled() && 2 * classes > self.len() {
             false => Ok(()),
             true => Err(Error::Shape {
                 what: "labels",
@@ -387,17 +427,8 @@ impl Data {
         }
     }
 
-    pub fn file(&self, i: usize) -> String {
-        self.files[self.origin[i].0].display().to_string()
-    }
-
-    /// The row in its file, from 0 below the header.
-    pub fn row(&self, i: usize) -> i64 {
-        self.origin[i].1 as i64
-    }
-
     /// What tells rows apart in a result: row, file where there are several, id where there are such.
-    pub fn keys(&self, rows: &[usize]) -> Vec<Column> {
+    fn keys(&self, rows: &[usize]) -> Vec<Column> {
         let text =
             |of: &dyn Fn(usize) -> String| Values::Text(rows.iter().map(|i| of(*i)).collect());
         let numbers = rows.iter().map(|i| self.row(*i)).collect();
@@ -405,26 +436,123 @@ impl Data {
         if self.several() {
             columns.push(Column::new("file", text(&|i| self.file(i))));
         }
-        if let Some(ids) = &self.table.ids {
+        if let Some(ids) = self.ids() {
             columns.push(Column::new("id", text(&|i| ids[i].clone())));
         }
         columns
     }
 
     /// The given labels of some rows.
-    pub fn labels(&self, rows: &[usize]) -> Column {
-        let labels = self.table.data.labels();
+    fn labels(&self, rows: &[usize]) -> Column {
+        let labels = self.classes().0;
         let names = rows.iter().map(|i| self.class(labels[*i])).collect();
         Column::new("label", Values::Text(names))
     }
 
     /// A row in words.
-    pub fn name(&self, i: usize) -> String {
-        match &self.table.ids {
+    fn name(&self, i: usize) -> String {
+        match self.ids() {
             Some(ids) => ids[i].clone(),
             None if self.several() => format!("{}:{}", self.file(i), self.row(i)),
             None => format!("row {}", self.row(i)),
         }
+    }
+
+    fn class(&self, label: u32) -> String {
+        self.classes().1[label as usize].clone()
+    }
+
+    /// What was read, for a report.
+    fn report(&self) -> Value {
+        let (files, hashes) = self.files();
+        // A folder has none.
+        let hashes = hashes.iter().map(Some).chain(std::iter::repeat(None));
+        let files = files.iter().zip(hashes);
+        let file =
+            |(path, hash): (&PathBuf, Option<&String>)| json!({"path": path, "sha256": hash});
+        json!({
+            "files": files.map(file).collect::<Vec<_>>(),
+            "rows": self.len(),
+            "features": self.width(),
+            "classes": self.labelled().then_some(self.classes().1.len()),
+            "skipped_rows": self.skipped(),
+        })
+    }
+}
+
+impl Known for Data {
+    fn files(&self) -> (&[PathBuf], &[String]) {
+        (&self.files, &self.hashes)
+    }
+
+    fn origin(&self, i: usize) -> (usize, usize) {
+        self.origin[i]
+    }
+
+    fn labelled(&self) -> bool {
+        self.labelled
+    }
+
+    fn classes(&self) -> (&[u32], &[String]) {
+        (self.table.data.labels(), &self.table.class_names)
+    }
+
+    fn ids(&self) -> Option<&[String]> {
+        self.table.ids.as_deref()
+    }
+
+    fn width(&self) -> usize {
+        self.table.data.inputs().dims().last().copied().unwrap_or(0)
+    }
+
+    fn skipped(&self) -> usize {
+        self.table.skipped.len()
+    }
+}
+
+/// A table whose features stay on disk.
+pub struct Stored {
+    pub table: StoredTable,
+    labelled: bool,
+    files: Vec<PathBuf>,
+    hashes: Vec<String>,
+}
+
+impl Known for Stored {
+    fn files(&self) -> (&[PathBuf], &[String]) {
+        (&self.files, &self.hashes)
+    }
+
+    fn origin(&self, i: usize) -> (usize, usize) {
+        self.table.origin(i).unwrap_or_default() // rows are those of the table
+    }
+
+    fn labelled(&self) -> bool {
+        self.labelled
+    }
+
+    fn classes(&self) -> (&[u32], &[String]) {
+        (self.table.labels(), &self.table.class_names)
+    }
+
+    fn ids(&self) -> Option<&[String]> {
+        self.table.ids.as_deref()
+    }
+
+    fn width(&self) -> usize {
+        self.table.width()
+    }
+
+    fn skipped(&self) -> usize {
+        self.table.skipped()
+    }
+}
+
+impl Data {
+    /// What a feature is called; those of an array have numbers.
+    pub fn feature(&self, k: usize) -> String {
+        let names = &self.table.feature_names;
+        if names.len() == self.width() { names[k].clone() } else { k.to_string() }
     }
 
     /// Where each row stands, by its file and its number there.
@@ -449,26 +577,6 @@ impl Data {
         rows.sort_unstable();
         rows.dedup();
         if rows.is_empty() { Err(listed_wrong(path, "none".into())) } else { Ok(rows) }
-    }
-
-    pub fn class(&self, label: u32) -> String {
-        self.table.class_names[label as usize].clone()
-    }
-
-    /// What was read, for a report.
-    pub fn report(&self) -> Value {
-        // A folder has none.
-        let hashes = self.hashes.iter().map(Some).chain(std::iter::repeat(None));
-        let files = self.files.iter().zip(hashes);
-        let file =
-            |(path, hash): (&PathBuf, Option<&String>)| json!({"path": path, "sha256": hash});
-        json!({
-            "files": files.map(file).collect::<Vec<_>>(),
-            "rows": self.len(),
-            "features": self.width(),
-            "classes": self.labelled.then_some(self.table.class_names.len()),
-            "skipped_rows": self.table.skipped.len(),
-        })
     }
 }
 

@@ -57,6 +57,22 @@ impl Demand {
     /// Or on some thousands.
     pub const SAMPLE: Self = Self { fixed: 200e6, ..Self::READING };
 
+    /// Tables that stay on disk: a few numbers a row, a sample, what is read together, and a cell of neighbours a thread.
+    pub fn on_disk(extents: &[Extent]) -> Self {
+        /// Copies of what is handed on.
+        const COPIES: f64 = 3.0;
+        let bytes = |rows: f64, features: usize| 4.0 * rows * features as f64;
+        let of = |extent: &Extent| bytes(extent.rows as f64, extent.features);
+        let all: f64 = extents.iter().map(of).sum();
+        let width = extents.iter().map(|extent| extent.features).max().unwrap_or(0);
+        let together = extents.iter().map(|e| bytes(e.at_once as f64, e.features));
+        let cell = bytes(4_096.0, width).max(16e6).min(all);
+        let sample = (all / 64.0).min(64e6);
+        let threads = rayon::current_num_threads() as f64;
+        let fixed = 5e6 + COPIES * (cell * threads + sample) + 2.0 * together.fold(0.0, f64::max);
+        Self { fixed, per_row: 60.0, copies: 0.0 }
+    }
+
     pub fn of(self, rows: usize, features: usize) -> Bytes {
         let (rows, features) = (rows as f64, features as f64);
         Bytes(PROGRAM + self.fixed + rows * (self.per_row + 4.0 * self.copies * features))

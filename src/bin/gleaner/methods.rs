@@ -14,7 +14,7 @@ use gleaner::{Error, Evidence, Learner, Result, Seeds};
 
 use rand::RngCore;
 
-use crate::input::Data;
+use crate::input::{Data, Known};
 use crate::memory::Demand;
 
 /// What a table cannot give: a network must be trained for it.
@@ -61,11 +61,11 @@ pub fn certified_best(
 }
 
 /// A choice that was made elsewhere, so that what goes around strategies goes around it.
-pub struct Known(pub Choice);
+pub struct Made(pub Choice);
 
-impl Strategy for Known {
+impl Strategy for Made {
     fn name(&self) -> &str {
-        "known"
+        "made"
     }
 
     fn needs(&self) -> Needs {

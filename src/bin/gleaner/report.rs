@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config;
 use crate::context::Context;
-use crate::input::Data;
+use crate::input::{Data, Known};
 use crate::page::{Left, Sheet};
 use crate::{Arguments, Command};
 

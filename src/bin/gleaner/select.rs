@@ -1,19 +1,21 @@
 //! `gleaner select`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Weighted};
+use gleaner::choose::{
+    Affordable, Choice, Convex, Evidence, Grouped, KCenter, Kind, Random, Shares, Weighted,
+};
 use gleaner::experiment::{Certificate, Observations, Run, Tried};
 use gleaner::{Error, Result, Strategy};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input};
+use crate::input::{Data, Extra, Input, Known};
 use crate::keep::Keep;
 use crate::memory::Demand;
-use crate::methods::{Known, balanced, certified_best, check, demand, evidence, method, observed};
+use crate::methods::{Made, balanced, certified_best, check, demand, evidence, method, observed};
 use crate::output::{self, Column, Values};
 use crate::page::{Left, PageFlags, Sheet};
 
@@ -99,31 +101,92 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         let expected = "a method towards a target, such as towards-target";
         return refused("--target-set", expected, strategy.name());
     }
+    if let Some(streamed) = Streamed::of(&flags, strategy.name())
+        && flags.input.is_large(Demand::READING, &context)?
+    {
+        return large(&flags, streamed, context);
+    }
     let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
     let data = flags.read(&mut context)?;
     data.check_labels()?;
     check(&strategy, &data, flags.target_set.is_some())?;
     let count = flags.keep.of(data.len())?;
-    let nested = nested(&flags.nested, count, &data)?;
+    let nested = nested(&flags.nested, count, data.len())?;
     let mut name = strategy.name().to_owned();
     let (choice, certificate) = match auto {
         true => {
             let (certificate, choice) = tried(&flags, &data, count, &mut context)?;
             name.clone_from(&certificate.kept);
-            let kept = restricted(Box::new(Known(choice)), &flags)?;
+            let kept = restricted(Box::new(Made(choice)), &flags)?;
             (chosen(&flags, &data, kept, count, &mut context)?, Some(certificate))
         }
         false => (chosen(&flags, &data, strategy, count, &mut context)?, None),
     };
     let columns = columns(&data, &choice, flags.weights, &nested);
+    let report = report(&flags, &data, &choice, &name, certificate.as_ref());
+    let text = text(&flags, &data, &choice, &name, certificate.as_ref());
+    finish(&flags, (columns, report, text), Some(&data), context)
+}
+
+/// Writes the rows, the report and the page.
+fn finish(
+    flags: &Flags,
+    (columns, report, text): (Vec<Column>, Value, String),
+    data: Option<&Data>,
+    mut context: Context,
+) -> Result<()> {
     context.step("writing", || output::write(&flags.out, &columns))?;
-    let report = context.complete(report(&flags, &data, &choice, &name, certificate.as_ref()));
+    let report = context.complete(report);
     let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
     output::write_json(&path, &report)?;
-    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data: Some(&data) };
+    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data };
     let page = flags.page.write(&path, &left, &mut context)?;
-    let text = text(&flags, &data, &choice, &name, certificate.as_ref());
     context.tell(&(text + &page), report)
+}
+
+/// A method that needs one cell of neighbours in memory, not all rows.
+enum Streamed {
+    Random,
+    KCenter,
+    Convex,
+}
+
+impl Streamed {
+    fn of(flags: &Flags, method: &str) -> Option<Self> {
+        let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
+        match method {
+            _ if !plain || flags.weights => None,
+            "random" => Some(Self::Random),
+            "k-center" => Some(Self::KCenter),
+            "convex" => Some(Self::Convex),
+            _ => None,
+        }
+    }
+}
+
+/// Rows of a table that stays on disk.
+fn large(flags: &Flags, method: Streamed, mut context: Context) -> Result<()> {
+    let beside = flags.out.parent().filter(|folder| *folder != Path::new(""));
+    let stored = flags.input.store(beside.unwrap_or(Path::new(".")), &mut context)?;
+    stored.check_labels()?;
+    let count = flags.keep.of(stored.len())?;
+    let nested = nested(&flags.nested, count, stored.len())?;
+    let rng = &mut context.seeds.stream(0);
+    let (choice, name) = context.step("choosing", || {
+        Ok(match method {
+            Streamed::Random => {
+                (Random.select(&Evidence::new(stored.len()), count, rng)?, "random")
+            }
+            Streamed::KCenter => (KCenter.select_from(&stored.table, count, rng)?, "k-center"),
+            Streamed::Convex => {
+                (Convex::default().select_from(&stored.table, count, rng)?, "convex")
+            }
+        })
+    })?;
+    let mut report = report(flags, &stored, &choice, name, None);
+    report["input"]["stored"] = json!(true);
+    let text = text(flags, &stored, &choice, name, None);
+    finish(flags, (columns(&stored, &choice, false, &nested), report, text), None, context)
 }
 
 impl Flags {
@@ -200,9 +263,9 @@ fn chosen(
 }
 
 /// The smaller choices, each with its number of rows.
-fn nested(asked: &[Keep], count: usize, data: &Data) -> Result<Vec<(Keep, usize)>> {
+fn nested(asked: &[Keep], count: usize, all: usize) -> Result<Vec<(Keep, usize)>> {
     let with_count = |keep: &Keep| {
-        let rows = keep.of(data.len())?;
+        let rows = keep.of(all)?;
         match rows <= count {
             true => Ok((*keep, rows)),
             false => Err(Error::Shape {
@@ -215,10 +278,15 @@ fn nested(asked: &[Keep], count: usize, data: &Data) -> Result<Vec<(Keep, usize)
     asked.iter().map(with_count).collect()
 }
 
-fn columns(data: &Data, choice: &Choice, weighted: bool, nested: &[(Keep, usize)]) -> Vec<Column> {
+fn columns(
+    data: &dyn Known,
+    choice: &Choice,
+    weighted: bool,
+    nested: &[(Keep, usize)],
+) -> Vec<Column> {
     let indices = &choice.indices;
     let mut columns = data.keys(indices);
-    if data.labelled {
+    if data.labelled() {
         columns.push(data.labels(indices));
     }
     if weighted {
@@ -235,10 +303,10 @@ fn columns(data: &Data, choice: &Choice, weighted: bool, nested: &[(Keep, usize)
 }
 
 /// How many of each class there are and are kept.
-fn balance(data: &Data, choice: &Choice) -> Vec<(String, usize, usize)> {
-    let before = data.table.data.class_counts();
-    let mut kept = vec![0; before.len()];
-    let labels = data.table.data.labels();
+fn balance(data: &dyn Known, choice: &Choice) -> Vec<(String, usize, usize)> {
+    let (labels, classes) = data.classes();
+    let (mut before, mut kept) = (vec![0; classes.len()], vec![0; classes.len()]);
+    labels.iter().for_each(|label| before[*label as usize] += 1);
     choice.indices.iter().for_each(|i| kept[labels[*i] as usize] += 1);
     (0..before.len()).map(|c| (data.class(c as u32), before[c], kept[c])).collect()
 }
@@ -250,7 +318,7 @@ fn ways(certificate: &Certificate) -> Vec<Value> {
 
 fn report(
     flags: &Flags,
-    data: &Data,
+    data: &dyn Known,
     choice: &Choice,
     method: &str,
     certificate: Option<&Certificate>,
@@ -267,7 +335,7 @@ fn report(
         "tried": certificate.map(ways),
         "kept": choice.len(),
         "chosen_sha256": format!("{:x}", digest.finalize()),
-        "classes": data.labelled.then(|| balance.map(class).collect::<Vec<_>>()),
+        "classes": data.labelled().then(|| balance.map(class).collect::<Vec<_>>()),
         "weights": flags.weights,
         "out": flags.out,
     })
@@ -278,7 +346,7 @@ const SHOWN: usize = 30;
 
 fn text(
     flags: &Flags,
-    data: &Data,
+    data: &dyn Known,
     choice: &Choice,
     method: &str,
     certificate: Option<&Certificate>,
@@ -288,7 +356,7 @@ fn text(
     let mut text =
         format!("{kept} of {all} rows ({share:.1} %) by {method}: {}\n", flags.out.display());
     text.extend(certificate.map(|certificate| format!("{certificate}\n")));
-    if data.labelled {
+    if data.labelled() {
         let classes = balance(data, choice);
         let more = classes.len().saturating_sub(SHOWN);
         let row = |(class, rows, kept): (String, usize, usize)| {

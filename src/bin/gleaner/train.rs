@@ -17,7 +17,7 @@ use gleaner::{Learner, Result, Trainer, TrainerOptions};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input};
+use crate::input::{Data, Extra, Input, Known};
 use crate::keep::{Keep, at_least};
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};

@@ -180,7 +180,11 @@ pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
 }
 
 pub(crate) fn check_count(evidence: &Evidence, count: usize) -> Result<()> {
-    if count == 0 || count > evidence.points() {
+    check_share(evidence.points(), count)
+}
+
+pub(crate) fn check_share(points: usize, count: usize) -> Result<()> {
+    if count == 0 || count > points {
         let rule = "between 1 and the number of points";
         return Err(Error::range("points to select", rule, count as f64));
     }

@@ -39,6 +39,8 @@ pub(crate) struct Array<'a> {
     /// The first dimension runs fastest.
     pub(crate) fortran: bool,
     pub(crate) bytes: Box<dyn Read + 'a>,
+    /// Where they begin in the file, if they are there as they come.
+    pub(crate) offset: Option<u64>,
     /// The array has at most so many bytes: a bound that the file backs, not its header.
     pub(crate) available: u64,
 }
@@ -110,6 +112,17 @@ impl Array<'_> {
             return Err(self.error("numbers", "text".to_owned()));
         }
         let (element, fortran) = (self.element, self.fortran);
+        let as_stored = element == Element::F32 && !self.big_endian && !fortran;
+        if columns.leaves(self.offset.filter(|_| as_stored)) {
+            if fortran {
+                return Err(self.error("rows one after the other", "Fortran order".to_owned()));
+            }
+            self.each(|_, bytes| {
+                columns.values.push(element.real(bytes) as f32);
+                columns.spill(width)
+            })?;
+            return Ok(width);
+        }
         columns.values = vec![0.0; self.count()?];
         self.each(|at, bytes| {
             let at = if fortran { at % rows * width + at / rows } else { at };
@@ -123,7 +136,7 @@ impl Array<'_> {
     pub(crate) fn extent(self) -> Result<Extent> {
         self.count()?;
         let (rows, features) = self.rows_and_columns()?;
-        Ok(Extent { rows, features, exact: true })
+        Ok(Extent { rows, features, at_once: 0, exact: true })
     }
 
     fn rows_and_columns(&self) -> Result<(usize, usize)> {

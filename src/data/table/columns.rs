@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use crate::data::rows::Complaint;
 use crate::data::table::coder::{Coded, Coder, Misfit};
 use crate::data::table::key::{Found, Keys};
+use crate::data::table::stored::Spool;
 use crate::data::table::{Groups, Table, TableOptions, file_error};
 use crate::data::{Dataset, Malformed};
 use crate::error::Result;
@@ -18,6 +19,9 @@ pub(crate) struct Columns<'a> {
     path: &'a Path,
     malformed: Malformed,
     pub(crate) values: Vec<f32>,
+    /// Where rows go instead of staying in `values`, and how many have gone.
+    spool: Option<Spool>,
+    pub(crate) gone: usize,
     /// What the text among the features becomes; set before the first row.
     pub(super) coder: Coder,
     labels: Option<Keys>,
@@ -50,6 +54,8 @@ impl<'a> Columns<'a> {
             path,
             malformed: options.malformed,
             values: Vec::new(),
+            spool: None,
+            gone: 0,
             coder: Coder::numbers(options.categories.as_ref()),
             labels: options.label.as_ref().map(|_| Keys::new(options.class_names.as_ref())),
             groups: options.group.as_ref().map(|_| Keys::new(None)),
@@ -59,6 +65,40 @@ impl<'a> Columns<'a> {
             bad: BTreeSet::new(),
             first_fault: None,
         }
+    }
+
+    /// The same where rows do not stay in memory.
+    pub(super) fn spooled(self, spool: Spool) -> Self {
+        Self { spool: Some(spool), ..self }
+    }
+
+    /// Whether rows leave memory; if so, a file that has them as they are to be may keep them.
+    pub(super) fn leaves(&mut self, offset: Option<u64>) -> bool {
+        if let (Some(spool), Some(offset)) = (&mut self.spool, offset) {
+            *spool = Spool::InPlace { offset };
+        }
+        self.spool.is_some()
+    }
+
+    /// Lets whole rows go once there are many, or all; to be called when nothing more is added to them.
+    pub(crate) fn spill(&mut self, width: usize) -> Result<()> {
+        /// Numbers that may wait.
+        const MOST: usize = 1 << 18;
+        if self.spool.is_none() || width == 0 || self.values.len() < MOST {
+            return Ok(());
+        }
+        self.spill_all(width)
+    }
+
+    pub(super) fn spill_all(&mut self, width: usize) -> Result<()> {
+        let rows = self.values.len() / width.max(1);
+        self.note_what_is_not_finite(width)?;
+        if let Some(spool) = &mut self.spool {
+            spool.take(&self.values[..rows * width])?;
+            self.values.drain(..rows * width);
+            self.gone += rows;
+        }
+        Ok(())
     }
 
     /// Adds the next row's cost or target; does nothing where it was not asked for.
@@ -144,7 +184,35 @@ impl<'a> Columns<'a> {
     /// The table of the rows that are as they should be; `width` numbers of each are in `values`, and
     /// `columns` is what those are called in the file.
     pub(crate) fn finish(mut self, width: usize, columns: Vec<String>) -> Result<Table> {
-        let rows = self.values.len() / width.max(1);
+        self.note_what_is_not_finite(width)?;
+        let mut values = std::mem::take(&mut self.values);
+        let coder = std::mem::replace(&mut self.coder, Coder::numbers(None));
+        let Beside { labels, groups, ids, costs, targets, bad, .. } =
+            self.beside(values.len() / width.max(1), width)?;
+        if !bad.is_empty() {
+            drop_rows(&mut values, width, &bad);
+        }
+        let kept = values.len() / width;
+        let Coded { width, values, names, categories } = coder.expand(values, width, &columns);
+        // Checked above: every number is finite, every label among the names.
+        let inputs = Tensor::from_vec(values, (kept, width), &Device::Cpu)?;
+        let data = Dataset::read(inputs, labels.ids, labels.names.len());
+        Ok(Table {
+            data,
+            columns,
+            feature_names: names,
+            categories,
+            class_names: labels.names,
+            groups,
+            ids,
+            costs,
+            targets,
+            skipped: bad.into_iter().collect(),
+        })
+    }
+
+    /// What there is beside features in `rows` rows, of those that are as they should be.
+    pub(super) fn beside(mut self, rows: usize, width: usize) -> Result<Beside> {
         let lengths = [
             ("labels", self.labels.as_ref().map(|keys| keys.ids.len())),
             ("groups", self.groups.as_ref().map(|keys| keys.ids.len())),
@@ -158,7 +226,7 @@ impl<'a> Columns<'a> {
                 return Err(file_error(self.path, format!("as many {what} as rows"), found));
             }
         }
-        self.note_what_is_not_finite(width)?;
+        self.note_amounts()?;
         let kept = rows - self.bad.len();
         if kept == 0 || width == 0 {
             let because =
@@ -166,19 +234,8 @@ impl<'a> Columns<'a> {
             let found = format!("{rows} rows, none of them usable{because}");
             return Err(file_error(self.path, "at least one row of features", found));
         }
-        let Self {
-            mut values,
-            mut labels,
-            mut groups,
-            mut ids,
-            mut costs,
-            mut targets,
-            bad,
-            coder,
-            ..
-        } = self;
+        let Self { mut labels, mut groups, mut ids, mut costs, mut targets, bad, spool, .. } = self;
         if !bad.is_empty() {
-            drop_rows(&mut values, width, &bad);
             for keys in [&mut labels, &mut groups, &mut ids].into_iter().flatten() {
                 drop_rows(&mut keys.ids, 1, &bad);
             }
@@ -186,51 +243,58 @@ impl<'a> Columns<'a> {
                 drop_rows(amounts, 1, &bad);
             }
         }
-        let classes = labels.map_or_else(|| one_class(kept), Keys::finish);
-        let Coded { width, values, names, categories } = coder.expand(values, width, &columns);
-        // Checked above: every number is finite, every label among the names.
-        let inputs = Tensor::from_vec(values, (kept, width), &Device::Cpu)?;
-        let data = Dataset::read(inputs, classes.ids, classes.names.len());
-        let (class_names, groups) = (classes.names, groups.map(Keys::finish));
-        Ok(Table {
-            data,
-            columns,
-            feature_names: names,
-            categories,
-            class_names,
-            groups,
+        Ok(Beside {
+            labels: labels.map_or_else(|| one_class(kept), Keys::finish),
+            groups: groups.map(Keys::finish),
             ids: ids.map(|ids| named(Keys::finish(ids))),
             costs,
             targets,
-            skipped: bad.into_iter().collect(),
+            bad,
+            spool,
         })
     }
 
     fn note_what_is_not_finite(&mut self, width: usize) -> Result<()> {
-        let mut faults = Vec::new();
-        for (row, values) in self.values.chunks(width.max(1)).enumerate() {
-            if let Some(column) = values.iter().position(|value| !value.is_finite()) {
-                faults.push((
-                    row,
-                    format!("column {column} of the features"),
-                    values[column].into(),
-                ));
+        let values = std::mem::take(&mut self.values);
+        let is_wrong = |value: &f32| !value.is_finite();
+        for (row, values) in (self.gone..).zip(values.chunks_exact(width.max(1))) {
+            if let Some(column) = values.iter().position(is_wrong) {
+                let place = format!("column {column} of the features");
+                self.note(row, &place, values[column].into())?;
             }
         }
+        self.values = values;
+        Ok(())
+    }
+
+    fn note_amounts(&mut self) -> Result<()> {
+        let mut faults = Vec::new();
         for (what, amounts) in [("the costs", &self.costs), ("the targets", &self.targets)] {
             let amounts = amounts.iter().flatten().enumerate();
             let not_finite = amounts.filter(|(_, amount)| !amount.is_finite());
-            faults.extend(not_finite.map(|(row, &amount)| (row, what.to_owned(), amount)));
+            faults.extend(not_finite.map(|(row, &amount)| (row, what, amount)));
         }
-        for (row, column, found) in faults {
-            if !self.bad.contains(&row) {
-                let place = format!("row {row} (the first is 0), {column}");
-                let found: f64 = found;
-                self.fault(row, &place, "finite numbers", &found.to_string())?;
-            }
-        }
-        Ok(())
+        faults.into_iter().try_for_each(|(row, what, amount)| self.note(row, what, amount))
     }
+
+    fn note(&mut self, row: usize, column: &str, found: f64) -> Result<()> {
+        if self.bad.contains(&row) {
+            return Ok(());
+        }
+        let place = format!("row {row} (the first is 0), {column}");
+        self.fault(row, &place, "finite numbers", &found.to_string())
+    }
+}
+
+/// What is known of the good rows of a table beside features, and which are bad.
+pub(super) struct Beside {
+    pub(super) labels: Groups,
+    pub(super) groups: Option<Groups>,
+    pub(super) ids: Option<Vec<String>>,
+    pub(super) costs: Option<Vec<f64>>,
+    pub(super) targets: Option<Vec<f64>>,
+    pub(super) bad: BTreeSet<usize>,
+    pub(super) spool: Option<Spool>,
 }
 
 /// The name of each row.

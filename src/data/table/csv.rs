@@ -11,15 +11,19 @@ use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
 use crate::data::table::categories::MOST_VALUES;
 use crate::data::table::coder::{Coder, Kind, MISSING, is_missing};
 use crate::data::table::{
-    Columns, Extent, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Extent, Features, Key, Roles, TableOptions, file_error, io_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
-pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Result<Table> {
+pub(super) fn read(
+    path: &Path,
+    options: &TableOptions,
+    compressed: bool,
+    columns: &mut Columns,
+) -> Result<Features> {
     let mut file = Csv::open(path, options, compressed)?;
     let roles = Roles::new(path, &file.names, &index(&file.names), options)?;
     let features: Vec<String> = roles.features.iter().map(|&at| file.names[at].clone()).collect();
-    let mut columns = Columns::new(path, options);
     if let Some(categories) = &options.categories {
         categories.check_features(&features)?;
         columns.coder = match &categories.values {
@@ -32,6 +36,7 @@ pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Res
             }
         };
     }
+    let width = columns.coder.width(features.len());
     for row in 0.. {
         match file.next()? {
             Scanned::End => break,
@@ -42,10 +47,10 @@ pub(crate) fn load(path: &Path, options: &TableOptions, compressed: bool) -> Res
             }
         }
         let (record, names, decimal_comma) = (&file.record, &file.names[..], options.decimal_comma);
-        Row { record, row, names, decimal_comma }.read(&roles, &mut columns)?;
+        Row { record, row, names, decimal_comma }.read(&roles, columns)?;
+        columns.spill(width)?;
     }
-    let width = columns.coder.width(features.len());
-    columns.finish(width, features)
+    Ok((width, features))
 }
 
 /// By the first rows.
@@ -80,7 +85,7 @@ pub(crate) fn extent(path: &Path, options: &TableOptions, compressed: bool) -> R
     let names: Vec<String> = roles.features.iter().map(|&at| file.names[at].clone()).collect();
     let known = options.categories.as_ref().and_then(|known| known.width(&names));
     let features = known.unwrap_or_else(|| seen.iter().map(Seen::features).sum());
-    Ok(Extent { rows, features, exact })
+    Ok(Extent { rows, features, at_once: 0, exact })
 }
 
 /// Bytes of the text: of a compressed file as it says, which is right up to 4 GiB of one piece.

@@ -26,7 +26,10 @@ pub struct Extent {
     pub rows: usize,
     /// Features, with those that text columns become.
     pub features: usize,
-    /// Whether both are known, if no row is malformed; otherwise a text file's rows are as long as its first ones, and its
+    /// Rows that are in memory together while the table is [stored](super::store): of `.parquet` the longest group, else none
+    /// to speak of.
+    pub at_once: usize,
+    /// Whether both numbers are known, if no row is malformed; otherwise a text file's rows are as long as its first ones, and its
     /// text columns have no more values.
     pub exact: bool,
 }

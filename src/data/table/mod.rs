@@ -26,8 +26,9 @@ pub(super) mod parquet;
 #[cfg(feature = "parquet")]
 mod quiet;
 mod safetensors;
+mod stored;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::data::rows::check_delimiter;
@@ -37,6 +38,7 @@ pub use categories::{Categories, Values};
 pub(crate) use columns::{Amount, Columns, Role};
 pub use extent::{Extent, extent};
 pub(crate) use key::{Found, Key};
+pub use stored::{StoredTable, store};
 
 /// Which columns (`.csv`, `.parquet`), arrays (`.npz`), tensors (`.safetensors`) or files in the
 /// same folder (`.npy`: `label` is read from `label.npy`) hold what.
@@ -126,6 +128,22 @@ pub struct Groups {
     pub ids: Vec<u32>,
     /// Name of each group: numbers in order of their values, then other text.
     pub names: Vec<String>,
+}
+
+impl Groups {
+    /// More rows below; equal names are one group.
+    pub fn append(&mut self, more: &Groups) {
+        let mut known: HashMap<String, u32> = self.names.iter().cloned().zip(0..).collect();
+        let mut number = |name: &String| {
+            let next = self.names.len() as u32;
+            *known.entry(name.clone()).or_insert_with(|| {
+                self.names.push(name.clone());
+                next
+            })
+        };
+        let renamed: Vec<u32> = more.names.iter().map(&mut number).collect();
+        self.ids.extend(more.ids.iter().map(|id| renamed[*id as usize]));
+    }
 }
 
 /// Features, labels and what else is known about each row.
@@ -224,15 +242,24 @@ pub struct Table {
 pub fn load(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
     options.check()?;
     let path = path.as_ref();
+    let mut columns = Columns::new(path, options);
+    let (width, names) = read(path, options, &mut columns)?;
+    columns.finish(width, names)
+}
+
+/// Numbers of a row while it is read, and the columns that they come from.
+type Features = (usize, Vec<String>);
+
+fn read(path: &Path, options: &TableOptions, columns: &mut Columns) -> Result<Features> {
     match Form::of(path, options)? {
         Form::Text { delimiter, compressed } => {
-            csv::load(path, &TableOptions { delimiter, ..options.clone() }, compressed)
+            csv::read(path, &TableOptions { delimiter, ..options.clone() }, compressed, columns)
         }
-        Form::Array => npy::load(path, options),
-        Form::Archive => npy::load_archive(path, options),
-        Form::Tensors => safetensors::load(path, options),
+        Form::Array => npy::read(path, options, columns),
+        Form::Archive => npy::read_archive(path, options, columns),
+        Form::Tensors => safetensors::read(path, options, columns),
         #[cfg(feature = "parquet")]
-        Form::Parquet => parquet::load(path, options),
+        Form::Parquet => parquet::read(path, options, columns),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use zip::ZipArchive;
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Extent, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Extent, Features, Roles, TableOptions, file_error, io_error};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -19,35 +19,37 @@ const LONGEST_HEADER: usize = 10_000;
 const MOST_FROM_ONE_BYTE: u64 = 1032;
 
 /// Features from the array at `path`; labels, groups and costs from files beside it.
-pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
-    let mut columns = Columns::new(path, options);
-    let width = open(path, "features")?.into_features(&mut columns)?;
+pub(super) fn read(path: &Path, options: &TableOptions, columns: &mut Columns) -> Result<Features> {
+    let width = open(path, "features")?.into_features(columns)?;
     let beside = |name: &String| path.with_file_name(format!("{name}.npy"));
     for (role, name) in options.keys() {
-        open(&beside(name), name)?.into_keys(role, &mut columns)?;
+        open(&beside(name), name)?.into_keys(role, columns)?;
     }
     for (amount, name) in options.amounts() {
-        open(&beside(name), name)?.into_amounts(amount, &mut columns)?;
+        open(&beside(name), name)?.into_amounts(amount, columns)?;
     }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    columns.finish(width, vec![name])
+    Ok((width, vec![name]))
 }
 
 /// Everything from the arrays of one archive.
-pub(crate) fn load_archive(path: &Path, options: &TableOptions) -> Result<Table> {
+pub(super) fn read_archive(
+    path: &Path,
+    options: &TableOptions,
+    columns: &mut Columns,
+) -> Result<Features> {
     let mut archive = Archive::open(path)?;
     let roles = Roles::new(path, &archive.names, &[], options)?;
     let features = roles.feature_array(path, &archive.names)?;
 
-    let mut columns = Columns::new(path, options);
-    let width = archive.array(features, |array| array.into_features(&mut columns))?;
+    let width = archive.array(features, |array| array.into_features(columns))?;
     for &(role, at) in &roles.keys {
-        archive.array(at, |array| array.into_keys(role, &mut columns))?;
+        archive.array(at, |array| array.into_keys(role, columns))?;
     }
     for &(amount, at) in &roles.amounts {
-        archive.array(at, |array| array.into_amounts(amount, &mut columns))?;
+        archive.array(at, |array| array.into_amounts(amount, columns))?;
     }
-    columns.finish(width, vec![archive.names[features].clone()])
+    Ok((width, vec![archive.names[features].clone()]))
 }
 
 /// By the header of the array at `path`.
@@ -87,7 +89,8 @@ impl<'a> Archive<'a> {
         let entry = self.zip.by_name(&self.files[at]).map_err(|error| broken(self.path, error))?;
         let most = entry.compressed_size().saturating_mul(MOST_FROM_ONE_BYTE);
         let size = entry.size().min(most);
-        take(parse(self.path, &self.names[at], Box::new(entry), size)?)
+        let array = parse(self.path, &self.names[at], Box::new(entry), size)?;
+        take(Array { offset: None, ..array })
     }
 }
 
@@ -148,6 +151,7 @@ fn parse<'a>(
         shape: fields.shape,
         fortran: fields.fortran,
         bytes,
+        offset: Some(header_size as u64),
         available: size.saturating_sub(header_size as u64),
     })
 }

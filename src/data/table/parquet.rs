@@ -18,19 +18,20 @@ use crate::data::table::categories::MOST_VALUES;
 use crate::data::table::coder::{Coder, Kind};
 use crate::data::table::quiet::quietly;
 use crate::data::table::{
-    Columns, Extent, Found, Key, Roles, Table, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Extent, Features, Found, Key, Roles, TableOptions, file_error, io_error,
+    is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
 /// Rows decoded at a time.
 const AT_ONCE: usize = 4096;
 
-pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
-    contained(path, || read(path, options))
+pub(super) fn read(path: &Path, options: &TableOptions, columns: &mut Columns) -> Result<Features> {
+    contained(path, || read_all(path, options, columns))
 }
 
 /// The parquet reader panics over some damaged files (its version 60 does): that is an error here.
-/// Nothing outlives such a panic but `path`.
+/// Nothing that outlives such a panic is used again but `path`.
 pub(crate) fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -40,12 +41,11 @@ pub(crate) fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Res
     })
 }
 
-fn read(path: &Path, options: &TableOptions) -> Result<Table> {
+fn read_all(path: &Path, options: &TableOptions, columns: &mut Columns) -> Result<Features> {
     let file = Rows::open(path)?;
     let names = file.names();
     let roles = Roles::new(path, &names, &file.index(&names), options)?;
     let features: Vec<String> = roles.features.iter().map(|&at| names[at].clone()).collect();
-    let mut columns = Columns::new(path, options);
     if let Some(categories) = &options.categories {
         categories.check_features(&features)?;
         columns.coder = match &categories.values {
@@ -64,12 +64,12 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
     if list.is_some() {
         roles.feature_array(path, &names)?;
     }
-    let mut lists = Lists::default();
+    let (mut lists, flat) = (Lists::default(), columns.coder.width(features.len()));
     for group in 0..file.groups() {
         let group = file.group(group)?;
         match list {
-            Some(at) => lists.read(&file, &*group, at, &mut columns)?,
-            None => read_flat(&file, &*group, &roles.features, &mut columns)?,
+            Some(at) => lists.read(&file, &*group, at, columns)?,
+            None => read_flat(&file, &*group, &roles.features, columns)?,
         }
         for &(role, at) in &roles.keys {
             file.check_single(at)?;
@@ -82,9 +82,9 @@ fn read(path: &Path, options: &TableOptions) -> Result<Table> {
                 Ok(())
             })?;
         }
+        columns.spill(if list.is_some() { lists.width } else { flat })?;
     }
-    let width = if list.is_some() { lists.width } else { columns.coder.width(features.len()) };
-    columns.finish(width, features)
+    Ok((if list.is_some() { lists.width } else { flat }, features))
 }
 
 /// By the header, and the text columns of the first group of rows.
@@ -117,7 +117,10 @@ pub(crate) fn extent(path: &Path, options: &TableOptions) -> Result<Extent> {
         let names: Vec<String> = roles.features.iter().map(|&at| names[at].clone()).collect();
         let known = options.categories.as_ref().and_then(|known| known.width(&names));
         let features = known.unwrap_or(features);
-        Ok(Extent { rows: usize::try_from(rows).unwrap_or(0), features, exact })
+        let groups = file.reader.metadata().row_groups().iter().map(|group| group.num_rows());
+        let whole = |rows: i64| usize::try_from(rows).unwrap_or(0);
+        let at_once = groups.map(whole).max().unwrap_or(0);
+        Ok(Extent { rows: whole(rows), features, at_once, exact })
     })
 }
 
@@ -133,7 +136,10 @@ fn read_flat(
     for (feature, &at) in features.iter().enumerate() {
         let mut column = Vec::new();
         match columns.coder.is_text(feature) {
-            true => read_text(file, group, (feature, at), before / width, columns, &mut column)?,
+            true => {
+                let first = columns.gone + before / width;
+                read_text(file, group, (feature, at), first, columns, &mut column)?;
+            }
             false => file.cells(group, at, &mut |_, cell| {
                 column.push(cell.real() as f32);
                 Ok(())

@@ -7,26 +7,25 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Extent, Roles, Table, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Extent, Features, Roles, TableOptions, file_error, io_error};
 use crate::error::{Error, Result};
 
 /// Bytes in front of the header that tell its length.
 const LENGTH: u64 = 8;
 
-pub(crate) fn load(path: &Path, options: &TableOptions) -> Result<Table> {
+pub(super) fn read(path: &Path, options: &TableOptions, columns: &mut Columns) -> Result<Features> {
     let file = Tensors::open(path)?;
     let names = file.names();
     let roles = Roles::new(path, &names, &[], options)?;
     let features = roles.feature_array(path, &names)?;
-    let mut columns = Columns::new(path, options);
-    let width = file.array(&names[features])?.into_features(&mut columns)?;
+    let width = file.array(&names[features])?.into_features(columns)?;
     for &(role, at) in &roles.keys {
-        file.array(&names[at])?.into_keys(role, &mut columns)?;
+        file.array(&names[at])?.into_keys(role, columns)?;
     }
     for &(amount, at) in &roles.amounts {
-        file.array(&names[at])?.into_amounts(amount, &mut columns)?;
+        file.array(&names[at])?.into_amounts(amount, columns)?;
     }
-    columns.finish(width, vec![names[features].clone()])
+    Ok((width, vec![names[features].clone()]))
 }
 
 /// By the header.
@@ -117,6 +116,7 @@ impl<'a> Tensors<'a> {
             shape: info.shape.clone(),
             fortran: false,
             bytes: Box::new(BufReader::new(file).take(available)),
+            offset: Some(self.start + from as u64),
             available,
         })
     }

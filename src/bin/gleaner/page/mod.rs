@@ -76,8 +76,11 @@ impl Left<'_> {
         page.peak_memory = self.report["peak_memory_bytes"].as_u64();
         page.footer = format!("Made by gleaner {}.", self.text("/gleaner"));
         if self.sheet.is_some() && self.data.is_none() {
-            let note = "The data were not found as they had been: there is no map, and no features are shown.";
-            page.notes.push(note.into());
+            let because = match self.report.pointer("/input/stored").is_some() {
+                true => "Features stayed on disk",
+                false => "The data were not found as they had been",
+            };
+            page.notes.push(format!("{because}: there is no map, and no features are shown."));
         }
         Ok(page)
     }

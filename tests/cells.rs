@@ -1,0 +1,141 @@
+//! Choices from pools that are too large to compare all with all: what the division into cells promises.
+
+use candle_core::{Device, Tensor};
+use gleaner::Result;
+use gleaner::choose::{Choice, Convex, Evidence, KCenter, Random, Strategy};
+use gleaner::data::Dataset;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+fn data(rows: &[f32], width: usize) -> Result<Dataset> {
+    let points = rows.len() / width;
+    let inputs = Tensor::from_slice(rows, (points, width), &Device::Cpu)?;
+    Dataset::new(inputs, vec![0; points], 1)
+}
+
+/// Clusters of unequal size and spread.
+fn clusters(points: usize, width: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let centres: Vec<f32> = (0..20 * width).map(|_| rng.random_range(-5.0..5.0)).collect();
+    (0..points)
+        .flat_map(|_| {
+            let c = (20.0 * rng.random::<f32>().powi(2)) as usize;
+            let spread = 0.1 * (1 + c % 5) as f32;
+            let jitter = |k: usize| centres[c * width + k] + spread * rng.random_range(-1.0..1.0);
+            (0..width).map(jitter).collect::<Vec<f32>>()
+        })
+        .collect()
+}
+
+/// The squared distance from each row to the nearest chosen one.
+fn to_chosen(rows: &[f32], width: usize, choice: &Choice) -> Vec<f64> {
+    let row = |i: usize| &rows[i * width..(i + 1) * width];
+    let between = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+    };
+    let nearest = |a| choice.indices.iter().map(|j| between(a, row(*j))).fold(f64::MAX, f64::min);
+    rows.chunks(width).map(nearest).collect()
+}
+
+fn check_distinct(choice: &Choice, count: usize, points: usize) {
+    let mut sorted = choice.indices.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!((sorted.len(), choice.len()), (count, count));
+    assert!(sorted.iter().all(|i| *i < points));
+}
+
+/// Several cells, by the number of centres; where a cell has none of them, too.
+#[test]
+fn every_point_is_near_a_centre() -> Result<()> {
+    for (points, count, kind) in [
+        (6_000, 2_500, 0),
+        (6_000, 2_500, 1),
+        (5_000, 1_200, 2),
+        (5_000, 1_001, 3),
+        (1_500, 1_500, 0),
+    ] {
+        let width = 4;
+        let mut rows = clusters(points, width, &mut rng(1));
+        match kind {
+            1 => rows.iter_mut().for_each(|x| *x = x.round()), // ties and duplicates
+            2 => rows.fill(0.25),
+            3 => rows[..width].fill(1e15), // out of all proportion
+            _ => {}
+        }
+        let choice = KCenter.select_from(&data(&rows, width)?, count, &mut rng(2))?;
+        check_distinct(&choice, count, points);
+        let gains = choice.gains.clone().unwrap();
+        assert!(gains.is_sorted_by(|a, b| a >= b), "the farthest first");
+        let radius = gains[count - 1];
+        let farthest = to_chosen(&rows, width, &choice).into_iter().fold(0.0, f64::max).sqrt();
+        assert!(farthest <= 2.0 * radius * (1.0 + 1e-5), "{kind}: {farthest} beyond 2 x {radius}");
+        // What the greedy cover of all reaches, which no cell knows of: not much less.
+        let evidence = Evidence::new(points).with_features(&rows, width)?;
+        let exact = KCenter.select(&evidence, count, &mut rng(2))?;
+        let exact = to_chosen(&rows, width, &exact).into_iter().fold(0.0, f64::max).sqrt();
+        assert!(farthest <= 1.5 * exact, "{kind}: {farthest} against {exact}");
+    }
+    Ok(())
+}
+
+/// One cell: what the strategies choose anyway.
+#[test]
+fn a_pool_of_one_cell_is_chosen_from_as_a_whole() -> Result<()> {
+    let rows = clusters(700, 3, &mut rng(4));
+    let (data, evidence) = (data(&rows, 3)?, Evidence::new(700).with_features(&rows, 3)?);
+    let plain = KCenter.select(&evidence, 90, &mut rng(5))?;
+    assert_eq!(KCenter.select_from(&data, 90, &mut rng(5))?.indices, plain.indices);
+    let plain = Convex::default().select(&evidence, 90, &mut rng(5))?;
+    assert_eq!(Convex::default().select_from(&data, 90, &mut rng(5))?, plain);
+    assert!(KCenter.select_from(&data, 701, &mut rng(5)).is_err());
+    assert!(Convex::default().select_from(&data, 0, &mut rng(5)).is_err());
+    Ok(())
+}
+
+/// Many cells under one price: the number asked for, and rows that stand for all others better than random ones, or those
+/// far from one another.
+#[test]
+fn cells_share_a_price() -> Result<()> {
+    const POINTS: usize = 110_000; // some 27 cells: the price is found in a part of them
+    let rows = clusters(POINTS, 3, &mut rng(6));
+    let (source, evidence) = (data(&rows, 3)?, Evidence::new(POINTS).with_features(&rows, 3)?);
+    let strategy = Convex { batch: 40, passes: 7, ..Default::default() };
+    let choose = || strategy.select_from(&source, 400, &mut rng(7));
+    let choice = choose()?;
+    check_distinct(&choice, 400, POINTS);
+    assert_eq!(choice, strategy.select(&evidence, 400, &mut rng(7))?);
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert_eq!(choice, one.install(choose)?, "for any number of threads");
+    let cost = |choice: &Choice| to_chosen(&rows, 3, choice).into_iter().sum::<f64>();
+    let of = |strategy: &dyn Strategy| -> Result<f64> {
+        Ok(cost(&strategy.select(&evidence, 400, &mut rng(8))?))
+    };
+    let (ours, random, centres) = (cost(&choice), of(&Random)?, of(&KCenter)?);
+    assert!(ours < 0.9 * random, "{ours} against {random} at random and {centres} by k-center");
+    Ok(())
+}
+
+/// A source whose rows cannot be read says so.
+#[test]
+fn a_source_that_fails_is_an_error() -> Result<()> {
+    struct Broken(Dataset);
+    impl gleaner::data::Source for Broken {
+        fn labels(&self) -> &[u32] {
+            self.0.labels()
+        }
+        fn classes(&self) -> usize {
+            1
+        }
+        fn inputs_at(&self, _: &[usize]) -> Result<Tensor> {
+            Err(gleaner::Error::OutOfRange { what: "row", rule: "readable", found: 0.0 })
+        }
+    }
+    let broken = Broken(data(&clusters(60, 2, &mut rng(9)), 2)?);
+    assert!(KCenter.select_from(&broken, 5, &mut rng(9)).is_err());
+    assert!(Convex::default().select_from(&broken, 5, &mut rng(9)).is_err());
+    Ok(())
+}
