@@ -773,11 +773,24 @@ fn large_tables_stay_on_disk() {
             assert_eq!(cells.next().unwrap(), (row % 3).to_string());
         }
     }
+    // Text becomes numbers in memory only; where it is met late, nothing is taken for malformed and left out.
+    for (name, at) in [("text.csv", 0), ("late.csv", ROWS - 1)] {
+        let kind = |row| if row >= at { "late".to_owned() } else { (row % 7).to_string() };
+        let rows: String =
+            (0..ROWS).map(|row| format!("{},{}\n", number(row), kind(row))).collect();
+        std::fs::write(path.join(name), format!("x,kind\n{rows}")).unwrap();
+    }
+    let of = |name: &str| {
+        let words = "--keep 5 --method random --skip-malformed --out random.csv --no-page";
+        gleaner(path, &format!("select {name} {words}"))
+    };
+    assert!(of("text.csv").unwrap().contains("5 of 100001 rows"));
+    assert!(of("late.csv").is_err_and(|(code, told)| code == 2 && told.contains("text among")));
     let refused =
         gleaner(path, "select x.npy --keep 5 --method k-center --memory-limit 5MB --out k.csv");
     assert!(refused.is_err_and(|(code, told)| code == 2 && told.contains("--memory-limit")));
     // Nothing is left but what was asked for: scratch files have no names.
-    let known = ["x.npy", "y.npy", "k-center", "convex", "random"];
+    let known = ["x.npy", "y.npy", "text.csv", "late.csv", "k-center", "convex", "random"];
     for entry in std::fs::read_dir(path).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let asked = known.iter().any(|start| name.starts_with(start));

@@ -107,6 +107,10 @@ impl Input {
             return Ok(false);
         }
         let extents = self.extents(&self.files()?, &Extra::default())?;
+        // What text becomes is known when all of it is read: it stays in memory.
+        if extents.iter().any(|extent| extent.text) {
+            return Ok(false);
+        }
         let rows: usize = extents.iter().map(|extent| extent.rows).sum();
         let Some(limit) = context.memory_limit() else { return Ok(rows > LARGE) };
         let large = rows > LARGE || demand.check(limit, &extents).is_err();
@@ -120,7 +124,7 @@ impl Input {
     /// `scratch`.
     pub fn store(&self, scratch: &Path, context: &mut Context) -> Result<Stored> {
         let files = self.files()?;
-        let options = TableOptions { categories: None, ..self.options(&Extra::default())? };
+        let options = self.options(&Extra::default())?;
         context.step("reading", || {
             let hashes = files.iter().map(|path| hash(path)).collect::<Result<_>>()?;
             let mut table = store(&files[0], &options, scratch)?; // clap asks for one

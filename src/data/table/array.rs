@@ -136,7 +136,7 @@ impl Array<'_> {
     pub(crate) fn extent(self) -> Result<Extent> {
         self.count()?;
         let (rows, features) = self.rows_and_columns()?;
-        Ok(Extent { rows, features, at_once: 0, exact: true })
+        Ok(Extent { rows, features, at_once: 0, text: false, exact: true })
     }
 
     fn rows_and_columns(&self) -> Result<(usize, usize)> {

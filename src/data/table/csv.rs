@@ -85,7 +85,8 @@ pub(crate) fn extent(path: &Path, options: &TableOptions, compressed: bool) -> R
     let names: Vec<String> = roles.features.iter().map(|&at| file.names[at].clone()).collect();
     let known = options.categories.as_ref().and_then(|known| known.width(&names));
     let features = known.unwrap_or_else(|| seen.iter().map(Seen::features).sum());
-    Ok(Extent { rows, features, at_once: 0, exact })
+    let text = seen.iter().any(|seen| seen.is_text);
+    Ok(Extent { rows, features, at_once: 0, text, exact })
 }
 
 /// Bytes of the text: of a compressed file as it says, which is right up to 4 GiB of one piece.

@@ -29,6 +29,8 @@ pub struct Extent {
     /// Rows that are in memory together while the table is [stored](super::store): of `.parquet` the longest group, else none
     /// to speak of.
     pub at_once: usize,
+    /// Whether some feature is text, by the rows that were looked at.
+    pub text: bool,
     /// Whether both numbers are known, if no row is malformed; otherwise a text file's rows are as long as its first ones, and its
     /// text columns have no more values.
     pub exact: bool,

@@ -120,7 +120,8 @@ pub(crate) fn extent(path: &Path, options: &TableOptions) -> Result<Extent> {
         let groups = file.reader.metadata().row_groups().iter().map(|group| group.num_rows());
         let whole = |rows: i64| usize::try_from(rows).unwrap_or(0);
         let at_once = groups.map(whole).max().unwrap_or(0);
-        Ok(Extent { rows: whole(rows), features, at_once, exact })
+        let text = kinds.iter().any(|kind| !matches!(kind, Kind::Number));
+        Ok(Extent { rows: whole(rows), features, at_once, text, exact })
     })
 }
 

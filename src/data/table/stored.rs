@@ -80,7 +80,7 @@ pub fn store(
     let mut columns = Columns::new(path, options).spooled(Spool::new(scratch.as_ref())?);
     let (width, names) = read(path, options, &mut columns)?;
     if (0..names.len()).any(|feature| columns.coder.is_text(feature)) {
-        let expected = "numbers only in a table that stays on disk";
+        let expected = "numbers only in a table that stays on disk; leave other columns out";
         return Err(file_error(path, expected, "text among the features"));
     }
     columns.spill_all(width)?;
