@@ -774,17 +774,17 @@ fn large_tables_stay_on_disk() {
         }
     }
     // Text becomes numbers in memory only; where it is met late, nothing is taken for malformed and left out.
-    for (name, at) in [("text.csv", 0), ("late.csv", ROWS - 1)] {
-        let kind = |row| if row >= at { "late".to_owned() } else { (row % 7).to_string() };
+    for (name, at) in [("text.csv", 0), ("late.csv", ROWS + 19_999)] {
+        let kind = |row: usize| if row >= at { "late".to_owned() } else { (row % 7).to_string() };
         let rows: String =
-            (0..ROWS).map(|row| format!("{},{}\n", number(row), kind(row))).collect();
+            (0..ROWS + 20_000).map(|row| format!("{},{}\n", number(row), kind(row))).collect();
         std::fs::write(path.join(name), format!("x,kind\n{rows}")).unwrap();
     }
     let of = |name: &str| {
         let words = "--keep 5 --method random --skip-malformed --out random.csv --no-page";
         gleaner(path, &format!("select {name} {words}"))
     };
-    assert!(of("text.csv").unwrap().contains("5 of 100001 rows"));
+    assert!(of("text.csv").unwrap().contains("5 of 120001 rows"));
     assert!(of("late.csv").is_err_and(|(code, told)| code == 2 && told.contains("text among")));
     let refused =
         gleaner(path, "select x.npy --keep 5 --method k-center --memory-limit 5MB --out k.csv");
