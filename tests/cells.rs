@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use gleaner::Result;
-use gleaner::choose::{Choice, Convex, Evidence, KCenter, Random, Strategy};
+use gleaner::choose::{Choice, Convex, Evidence, KCenter, Random, Strategy, Streaming};
 use gleaner::data::Dataset;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

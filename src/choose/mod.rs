@@ -107,4 +107,4 @@ pub use strategies::within::moderate::Moderate;
 pub use strategies::within::purchase::{Offers, Purchase};
 pub use strategies::within::weighted::Weighted;
 pub use strategies::within::window::Window;
-pub use strategies::{Strategy, all, check_distinct, listed, named, top};
+pub use strategies::{Strategy, Streaming, all, check_distinct, listed, named, top};

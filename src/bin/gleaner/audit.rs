@@ -12,7 +12,8 @@ use gleaner::value::{Audit, AuditOptions};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Known};
+use crate::input::{Data, Extra, Input};
+use crate::known::Known;
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 use crate::page::{Left, PageFlags, Sheet};

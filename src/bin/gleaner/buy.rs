@@ -17,8 +17,10 @@ use gleaner::{Error, Learner, Result, Strategy};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Known, Listed};
+use crate::input::{Data, Extra, Input};
 use crate::keep::at_least;
+use crate::known::Known;
+use crate::listed::Listed;
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 

@@ -16,8 +16,9 @@ use gleaner::{Dataset, Error, Result, Seeds, Strategy};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Extra, Input, Known};
+use crate::input::{Extra, Input};
 use crate::keep::{Keep, at_least};
+use crate::known::Known;
 use crate::memory::Demand;
 use crate::page::{Left, PageFlags, accuracies};
 

@@ -7,7 +7,8 @@ use gleaner::report::text_table;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Known};
+use crate::input::{Data, Extra, Input};
+use crate::known::Known;
 use crate::memory::{Bytes, Demand};
 
 #[derive(Args)]

@@ -10,13 +10,13 @@ use gleaner::data::table::{
 };
 use gleaner::data::{Dataset, Malformed, Source};
 use gleaner::{Error, Result};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::embedded::{self, Embedded, Embedding, Shown, Texts};
+use crate::known::Known;
+use crate::listed::{Listed, listed_wrong};
 use crate::memory::Demand;
-use crate::output::{Column, Values};
 
 #[derive(Args)]
 pub struct Input {
@@ -387,103 +387,6 @@ fn hash(path: &Path) -> Result<String> {
     Ok(format!("{:x}", digest.finalize()))
 }
 
-/// Rows by what is known of them beside their features, which need not be in memory.
-pub trait Known {
-    /// The files, and their hashes where they have some.
-    fn files(&self) -> (&[PathBuf], &[String]);
-    /// The file and the row in it, from 0 below the header.
-    fn origin(&self, i: usize) -> (usize, usize);
-    fn labelled(&self) -> bool;
-    fn classes(&self) -> (&[u32], &[String]);
-    fn ids(&self) -> Option<&[String]>;
-    /// Number of features.
-    fn width(&self) -> usize;
-    fn skipped(&self) -> usize;
-
-    fn len(&self) -> usize {
-        self.classes().0.len()
-    }
-
-    /// Whether rows need the name of their file.
-    fn several(&self) -> bool {
-        self.files().0.len() > 1
-    }
-
-    fn file(&self, i: usize) -> String {
-        self.files().0[self.origin(i).0].display().to_string()
-    }
-
-    fn row(&self, i: usize) -> i64 {
-        self.origin(i).1 as i64
-    }
-
-    /// # Errors
-    /// [`Error::Shape`] for labels most of which are there once.
-    fn check_labels(&self) -> Result<()> {
-        let classes = self.classes().1.len();
-        match self.labelled() && 2 * classes > self.len() {
-            false => Ok(()),
-            true => Err(Error::Shape {
-                what: "labels",
-                expected: "classes of several rows".into(),
-                found: format!("{classes} classes of {} rows", self.len()),
-            }),
-        }
-    }
-
-    /// What tells rows apart in a result: row, file where there are several, id where there are such.
-    fn keys(&self, rows: &[usize]) -> Vec<Column> {
-        let text =
-            |of: &dyn Fn(usize) -> String| Values::Text(rows.iter().map(|i| of(*i)).collect());
-        let numbers = rows.iter().map(|i| self.row(*i)).collect();
-        let mut columns = vec![Column::new("row", Values::Whole(numbers))];
-        if self.several() {
-            columns.push(Column::new("file", text(&|i| self.file(i))));
-        }
-        if let Some(ids) = self.ids() {
-            columns.push(Column::new("id", text(&|i| ids[i].clone())));
-        }
-        columns
-    }
-
-    /// The given labels of some rows.
-    fn labels(&self, rows: &[usize]) -> Column {
-        let labels = self.classes().0;
-        let names = rows.iter().map(|i| self.class(labels[*i])).collect();
-        Column::new("label", Values::Text(names))
-    }
-
-    /// A row in words.
-    fn name(&self, i: usize) -> String {
-        match self.ids() {
-            Some(ids) => ids[i].clone(),
-            None if self.several() => format!("{}:{}", self.file(i), self.row(i)),
-            None => format!("row {}", self.row(i)),
-        }
-    }
-
-    fn class(&self, label: u32) -> String {
-        self.classes().1[label as usize].clone()
-    }
-
-    /// What was read, for a report.
-    fn report(&self) -> Value {
-        let (files, hashes) = self.files();
-        // A folder has none.
-        let hashes = hashes.iter().map(Some).chain(std::iter::repeat(None));
-        let files = files.iter().zip(hashes);
-        let file =
-            |(path, hash): (&PathBuf, Option<&String>)| json!({"path": path, "sha256": hash});
-        json!({
-            "files": files.map(file).collect::<Vec<_>>(),
-            "rows": self.len(),
-            "features": self.width(),
-            "classes": self.labelled().then_some(self.classes().1.len()),
-            "skipped_rows": self.skipped(),
-        })
-    }
-}
-
 impl Known for Data {
     fn files(&self) -> (&[PathBuf], &[String]) {
         (&self.files, &self.hashes)
@@ -582,34 +485,4 @@ impl Data {
         rows.dedup();
         if rows.is_empty() { Err(listed_wrong(path, "none".into())) } else { Ok(rows) }
     }
-}
-
-/// Rows named in a CSV file, with their file where there is such a column, and other columns.
-pub struct Listed {
-    pub rows: Vec<(i64, Option<String>, Vec<String>)>,
-}
-
-impl Listed {
-    pub fn read(path: &Path, others: &[&str]) -> Result<Self> {
-        let wrong = |found: String| listed_wrong(path, found);
-        let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(error.to_string()))?;
-        let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-        let at = |name: &str| header.iter().position(|column| column.trim() == name);
-        let named = |name: &&str| at(name).ok_or_else(|| wrong(format!("no column {name}")));
-        let (row, file) = (named(&"row")?, at("file"));
-        let others = others.iter().map(named).collect::<Result<Vec<_>>>()?;
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(|error| wrong(error.to_string()))?;
-            let cell = |at: usize| record.get(at).unwrap_or_default().trim().to_owned();
-            let number = cell(row).parse().map_err(|_| wrong(format!("row {:?}", cell(row))))?;
-            rows.push((number, file.map(cell), others.iter().map(|at| cell(*at)).collect()));
-        }
-        Ok(Self { rows })
-    }
-}
-
-fn listed_wrong(path: &Path, found: String) -> Error {
-    let expected = "a CSV file that names rows of the data in a column row".to_owned();
-    Error::File { path: path.to_path_buf(), expected, found }
 }

@@ -10,6 +10,8 @@ mod embedded;
 mod info;
 mod input;
 mod keep;
+mod known;
+mod listed;
 mod memory;
 mod methods;
 mod output;

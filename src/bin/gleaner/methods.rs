@@ -14,7 +14,8 @@ use gleaner::{Error, Evidence, Learner, Result, Seeds};
 
 use rand::RngCore;
 
-use crate::input::{Data, Known};
+use crate::input::Data;
+use crate::known::Known;
 use crate::memory::Demand;
 
 /// What a table cannot give: a network must be trained for it.
@@ -90,11 +91,10 @@ pub fn balanced(inner: Box<dyn Strategy>, shares: Option<Shares>) -> Box<dyn Str
 
 /// The memory that a strategy takes, by what it looks at.
 pub fn demand(strategy: &dyn Strategy) -> Demand {
-    const PLAIN: [&str; 3] = ["random", "k-center", "convex"];
     let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
     if judged.iter().any(|kind| strategy.needs().contains(*kind)) || strategy.name() == "gleaner" {
         Demand::EVIDENCE
-    } else if PLAIN.contains(&strategy.name()) {
+    } else if strategy.as_streaming().is_some() {
         Demand::READING
     } else {
         Demand::COVERAGE

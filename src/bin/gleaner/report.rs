@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::config;
 use crate::context::Context;
-use crate::input::{Data, Known};
+use crate::input::Data;
+use crate::known::Known;
 use crate::page::{Left, Sheet};
 use crate::{Arguments, Command};
 

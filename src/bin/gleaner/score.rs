@@ -8,7 +8,8 @@ use gleaner::{Error, Result, Seeds};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Known};
+use crate::input::{Data, Extra, Input};
+use crate::known::Known;
 use crate::memory::Demand;
 use crate::methods::{check, evidence, method, observed};
 use crate::output::{self, Column, Values};

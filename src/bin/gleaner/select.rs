@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use gleaner::choose::{
-    Affordable, Choice, Convex, Evidence, Grouped, KCenter, Kind, Random, Shares, Weighted,
-};
+use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Streaming, Weighted};
 use gleaner::experiment::{Certificate, Observations, Run, Tried};
 use gleaner::{Error, Result, Strategy};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Known};
+use crate::input::{Data, Extra, Input};
 use crate::keep::Keep;
+use crate::known::Known;
 use crate::memory::Demand;
 use crate::methods::{Made, balanced, certified_best, check, demand, evidence, method, observed};
 use crate::output::{self, Column, Values};
@@ -101,10 +100,13 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         let expected = "a method towards a target, such as towards-target";
         return refused("--target-set", expected, strategy.name());
     }
-    if let Some(streamed) = Streamed::of(&flags, strategy.name())
+    let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
+    if let Some(streaming) = strategy.as_streaming()
+        && plain
+        && !flags.weights
         && flags.input.is_large(Demand::READING, &context)?
     {
-        return large(&flags, streamed, context);
+        return large(&flags, streaming, context);
     }
     let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
     let data = flags.read(&mut context)?;
@@ -144,45 +146,16 @@ fn finish(
     context.tell(&(text + &page), report)
 }
 
-/// A method that needs one cell of neighbours in memory, not all rows.
-enum Streamed {
-    Random,
-    KCenter,
-    Convex,
-}
-
-impl Streamed {
-    fn of(flags: &Flags, method: &str) -> Option<Self> {
-        let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
-        match method {
-            _ if !plain || flags.weights => None,
-            "random" => Some(Self::Random),
-            "k-center" => Some(Self::KCenter),
-            "convex" => Some(Self::Convex),
-            _ => None,
-        }
-    }
-}
-
 /// Rows of a table that stays on disk.
-fn large(flags: &Flags, method: Streamed, mut context: Context) -> Result<()> {
+fn large(flags: &Flags, method: &dyn Streaming, mut context: Context) -> Result<()> {
     let beside = flags.out.parent().filter(|folder| *folder != Path::new(""));
     let stored = flags.input.store(beside.unwrap_or(Path::new(".")), &mut context)?;
     stored.check_labels()?;
     let count = flags.keep.of(stored.len())?;
     let nested = nested(&flags.nested, count, stored.len())?;
     let rng = &mut context.seeds.stream(0);
-    let (choice, name) = context.step("choosing", || {
-        Ok(match method {
-            Streamed::Random => {
-                (Random.select(&Evidence::new(stored.len()), count, rng)?, "random")
-            }
-            Streamed::KCenter => (KCenter.select_from(&stored.table, count, rng)?, "k-center"),
-            Streamed::Convex => {
-                (Convex::default().select_from(&stored.table, count, rng)?, "convex")
-            }
-        })
-    })?;
+    let choice = context.step("choosing", || method.select_from(&stored.table, count, rng))?;
+    let name = method.name();
     let mut report = report(flags, &stored, &choice, name, None);
     report["input"]["stored"] = json!(true);
     let text = text(flags, &stored, &choice, name, None);

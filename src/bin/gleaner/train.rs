@@ -17,8 +17,9 @@ use gleaner::{Learner, Result, Trainer, TrainerOptions};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input, Known};
+use crate::input::{Data, Extra, Input};
 use crate::keep::{Keep, at_least};
+use crate::known::Known;
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
 

@@ -10,6 +10,7 @@ pub(crate) mod within;
 use rand::RngCore;
 
 use crate::choose::*;
+use crate::data::Source;
 use crate::error::{Error, Result};
 
 /// A rule that chooses points.
@@ -35,6 +36,25 @@ pub trait Strategy: Send + Sync {
     fn ranking(&self, _evidence: &Evidence) -> Result<Option<Vec<f64>>> {
         Ok(None)
     }
+
+    /// The strategy as one that needs no more than a part of the rows in memory, if it can go without the rest.
+    fn as_streaming(&self) -> Option<&dyn Streaming> {
+        None
+    }
+}
+
+/// A rule that chooses from a source which may be larger than memory.
+pub trait Streaming: Strategy {
+    /// `count` different points, best first.
+    ///
+    /// # Errors
+    /// As [`select`](Strategy::select), and what the source can meet.
+    fn select_from(
+        &self,
+        source: &dyn Source,
+        count: usize,
+        rng: &mut dyn RngCore,
+    ) -> Result<Choice>;
 }
 
 /// So that strategies can be picked at run time and put into wrappers.
@@ -53,6 +73,10 @@ impl Strategy for Box<dyn Strategy> {
 
     fn ranking(&self, evidence: &Evidence) -> Result<Option<Vec<f64>>> {
         (**self).ranking(evidence)
+    }
+
+    fn as_streaming(&self) -> Option<&dyn Streaming> {
+        (**self).as_streaming()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 ///
 /// # Example
 /// ```
-/// use gleaner::choose::KCenter;
+/// use gleaner::choose::{KCenter, Streaming};
 /// use gleaner::data::{Source, table::{TableOptions, store}};
 /// # let mut rng = rand::rng();
 /// # let folder = tempfile::tempdir().unwrap();

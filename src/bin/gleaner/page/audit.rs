@@ -8,7 +8,7 @@ use gleaner::report::html::{Balance, Cells, Column, Counted, Mark, Report, Table
 use super::looks::put;
 use super::map::{map, places};
 use super::{Left, Sheet, figure};
-use crate::input::Known;
+use crate::known::Known;
 
 pub fn page(left: &Left) -> Result<Report> {
     let whole = |path: &str| left.number(path) as usize; // what is not there is zero

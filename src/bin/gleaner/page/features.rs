@@ -4,7 +4,8 @@ use gleaner::Result;
 use gleaner::data::table::Values;
 use gleaner::report::html::{Cells, Column};
 
-use crate::input::{Data, Known};
+use crate::input::Data;
+use crate::known::Known;
 
 /// Columns that are shown of every row.
 const MOST: usize = 8;

@@ -6,7 +6,8 @@ use gleaner::{Result, Seeds};
 
 use super::features::Features;
 use super::percent;
-use crate::input::{Data, Known};
+use crate::input::Data;
+use crate::known::Known;
 
 /// Rows by their first two principal components; of many, those that [`sample`] names.
 pub fn map(data: &Data, marks: &[Mark]) -> Result<Map> {

@@ -8,7 +8,8 @@ use super::features::Features;
 use super::looks::{SHOWN, put};
 use super::map::{map, places};
 use super::{Left, Sheet, figure, percent, tried};
-use crate::input::{Data, Known};
+use crate::input::Data;
+use crate::known::Known;
 
 pub fn page(left: &Left) -> Result<Report> {
     let whole = |path: &str| left.number(path) as usize; // what is not there is zero

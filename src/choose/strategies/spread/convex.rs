@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use crate::choose::cells::{InMemory, Pool, divide};
 use crate::choose::neighbours::rows::squared_distance_exact;
 use crate::choose::strategies::check_share;
-use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, Streaming, check_count};
 use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::program::{
@@ -100,17 +100,15 @@ impl Strategy for Convex {
         let remembered = distances(rows, evidence.remembered(), width);
         self.choose(&InMemory { rows, width }, &remembered, evidence.column_costs(), count, rng)
     }
+
+    fn as_streaming(&self) -> Option<&dyn Streaming> {
+        Some(self)
+    }
 }
 
-impl Convex {
-    /// The same for a source that may be larger than memory.
-    ///
-    /// # Cost
-    /// As [`select`](Strategy::select); of rows, one cell a thread is in memory.
-    ///
-    /// # Errors
-    /// As [`select`](Strategy::select), and what the source can meet.
-    pub fn select_from(
+impl Streaming for Convex {
+    /// Of rows, one cell a thread is in memory.
+    fn select_from(
         &self,
         source: &dyn Source,
         count: usize,
@@ -120,7 +118,9 @@ impl Convex {
         self.check()?;
         self.choose(&source, &[], None, count, rng)
     }
+}
 
+impl Convex {
     fn choose(
         &self,
         pool: &dyn Pool,

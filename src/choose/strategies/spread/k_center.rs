@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::choose::cells::{Pool, divide};
 use crate::choose::neighbours::rows::squared_distance;
 use crate::choose::strategies::check_share;
-use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, check_count};
+use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, Streaming, check_count};
 use crate::data::Source;
 use crate::error::Result;
 
@@ -51,9 +51,13 @@ impl Strategy for KCenter {
         reach.extend(count);
         Ok(Choice::equal(reach.chosen))
     }
+
+    fn as_streaming(&self) -> Option<&dyn Streaming> {
+        Some(self)
+    }
 }
 
-impl KCenter {
+impl Streaming for KCenter {
     /// Centres of a source that may be larger than memory, the farthest first; gains are distances to what was chosen before.
     ///
     /// The points are divided into cells of neighbours, each of which is greedily covered on its own. All cells share one
@@ -65,13 +69,10 @@ impl KCenter {
     /// Some three passes over the source and `O(N width min(count, 1000))` time at worst; of rows, one cell a thread is in
     /// memory.
     ///
-    /// # Errors
-    /// As [`select`](Strategy::select), and what the source can meet.
-    ///
     /// # Example
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use gleaner::{choose::KCenter, data::Dataset};
+    /// use gleaner::{choose::{KCenter, Streaming}, data::Dataset};
     /// # let mut rng = rand::rng();
     ///
     /// let inputs = Tensor::new(&[[0f32], [1.0], [9.0], [10.0]], &Device::Cpu)?;
@@ -81,7 +82,7 @@ impl KCenter {
     /// assert!(chosen[0] < 2 && chosen[1] > 1);
     /// # Ok::<(), gleaner::Error>(())
     /// ```
-    pub fn select_from(
+    fn select_from(
         &self,
         source: &dyn Source,
         count: usize,
@@ -92,7 +93,9 @@ impl KCenter {
         let by_size = (4 * width).saturating_mul(source.points()).div_ceil(CELL_BYTES);
         self.by_cells(&source, by_size.max(count.div_ceil(CENTRES)), count, rng)
     }
+}
 
+impl KCenter {
     fn by_cells(
         &self,
         pool: &dyn Pool,

@@ -1,0 +1,105 @@
+//! Rows by what is known of them beside their features.
+
+use std::path::PathBuf;
+
+use gleaner::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::output::{Column, Values};
+
+/// Rows by what is known of them beside their features, which need not be in memory.
+pub trait Known {
+    /// The files, and their hashes where they have some.
+    fn files(&self) -> (&[PathBuf], &[String]);
+    /// The file and the row in it, from 0 below the header.
+    fn origin(&self, i: usize) -> (usize, usize);
+    fn labelled(&self) -> bool;
+    fn classes(&self) -> (&[u32], &[String]);
+    fn ids(&self) -> Option<&[String]>;
+    /// Number of features.
+    fn width(&self) -> usize;
+    fn skipped(&self) -> usize;
+
+    fn len(&self) -> usize {
+        self.classes().0.len()
+    }
+
+    /// Whether rows need the name of their file.
+    fn several(&self) -> bool {
+        self.files().0.len() > 1
+    }
+
+    fn file(&self, i: usize) -> String {
+        self.files().0[self.origin(i).0].display().to_string()
+    }
+
+    fn row(&self, i: usize) -> i64 {
+        self.origin(i).1 as i64
+    }
+
+    /// # Errors
+    /// [`Error::Shape`] for labels most of which are there once.
+    fn check_labels(&self) -> Result<()> {
+        let classes = self.classes().1.len();
+        match self.labelled() && 2 * classes > self.len() {
+            false => Ok(()),
+            true => Err(Error::Shape {
+                what: "labels",
+                expected: "classes of several rows".into(),
+                found: format!("{classes} classes of {} rows", self.len()),
+            }),
+        }
+    }
+
+    /// What tells rows apart in a result: row, file where there are several, id where there are such.
+    fn keys(&self, rows: &[usize]) -> Vec<Column> {
+        let text =
+            |of: &dyn Fn(usize) -> String| Values::Text(rows.iter().map(|i| of(*i)).collect());
+        let numbers = rows.iter().map(|i| self.row(*i)).collect();
+        let mut columns = vec![Column::new("row", Values::Whole(numbers))];
+        if self.several() {
+            columns.push(Column::new("file", text(&|i| self.file(i))));
+        }
+        if let Some(ids) = self.ids() {
+            columns.push(Column::new("id", text(&|i| ids[i].clone())));
+        }
+        columns
+    }
+
+    /// The given labels of some rows.
+    fn labels(&self, rows: &[usize]) -> Column {
+        let labels = self.classes().0;
+        let names = rows.iter().map(|i| self.class(labels[*i])).collect();
+        Column::new("label", Values::Text(names))
+    }
+
+    /// A row in words.
+    fn name(&self, i: usize) -> String {
+        match self.ids() {
+            Some(ids) => ids[i].clone(),
+            None if self.several() => format!("{}:{}", self.file(i), self.row(i)),
+            None => format!("row {}", self.row(i)),
+        }
+    }
+
+    fn class(&self, label: u32) -> String {
+        self.classes().1[label as usize].clone()
+    }
+
+    /// What was read, for a report.
+    fn report(&self) -> Value {
+        let (files, hashes) = self.files();
+        // A folder has none.
+        let hashes = hashes.iter().map(Some).chain(std::iter::repeat(None));
+        let files = files.iter().zip(hashes);
+        let file =
+            |(path, hash): (&PathBuf, Option<&String>)| json!({"path": path, "sha256": hash});
+        json!({
+            "files": files.map(file).collect::<Vec<_>>(),
+            "rows": self.len(),
+            "features": self.width(),
+            "classes": self.labelled().then_some(self.classes().1.len()),
+            "skipped_rows": self.skipped(),
+        })
+    }
+}
