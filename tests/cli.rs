@@ -773,6 +773,17 @@ fn large_tables_stay_on_disk() {
             assert_eq!(cells.next().unwrap(), (row % 3).to_string());
         }
     }
+    let audited = |threads: usize| {
+        let words = format!(
+            "audit x.npy --label y --truth y --threads {threads} --memory-limit 200MB --out k-center-{threads}.csv --json"
+        );
+        let report: Value = serde_json::from_str(&gleaner(path, &words).unwrap()).unwrap();
+        assert!(report["peak_memory_bytes"].as_f64().unwrap() < 200e6, "{report}");
+        assert!(report["neighbours_found"].as_f64().unwrap() > 0.9, "{report}");
+        assert!(path.join(format!("k-center-{threads}.html")).exists());
+        std::fs::read(path.join(format!("k-center-{threads}.csv"))).unwrap()
+    };
+    assert!(audited(1) == audited(2), "an audit depends on threads");
     // Text becomes numbers in memory only; where it is met late, nothing is taken for malformed and left out.
     for (name, at) in [("text.csv", 0), ("late.csv", ROWS + 19_999)] {
         let kind = |row: usize| if row >= at { "late".to_owned() } else { (row % 7).to_string() };

@@ -1,7 +1,8 @@
 //! A pool too large to compare all with all, divided into cells of neighbours.
 
-use rand::RngCore;
 use rand::seq::index::sample;
+use rand::{Rng, RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::choose::neighbours::rows::{mean, squared_norm};
@@ -60,15 +61,25 @@ impl Pool for InMemory<'_> {
     }
 }
 
-/// The members of each cell, ascending. A tree of hyperplanes halves the pool again and again across the longest axis of a
-/// sample, so that cells are compact and hold nearly equal numbers; one of more than twice its share, as where rows are
-/// duplicates, is cut in the order of its members. Cells that follow one another are near one another.
+/// Across what a set of rows is halved.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Across {
+    /// The direction of nearly the largest spread: cells are compact.
+    LongestAxis,
+    /// That from one random row to another: cells are different every time.
+    RandomPair,
+}
+
+/// The members of each cell, ascending. A tree of hyperplanes halves the pool again and again by a sample, so that cells hold
+/// nearly equal numbers; one of more than twice its share, as where rows are duplicates, is cut in the order of its members.
+/// Cells that follow one another are near one another.
 ///
 /// # Cost
 /// One pass over the pool, `O(N width log cells)` time; a sample, a block of rows and a number a point in memory.
 pub(crate) fn divide(
     pool: &dyn Pool,
     cells: usize,
+    across: Across,
     rng: &mut dyn RngCore,
 ) -> Result<Vec<Vec<usize>>> {
     let points = pool.size();
@@ -82,7 +93,7 @@ pub(crate) fn divide(
     sampled.sort_unstable();
     let (rows, _) = pool.gather(&sampled)?;
     let all: Vec<&[f32]> = rows.chunks(width).collect();
-    let tree = Tree::new(all, cells);
+    let tree = Tree::new(all, cells, across, rng.next_u64());
 
     let mut found: Vec<Vec<usize>> = vec![Vec::new(); cells];
     for start in (0..points).step_by(BLOCK) {
@@ -107,15 +118,27 @@ enum Tree {
 
 impl Tree {
     /// Of so many leaves, fewer where rows are equal.
-    fn new(mut rows: Vec<&[f32]>, cells: usize) -> Self {
-        let Some(axis) = longest_axis(&rows).filter(|_| cells > 1) else { return Self::Leaf };
+    fn new(mut rows: Vec<&[f32]>, cells: usize, across: Across, seed: u64) -> Self {
+        if cells < 2 {
+            return Self::Leaf;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let axis = match across {
+            Across::LongestAxis => longest_axis(&rows),
+            // Where the two are equal others may differ.
+            Across::RandomPair => random_pair(&rows, &mut rng).or_else(|| longest_axis(&rows)),
+        };
+        let Some(axis) = axis else { return Self::Leaf };
         let cells_left = cells / 2;
         rows.sort_by(|a, b| along(&axis, a).total_cmp(&along(&axis, b)));
         let cut = (rows.len() * cells_left / cells).clamp(1, rows.len() - 1);
         let bar = along(&axis, rows[cut]);
         let right = rows.split_off(cut);
-        let (left, right) =
-            rayon::join(|| Self::new(rows, cells_left), || Self::new(right, cells - cells_left));
+        let (first, second) = (rng.next_u64(), rng.next_u64());
+        let (left, right) = rayon::join(
+            || Self::new(rows, cells_left, across, first),
+            || Self::new(right, cells - cells_left, across, second),
+        );
         Self::Split { axis, bar, cells_left, sides: Box::new([left, right]) }
     }
 
@@ -132,6 +155,14 @@ impl Tree {
 
 fn along(axis: &[f64], row: &[f32]) -> f64 {
     axis.iter().zip(row).map(|(a, x)| a * f64::from(*x)).sum()
+}
+
+/// From one row to another; none where they are equal.
+fn random_pair(rows: &[&[f32]], rng: &mut ChaCha8Rng) -> Option<Vec<f64>> {
+    let mut any = || rows[rng.random_range(0..rows.len())].iter().map(|x| f64::from(*x));
+    let (a, b): (Vec<f64>, Vec<f64>) = (any().collect(), any().collect());
+    let axis = unit(a.iter().zip(&b).map(|(a, b)| a - b).collect())?;
+    is_long(&axis, rows).then_some(axis)
 }
 
 /// The direction of nearly the largest spread; none where all rows are equal, or there is one.
@@ -156,13 +187,17 @@ fn longest_axis(rows: &[&[f32]]) -> Option<Vec<f64>> {
         let Some(turned) = unit(next) else { break };
         axis = turned;
     }
-    // Rounding can call equal rows different; then there is nothing to divide.
+    is_long(&axis, rows).then_some(axis)
+}
+
+/// Whether rows differ along an axis: rounding can call equal rows different, and then there is nothing to divide.
+fn is_long(axis: &[f64], rows: &[&[f32]]) -> bool {
     let reach = |of: fn(f64, f64) -> f64, start: f64| {
-        rows.iter().map(|row| along(&axis, row)).fold(start, of)
+        rows.iter().map(|row| along(axis, row)).fold(start, of)
     };
     let spread = reach(f64::max, f64::NEG_INFINITY) - reach(f64::min, f64::INFINITY);
     let size = rows.iter().map(|row| squared_norm(row)).fold(0.0, f64::max).sqrt();
-    (spread > 1e-12 * size).then_some(axis)
+    spread > 1e-12 * size
 }
 
 fn unit(mut v: Vec<f64>) -> Option<Vec<f64>> {
@@ -178,14 +213,17 @@ fn unit(mut v: Vec<f64>) -> Option<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use rand::{Rng, SeedableRng};
-
     use super::*;
 
-    fn divided(rows: &[f32], width: usize, cells: usize) -> Result<Vec<Vec<usize>>> {
+    fn divided(
+        rows: &[f32],
+        width: usize,
+        cells: usize,
+        across: Across,
+    ) -> Result<Vec<Vec<usize>>> {
         let pool = InMemory { rows, width };
         let points = pool.size();
-        let found = divide(&pool, cells, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1))?;
+        let found = divide(&pool, cells, across, &mut ChaCha8Rng::seed_from_u64(1))?;
         let mut all = found.concat();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..points), "every point is in one cell");
@@ -195,8 +233,8 @@ mod tests {
     /// Duplicates, one row out of all proportion, numbers too small and too large to square in f32.
     #[test]
     fn every_point_is_in_one_cell_and_no_cell_is_large() -> Result<()> {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
-        for (points, width, cells) in [(1, 1, 1), (3, 2, 3), (1_000, 3, 10), (9_000, 5, 37)] {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for (points, width, cells) in [(1usize, 1, 1), (3, 2, 3), (1_000, 3, 10), (9_000, 5, 37)] {
             for data in 0..5 {
                 let mut rows: Vec<f32> = (0..points * width)
                     .map(|_| match data {
@@ -210,9 +248,12 @@ mod tests {
                 if data == 4 {
                     rows[0] = 1e30;
                 }
-                let found = divided(&rows, width, cells)?;
                 let share = points.div_ceil(cells);
-                assert!(found.iter().all(|cell| cell.len() <= 2 * share), "{points}, data {data}");
+                for across in [Across::LongestAxis, Across::RandomPair] {
+                    let found = divided(&rows, width, cells, across)?;
+                    let small = found.iter().all(|cell| cell.len() <= 2 * share);
+                    assert!(small, "{points}, data {data}");
+                }
             }
         }
         Ok(())
@@ -221,11 +262,11 @@ mod tests {
     /// Four groups far from one another, four cells: each is mostly one of them.
     #[test]
     fn cells_keep_neighbours_together() -> Result<()> {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
         let corner = |i: usize| [(i % 2) as f32 * 100.0, (i / 2 % 2) as f32 * 60.0];
         let rows: Vec<f32> =
             (0..2_000).flat_map(|i| corner(i).map(|x| x + rng.random::<f32>())).collect();
-        let found = divided(&rows, 2, 4)?;
+        let found = divided(&rows, 2, 4, Across::LongestAxis)?;
         assert_eq!(found.len(), 4);
         // The middle of a sample of 256 is off by 3 % of all rows (one deviation), that of its halves by 4 %: three of both
         // leave a cell two thirds of its group.

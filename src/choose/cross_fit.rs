@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use crate::choose::evidence::check_table;
-use crate::choose::neighbours::nearest::nearest_rows;
+use crate::choose::neighbours::near::{Lists, near};
 use crate::choose::neighbours::rows::first_largest;
 use crate::choose::ridge::{Map, Sums, factor, one_hot};
 use crate::choose::stack::shares;
@@ -31,9 +31,9 @@ use crate::seeds::Seeds;
 /// (stacked generalisation).
 ///
 /// # Cost
-/// `O(n d^2 + folds d^3)` time for `d` features or waves, in blocks of a fold, on all cores, and `O(n^2 width)` for the
-/// neighbours; `O(n d / folds + folds d^2 + n k)` memory. 20,000 points with 100 features take three seconds on two
-/// cores. More than 2,048 features are folded to as many for the linear judge, each added to one or subtracted from it.
+/// `O(n d^2 + folds d^3)` time for `d` features or waves, in blocks, on all cores, and `O(n^2 width)` for the
+/// neighbours, which from 100,000 points on are [nearly](crate::value::Audit::recall) the nearest, in `O(n width)`;
+/// `O(n (classes + k) + folds d^2)` memory beside the features. More than 2,048 features are folded to as many for the linear judge, each added to one or subtracted from it.
 ///
 /// # References
 /// A. Rahimi, B. Recht, *Random Features for Large-Scale Kernel Machines*, NeurIPS 2007; L. Breiman, *Stacked Regressions*,
@@ -107,6 +107,8 @@ const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
 const WIDEST: usize = 2048;
 /// Halvings of the range of the temperature's logarithm.
 const HALVINGS: usize = 60;
+/// Points that are looked at together.
+const BLOCK: usize = 4096;
 
 impl CrossFit {
     /// Probabilities of each class for each of the rows of `width` features, by what the points of other folds teach.
@@ -141,6 +143,23 @@ impl CrossFit {
         seeds: Seeds,
     ) -> Result<OutOfFold> {
         self.check(features, width, labels, classes)?;
+        let lists = {
+            let rows = Standardiser::fit(features, width)?.apply(features);
+            near(&rows, width, self.neighbours, seeds)?.lists
+        };
+        self.with_neighbours(features, width, (labels, classes), &lists, seeds)
+    }
+
+    /// The same with lists of neighbours, of standardised rows, that are at least as long as is asked for.
+    pub(crate) fn with_neighbours(
+        &self,
+        features: &[f32],
+        width: usize,
+        (labels, classes): (&[u32], usize),
+        lists: &Lists,
+        seeds: Seeds,
+    ) -> Result<OutOfFold> {
+        self.check(features, width, labels, classes)?;
         let folds = stratified_folds(labels, self.folds, &mut seeds.named("folds"));
         let places: Vec<Vec<usize>> = (0..self.folds)
             .map(|fold| (0..labels.len()).filter(|i| folds[*i] == fold).collect())
@@ -159,12 +178,9 @@ impl CrossFit {
             judges.push(JudgedBy::Smooth { ridge, temperature });
             opinions.push(opinion);
         }
-        let mut votes = Vec::new();
         if self.neighbours > 0 {
-            let rows = Standardiser::fit(features, width)?.apply(features);
-            votes = self::votes(&rows, width, (labels, classes), self.neighbours);
             judges.push(JudgedBy::Local);
-            opinions.push(votes.clone());
+            opinions.push(votes(lists, (labels, classes), self.neighbours));
         }
         let own = |p: &Vec<f32>| {
             let rows = p.chunks(classes).zip(labels);
@@ -176,6 +192,7 @@ impl CrossFit {
             parts.map(|(p, share)| share * f64::from(p[k])).sum::<f64>() as f32
         };
         let probabilities = (0..labels.len() * classes).map(mixed).collect();
+        let votes = opinions.pop().filter(|_| self.neighbours > 0).unwrap_or_default();
         let judges = judges.into_iter().zip(shares).collect();
         Ok(OutOfFold { probabilities, votes, classes, folds, judges })
     }
@@ -213,44 +230,70 @@ struct Folds<'a> {
 impl Folds<'_> {
     /// Probabilities, the ridge and the temperature.
     fn judged(&self) -> (Vec<f32>, f64, f64) {
-        let judged = match self.labels.len() < self.map.width() {
+        let (scores, ridge) = match self.labels.len() < self.map.width() {
             true => self.by_points(),
             false => self.by_features(),
         };
-        let mut squared = [0.0; RIDGES.len()];
-        for (scores, points) in judged.iter().zip(self.places) {
-            let wanted = self.targets(points);
-            let errors = squared.iter_mut().zip(scores);
-            errors.for_each(|(sum, scores)| *sum += (scores - &wanted).norm_squared());
-        }
-        let best = (0..RIDGES.len()).min_by(|a, b| squared[*a].total_cmp(&squared[*b]));
-        let best = best.unwrap_or_default(); // there are seven
-        let mut scores = DMatrix::zeros(self.classes, self.labels.len());
-        for (of, points) in judged.iter().zip(self.places) {
-            for (row, &i) in of[best].row_iter().zip(points) {
-                scores.set_column(i, &row.transpose());
-            }
-        }
         let temperature = temperature(&scores, self.labels);
         let probabilities = scores.column_iter().flat_map(|s| softmax(s.as_slice(), temperature));
-        (probabilities.map(|p| p as f32).collect(), RIDGES[best], temperature)
+        (probabilities.map(|p| p as f32).collect(), ridge, temperature)
     }
 
-    /// Scores of each fold at each ridge, by `(Phi'Phi + lambda I)^-1 Phi'Y`.
-    fn by_features(&self) -> Vec<[DMatrix<f64>; RIDGES.len()]> {
-        let sums: Vec<Sums> = (self.places.par_iter())
-            .map(|points| Sums::of(&self.map.rows(self.features, points), &self.targets(points)))
-            .collect();
-        let of = |(fold, points): (usize, &Vec<usize>)| {
-            let taught = Sums::without(&sums, fold);
-            let rows = self.map.rows(self.features, points);
-            RIDGES.map(|ridge| &rows * taught.solve(ridge))
+    /// Scores, a column a point, by `T = (Phi'Phi + lambda I)^-1 Phi'Y` of the other folds, and the best ridge. Its error
+    /// takes no look at the points: for those of a fold `|Y - Phi T|^2 = |Y|^2 - 2 <T, Phi'Y> + <T, Phi'Phi T>`.
+    fn by_features(&self) -> (DMatrix<f64>, f64) {
+        let sums: Vec<Sums> = self.places.par_iter().map(|points| self.sums(points)).collect();
+        let errors = |fold: usize| {
+            let (others, own) = (Sums::without(&sums, fold), &sums[fold]);
+            RIDGES.map(|ridge| {
+                let taught = others.solve(ridge);
+                taught.dot(&(&own.gram * &taught)) - 2.0 * taught.dot(&own.targets)
+            })
         };
-        self.places.par_iter().enumerate().map(of).collect()
+        let errors: Vec<_> = (0..sums.len()).into_par_iter().map(errors).collect();
+        let best = smallest(errors);
+        let taught = |fold| Sums::without(&sums, fold).solve(RIDGES[best]);
+        let taught: Vec<_> = (0..sums.len()).into_par_iter().map(taught).collect();
+        let blocks = self.places.iter().zip(&taught);
+        let blocks: Vec<(&[usize], &DMatrix<f64>)> = blocks
+            .flat_map(|(points, taught)| points.chunks(BLOCK).map(move |block| (block, taught)))
+            .collect();
+        let of = |(block, taught): &(&[usize], &DMatrix<f64>)| {
+            taught.tr_mul(&self.map.rows(self.features, block).transpose())
+        };
+        let judged: Vec<DMatrix<f64>> = blocks.par_iter().map(of).collect();
+        let mut scores = DMatrix::zeros(self.classes, self.labels.len());
+        for ((block, _), judged) in blocks.iter().zip(&judged) {
+            let columns = block.iter().zip(judged.column_iter());
+            columns.for_each(|(i, column)| scores.set_column(*i, &column));
+        }
+        (scores, RIDGES[best])
+    }
+
+    /// Of the points of a fold, in blocks, the halves at the same time.
+    fn sums(&self, points: &[usize]) -> Sums {
+        let half = |points: &[usize]| {
+            let mut blocks = points.chunks(BLOCK);
+            let of = |block: &[usize]| {
+                Sums::of(&self.map.rows(self.features, block), &self.targets(block))
+            };
+            let first = of(blocks.next().unwrap_or_default());
+            blocks.fold(first, |mut sum, block| {
+                sum.add(&of(block));
+                sum
+            })
+        };
+        if points.len() <= 2 * BLOCK {
+            return half(points);
+        }
+        let (first, second) = points.split_at(points.len() / 2);
+        let (mut sum, second) = rayon::join(|| half(first), || half(second));
+        sum.add(&second);
+        sum
     }
 
     /// The same by `Phi' (Phi Phi' + lambda I)^-1 Y`: less work where there are fewer points than features.
-    fn by_points(&self) -> Vec<[DMatrix<f64>; RIDGES.len()]> {
+    fn by_points(&self) -> (DMatrix<f64>, f64) {
         let everyone: Vec<usize> = (0..self.labels.len()).collect();
         let rows = self.map.rows(self.features, &everyone);
         let products = &rows * rows.transpose();
@@ -264,7 +307,18 @@ impl Folds<'_> {
             let wanted = self.targets(&others);
             RIDGES.map(|ridge| &toward * factor(&taught, ridge * unit).solve(&wanted))
         };
-        self.places.par_iter().enumerate().map(of).collect()
+        let judged: Vec<_> = self.places.par_iter().enumerate().map(of).collect();
+        let errors = |(scores, points): (&[DMatrix<f64>; RIDGES.len()], &Vec<usize>)| {
+            let wanted = self.targets(points);
+            scores.each_ref().map(|scores| (scores - &wanted).norm_squared())
+        };
+        let best = smallest(judged.iter().zip(self.places).map(errors));
+        let mut scores = DMatrix::zeros(self.classes, self.labels.len());
+        for (of, points) in judged.iter().zip(self.places) {
+            let rows = of[best].row_iter().zip(points);
+            rows.for_each(|(row, &i)| scores.set_column(i, &row.transpose()));
+        }
+        (scores, RIDGES[best])
     }
 
     fn targets(&self, points: &[usize]) -> DMatrix<f64> {
@@ -272,29 +326,52 @@ impl Folds<'_> {
     }
 }
 
+/// The ridge with the smallest sum over all folds; the first of equal ones.
+fn smallest(errors: impl IntoIterator<Item = [f64; RIDGES.len()]>) -> usize {
+    let mut squared = [0.0; RIDGES.len()];
+    for fold in errors {
+        squared.iter_mut().zip(fold).for_each(|(sum, error)| *sum += error);
+    }
+    let smaller = |best, k| if squared[k] < squared[best] { k } else { best };
+    (0..squared.len()).fold(0, smaller)
+}
+
 /// The classes of the `k` nearest others, and one vote for all classes together.
-fn votes(rows: &[f32], width: usize, (labels, classes): (&[u32], usize), k: usize) -> Vec<f32> {
-    let nearest = nearest_rows(rows, width, k);
-    let of = |list: Vec<(u32, f64)>| {
-        let share = 1.0 / (1.0 + list.len() as f32);
+fn votes(lists: &Lists, (labels, classes): (&[u32], usize), k: usize) -> Vec<f32> {
+    let of = |i: usize| {
+        let share = 1.0 / (1.0 + lists.of(i).take(k).count() as f32);
         let mut votes = vec![share / classes as f32; classes];
-        list.iter().for_each(|(j, _)| votes[labels[*j as usize] as usize] += share);
+        lists.of(i).take(k).for_each(|(j, _)| votes[labels[j as usize] as usize] += share);
         votes
     };
-    nearest.into_iter().flat_map(of).collect()
+    (0..labels.len()).flat_map(of).collect()
 }
 
 /// The one with the least cross-entropy, which is convex in its inverse: bisection on its logarithm. A column a point;
 /// where there are more than labels, these begin again.
 pub(crate) fn temperature(scores: &DMatrix<f64>, labels: &[u32]) -> f64 {
     // d/d(1/t) of the sum of -log p: the mean score less the label's.
+    let of = |s: &[f64], label: u32, temperature: f64| {
+        let top = s.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
+        let (mut mean, mut sum) = (0.0, 0.0);
+        for score in s {
+            let power = ((score - top) / temperature).exp();
+            mean += power * score;
+            sum += power;
+        }
+        mean / sum - s[label as usize]
+    };
+    let columns: Vec<(&[f64], u32)> = scores
+        .as_slice()
+        .chunks(scores.nrows().max(1))
+        .zip(labels.iter().copied().cycle())
+        .collect();
+    // Blocks in their order, so that no number depends on threads.
     let slope = |temperature: f64| -> f64 {
-        let of = |(s, label): (nalgebra::DVectorView<f64>, &u32)| {
-            let p = softmax(s.as_slice(), temperature);
-            let mean: f64 = p.iter().zip(s.iter()).map(|(p, s)| p * s).sum();
-            mean - s[*label as usize]
+        let block = |block: &[(&[f64], u32)]| -> f64 {
+            block.iter().map(|(s, label)| of(s, *label, temperature)).sum()
         };
-        scores.column_iter().zip(labels.iter().cycle()).map(of).sum()
+        columns.par_chunks(BLOCK).map(block).collect::<Vec<f64>>().iter().sum()
     };
     let (mut low, mut high) = (1e-3f64.ln(), 1e3f64.ln());
     for _ in 0..HALVINGS {

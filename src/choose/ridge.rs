@@ -139,6 +139,11 @@ impl Sums {
         Self { gram: rows.tr_mul(rows), targets: rows.tr_mul(targets) }
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.gram += &other.gram;
+        self.targets += &other.targets;
+    }
+
     /// Of all folds but one.
     pub(crate) fn without(all: &[Self], fold: usize) -> Self {
         Self::total(all.iter().enumerate().filter(|(k, _)| *k != fold).map(|(_, part)| part))
@@ -151,10 +156,7 @@ impl Sums {
             .next()
             .cloned()
             .unwrap_or_else(|| Self::of(&DMatrix::zeros(0, 0), &DMatrix::zeros(0, 0)));
-        for part in parts {
-            sum.gram += &part.gram;
-            sum.targets += &part.targets;
-        }
+        parts.for_each(|part| sum.add(part));
         sum
     }
 

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::Seeds;
-use crate::choose::neighbours::nearest::nearest_rows;
+use crate::choose::neighbours::near::{Lists, Near, near};
 use crate::choose::strategies::within::moderate::median;
 use crate::choose::{CrossFit, Evidence, OutOfFold};
 use crate::data::Standardiser;
@@ -101,13 +101,20 @@ pub struct Audit {
     pub outliers: Vec<usize>,
     /// Features that are the same number everywhere.
     pub constant: Vec<usize>,
+    /// The share of the nearest others that were found, by a sample of 256 points; none up to 100,000 points, where all are
+    /// compared.
+    pub recall: Option<f64>,
 }
 
 const NAME: &str = "audit";
 
 impl Audit {
     /// Looks at features and labels. `O(N^2 width)` time as products of matrices for the neighbours, and that of
-    /// [`CrossFit`]; `O(N (width + neighbours))` memory.
+    /// [`CrossFit`]; `O(N (width + neighbours + classes))` memory.
+    ///
+    /// From 100,000 points on the neighbours are nearly the nearest, in `O(N width)` time: each point is compared with those
+    /// of its cell in several random divisions, then with its neighbours' neighbours. [`recall`](Self::recall) says how many
+    /// were found; where dimensions are many and independent of one another it is low, and the nearest hardly nearer than others.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a setting that is none, [`Error::Unknown`] without features or labels, and those of
@@ -117,22 +124,28 @@ impl Audit {
         let (features, width) = evidence.features(NAME)?;
         let labels = evidence.labels(NAME)?;
         let classes = labels.iter().max().map_or(0, |largest| *largest as usize + 1);
-        let seen = options.cross_fit.classes(features, width, labels, classes, seeds)?;
+        let asked = options.neighbours.max(options.cross_fit.neighbours);
+        let Near { lists, recall } = {
+            let rows = Standardiser::fit(features, width)?.apply(features);
+            near(&rows, width, asked, seeds)?
+        };
+        let (cross_fit, labelled) = (&options.cross_fit, (labels, classes));
+        let seen = cross_fit.with_neighbours(features, width, labelled, &lists, seeds)?;
         let judged = Evidence::new(labels.len())
             .with_probabilities(&seen.probabilities, classes)?
             .with_labels(labels)?;
         let confident = ConfidentLearning::asked_by(NAME, &judged)?;
-        let rows = Standardiser::fit(features, width)?.apply(features);
-        let neighbours = neighbours(&rows, width, options.neighbours);
-        let reach: Vec<f64> =
-            neighbours.iter().map(|list| mean(list.iter().map(|n| n.1))).collect();
+        let neighbours = Neighbours { lists, count: options.neighbours };
+        let reach = |i| mean(neighbours.of(i).map(|(_, distance)| distance));
+        let reach: Vec<f64> = (0..labels.len()).map(reach).collect();
         Ok(Self {
             labels: verdicts(labels, &seen, &confident, &neighbours),
             joint: confident.joint,
-            duplicates: duplicates(&neighbours, options.duplicate * median(&reach)),
+            duplicates: duplicates(&neighbours, labels.len(), options.duplicate * median(&reach)),
             outliers: outliers(&reach, options.outlier),
             constant: constant(features, width),
             reach,
+            recall,
         })
     }
 
@@ -165,28 +178,35 @@ impl AuditOptions {
     }
 }
 
-/// The nearest others of each point and their distances, the nearest first.
-fn neighbours(rows: &[f32], width: usize, count: usize) -> Vec<Vec<(usize, f64)>> {
-    let distance = |(j, negative): (u32, f64)| (j as usize, (-negative).sqrt());
-    let lists = nearest_rows(rows, width, count).into_iter();
-    lists.map(|list| list.into_iter().map(distance).collect()).collect()
+/// The nearest others of each point, so many of each.
+struct Neighbours {
+    lists: Lists,
+    count: usize,
+}
+
+impl Neighbours {
+    /// And their distances, the nearest first.
+    fn of(&self, i: usize) -> impl Iterator<Item = (usize, f64)> {
+        let distance = |(j, closeness): (u32, f64)| (j as usize, (-closeness).sqrt());
+        self.lists.of(i).take(self.count).map(distance)
+    }
 }
 
 fn verdicts(
     labels: &[u32],
     seen: &OutOfFold,
     confident: &ConfidentLearning,
-    neighbours: &[Vec<(usize, f64)>],
+    neighbours: &Neighbours,
 ) -> Vec<LabelVerdict> {
     let likely = seen.likely();
     let of = |i: usize| {
         let p = |class: u32| f64::from(seen.probabilities[i * seen.classes + class as usize]);
-        let same = neighbours[i].iter().map(|(j, _)| f64::from(labels[*j] == labels[i]));
+        let same = neighbours.of(i).map(|(j, _)| f64::from(labels[j] == labels[i]));
         LabelVerdict {
             probability: p(labels[i]),
             likely: likely[i],
             likely_probability: p(likely[i]),
-            agreement: if neighbours[i].is_empty() { 1.0 } else { mean(same) },
+            agreement: if neighbours.of(i).next().is_none() { 1.0 } else { mean(same) },
             wrong: likely[i] != labels[i]
                 && (confident.wrong[i] || confident.confident[i].is_some_and(|c| c != labels[i])),
         }
@@ -194,12 +214,12 @@ fn verdicts(
     (0..labels.len()).map(of).collect()
 }
 
-fn duplicates(neighbours: &[Vec<(usize, f64)>], threshold: f64) -> Vec<Duplicate> {
+fn duplicates(neighbours: &Neighbours, points: usize, threshold: f64) -> Vec<Duplicate> {
     let near = |i: usize| {
-        let near = neighbours[i].iter().take_while(move |(_, distance)| *distance <= threshold);
-        near.map(move |&(j, distance)| Duplicate { first: i.min(j), second: i.max(j), distance })
+        let near = neighbours.of(i).take_while(move |(_, distance)| *distance <= threshold);
+        near.map(move |(j, distance)| Duplicate { first: i.min(j), second: i.max(j), distance })
     };
-    let mut found: Vec<Duplicate> = (0..neighbours.len()).flat_map(near).collect();
+    let mut found: Vec<Duplicate> = (0..points).flat_map(near).collect();
     found.sort_by(|a, b| {
         let pair = |d: &Duplicate| (d.first, d.second);
         a.distance.total_cmp(&b.distance).then(pair(a).cmp(&pair(b)))
@@ -231,9 +251,9 @@ fn constant(features: &[f32], width: usize) -> Vec<usize> {
 }
 
 /// Zero of nothing.
-fn mean(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = numbers.len().max(1) as f64;
-    numbers.sum::<f64>() / count
+fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = numbers.fold((0.0, 0u32), |(sum, count), number| (sum + number, count + 1));
+    sum / f64::from(count.max(1))
 }
 
 #[cfg(test)]

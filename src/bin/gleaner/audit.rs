@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gleaner::Result;
+use gleaner::data::Source;
 use gleaner::data::table::Groups;
 use gleaner::experiment::Observations;
 use gleaner::experiment::metrics::average_precision;
@@ -44,31 +45,54 @@ pub struct Flags {
 impl Flags {
     /// The rows to look at.
     pub fn read(&self, context: &mut Context) -> Result<Data> {
-        let extra = Extra { group: self.truth.as_ref(), ..Default::default() };
-        self.input.read(&extra, Demand::EVIDENCE, context)
+        self.input.read(&self.extra(), Demand::EVIDENCE, context)
+    }
+
+    fn extra(&self) -> Extra<'_> {
+        Extra { group: self.truth.as_ref(), ..Default::default() }
     }
 }
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
+    let demands: (_, fn(&[_]) -> _) = (Demand::EVIDENCE, Demand::audit_on_disk);
+    if flags.input.is_large(&flags.extra(), demands, &context)? {
+        let stored = flags.input.store(&flags.extra(), &flags.out, &mut context)?;
+        if let Some(limit) = context.memory_limit() {
+            let demand = Demand::audit_on_disk(&[]).with_classes(stored.classes().1.len());
+            demand.check_rows(limit, ("", stored.len()), stored.width())?;
+        }
+        return look(&flags, &stored, &stored.table, None, context);
+    }
     let data = flags.read(&mut context)?;
-    data.check_labels()?;
+    look(&flags, &data, &data.table.data, Some(&data), context)
+}
+
+/// Looks at rows, of which those in memory are shown on the page.
+fn look(
+    flags: &Flags,
+    known: &dyn Known,
+    source: &dyn Source,
+    data: Option<&Data>,
+    mut context: Context,
+) -> Result<()> {
+    known.check_labels()?;
     let seeds = context.seeds;
     let audit = context.step("looking", || {
-        let seen = Observations::labelled_inputs(&data.table.data)?;
+        let seen = Observations::labelled_inputs(source)?;
         Audit::of(&seen.evidence()?, &AuditOptions::default(), seeds)
     })?;
-    let order = order(&audit);
-    let columns = columns(&data, &audit, &order);
+    let columns = columns(known, &audit, &order(&audit));
     context.step("writing", || output::write(&flags.out, &columns))?;
-    let found = data.table.groups.as_ref().map(|truth| found(&data, &audit, truth)).transpose()?;
-    let report = context.complete(report(&flags, &data, &audit, found));
+    let found = known.groups().map(|truth| found(known, &audit, truth)).transpose()?;
+    let report = context.complete(report(flags, known, &audit, found));
     let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
     output::write_json(&path, &report)?;
-    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data: Some(&data) };
+    let sheet = data.map(|_| Sheet::of(&columns));
+    let left = Left { report: &report, sheet: sheet.as_ref(), data };
     let page = flags.page.write(&path, &left, &mut context)?;
-    context.tell(&(text(&flags, &data, &audit, found) + &page), report)
+    context.tell(&(text(flags, known, &audit, found) + &page), report)
 }
 
 /// All rows, those held to be wrong first, by the probability of their label.
@@ -82,7 +106,7 @@ fn order(audit: &Audit) -> Vec<usize> {
     order
 }
 
-fn columns(data: &Data, audit: &Audit, order: &[usize]) -> Vec<Column> {
+fn columns(data: &dyn Known, audit: &Audit, order: &[usize]) -> Vec<Column> {
     let verdict = |i: &usize| audit.labels[*i];
     let text = |of: &dyn Fn(usize) -> String| Values::Text(order.iter().map(|i| of(*i)).collect());
     let real = |of: &dyn Fn(usize) -> f64| Values::Real(order.iter().map(|i| of(*i)).collect());
@@ -108,7 +132,7 @@ fn marks(rows: usize, which: &[usize]) -> Vec<bool> {
 }
 
 /// The nearest duplicate of each row, in words; empty where there is none.
-fn twins(data: &Data, audit: &Audit) -> Vec<String> {
+fn twins(data: &dyn Known, audit: &Audit) -> Vec<String> {
     let mut twins = vec![String::new(); data.len()];
     for duplicate in &audit.duplicates {
         let (first, second) = (duplicate.first, duplicate.second);
@@ -122,8 +146,8 @@ fn twins(data: &Data, audit: &Audit) -> Vec<String> {
 }
 
 /// A row in words.
-fn name(data: &Data, i: usize) -> String {
-    match (&data.table.ids, data.several()) {
+fn name(data: &dyn Known, i: usize) -> String {
+    match (data.ids(), data.several()) {
         (Some(ids), _) => ids[i].clone(),
         (None, true) => format!("{}:{}", data.file(i), data.row(i)),
         (None, false) => data.row(i).to_string(),
@@ -140,8 +164,8 @@ struct Found {
     average_precision: f64,
 }
 
-fn found(data: &Data, audit: &Audit, truth: &Groups) -> Result<Found> {
-    let labels = data.table.data.labels();
+fn found(data: &dyn Known, audit: &Audit, truth: &Groups) -> Result<Found> {
+    let labels = data.classes().0;
     let wrong: Vec<bool> = (labels.iter().zip(&truth.ids))
         .map(|(label, truth_id)| data.class(*label) != truth.names[*truth_id as usize])
         .collect();
@@ -159,7 +183,7 @@ fn found(data: &Data, audit: &Audit, truth: &Groups) -> Result<Found> {
     })
 }
 
-fn report(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> Value {
+fn report(flags: &Flags, data: &dyn Known, audit: &Audit, found: Option<Found>) -> Value {
     let constant: Vec<String> = audit.constant.iter().map(|k| data.feature(*k)).collect();
     let truth = found.map(|found| {
         json!({
@@ -177,14 +201,15 @@ fn report(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> Va
         "estimated_noise": audit.noise(),
         "duplicates": audit.duplicates.len(),
         "outliers": audit.outliers.len(),
+        "neighbours_found": audit.recall,
         "constant_features": constant,
         "truth": truth,
         "out": flags.out,
     })
 }
 
-fn text(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> String {
-    let (suspects, labels) = (audit.suspects(), data.table.data.labels());
+fn text(flags: &Flags, data: &dyn Known, audit: &Audit, found: Option<Found>) -> String {
+    let (suspects, labels) = (audit.suspects(), data.classes().0);
     let mut text = format!(
         "{} of {} labels are held to be wrong, about {:.1} % by estimate: {}\n",
         suspects.len(),
@@ -195,6 +220,12 @@ fn text(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> Stri
     if let Some(Found { wrong, precision, recall, f1, average_precision }) = found {
         text += &format!(
             "{wrong} are: precision {precision:.3}, recall {recall:.3}, F1 {f1:.3}, average precision {average_precision:.3}\n"
+        );
+    }
+    if let Some(recall) = audit.recall {
+        let found = 100.0 * recall;
+        text += &format!(
+            "too many rows to compare all: {found:.1} % of the nearest neighbours were found, by 256 rows\n"
         );
     }
     let row = |i: &usize| {
@@ -228,7 +259,7 @@ fn text(flags: &Flags, data: &Data, audit: &Audit, found: Option<Found>) -> Stri
 }
 
 /// The classes most taken for others.
-fn confused(data: &Data, audit: &Audit, show: usize) -> String {
+fn confused(data: &dyn Known, audit: &Audit, show: usize) -> String {
     let classes = audit.joint.nrows();
     let pairs = (0..classes).flat_map(|a| (0..classes).map(move |b| (a, b)));
     let mut pairs: Vec<(usize, usize)> =

@@ -102,11 +102,16 @@ impl Input {
     ///
     /// # Errors
     /// As [`extent`], and [`Error::Shape`] where they do not fit even so.
-    pub fn is_large(&self, demand: Demand, context: &Context) -> Result<bool> {
+    pub fn is_large(
+        &self,
+        extra: &Extra,
+        (demand, on_disk): (Demand, fn(&[Extent]) -> Demand),
+        context: &Context,
+    ) -> Result<bool> {
         if self.kind() != Kind::Tables {
             return Ok(false);
         }
-        let extents = self.extents(&self.files()?, &Extra::default())?;
+        let extents = self.extents(&self.files()?, extra)?;
         // What text becomes is known when all of it is read: it stays in memory.
         if extents.iter().any(|extent| extent.text) {
             return Ok(false);
@@ -115,16 +120,18 @@ impl Input {
         let Some(limit) = context.memory_limit() else { return Ok(rows > LARGE) };
         let large = rows > LARGE || demand.check(limit, &extents).is_err();
         if large {
-            Demand::on_disk(&extents).check(limit, &extents)?;
+            on_disk(&extents).check(limit, &extents)?;
         }
         Ok(large)
     }
 
-    /// Reads a table that [is large](Self::is_large); what is not in a file as it is to be goes into a nameless one in
-    /// `scratch`.
-    pub fn store(&self, scratch: &Path, context: &mut Context) -> Result<Stored> {
+    /// Reads a table that [is large](Self::is_large); what is not in a file as it is to be goes into a nameless one beside
+    /// the result.
+    pub fn store(&self, extra: &Extra, out: &Path, context: &mut Context) -> Result<Stored> {
+        let beside = out.parent().filter(|folder| *folder != Path::new(""));
+        let scratch = beside.unwrap_or(Path::new("."));
         let files = self.files()?;
-        let options = self.options(&Extra::default())?;
+        let options = self.options(extra)?;
         context.step("reading", || {
             let hashes = files.iter().map(|path| hash(path)).collect::<Result<_>>()?;
             let mut table = store(&files[0], &options, scratch)?; // clap asks for one
@@ -408,6 +415,18 @@ impl Known for Data {
         self.table.ids.as_deref()
     }
 
+    fn groups(&self) -> Option<&Groups> {
+        self.table.groups.as_ref()
+    }
+
+    fn features(&self) -> &[String] {
+        &self.table.feature_names
+    }
+
+    fn stored(&self) -> bool {
+        false
+    }
+
     fn width(&self) -> usize {
         self.table.data.inputs().dims().last().copied().unwrap_or(0)
     }
@@ -446,6 +465,18 @@ impl Known for Stored {
         self.table.ids.as_deref()
     }
 
+    fn groups(&self) -> Option<&Groups> {
+        self.table.groups.as_ref()
+    }
+
+    fn features(&self) -> &[String] {
+        &self.table.columns
+    }
+
+    fn stored(&self) -> bool {
+        true
+    }
+
     fn width(&self) -> usize {
         self.table.width()
     }
@@ -456,12 +487,6 @@ impl Known for Stored {
 }
 
 impl Data {
-    /// What a feature is called; those of an array have numbers.
-    pub fn feature(&self, k: usize) -> String {
-        let names = &self.table.feature_names;
-        if names.len() == self.width() { names[k].clone() } else { k.to_string() }
-    }
-
     /// Where each row stands, by its file and its number there.
     pub fn places(&self) -> HashMap<(String, i64), usize> {
         (0..self.len()).map(|i| ((self.file(i), self.row(i)), i)).collect()

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gleaner::data::table::Groups;
 use gleaner::{Error, Result};
 use serde_json::{Value, json};
 
@@ -16,9 +17,20 @@ pub trait Known {
     fn labelled(&self) -> bool;
     fn classes(&self) -> (&[u32], &[String]);
     fn ids(&self) -> Option<&[String]>;
+    fn groups(&self) -> Option<&Groups>;
+    /// What the features are called, if they have names.
+    fn features(&self) -> &[String];
+    /// Whether features stay on disk.
+    fn stored(&self) -> bool;
     /// Number of features.
     fn width(&self) -> usize;
     fn skipped(&self) -> usize;
+
+    /// What a feature is called; those of an array have numbers.
+    fn feature(&self, k: usize) -> String {
+        let names = self.features();
+        if names.len() == self.width() { names[k].clone() } else { k.to_string() }
+    }
 
     fn len(&self) -> usize {
         self.classes().0.len()
@@ -94,12 +106,16 @@ pub trait Known {
         let files = files.iter().zip(hashes);
         let file =
             |(path, hash): (&PathBuf, Option<&String>)| json!({"path": path, "sha256": hash});
-        json!({
+        let mut report = json!({
             "files": files.map(file).collect::<Vec<_>>(),
             "rows": self.len(),
             "features": self.width(),
             "classes": self.labelled().then_some(self.classes().1.len()),
             "skipped_rows": self.skipped(),
-        })
+        });
+        if self.stored() {
+            report["stored"] = json!(true);
+        }
+        report
     }
 }

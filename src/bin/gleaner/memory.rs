@@ -73,6 +73,16 @@ impl Demand {
         Self { fixed, per_row: 60.0, copies: 0.0 }
     }
 
+    /// The same for an audit of them, which has all features in memory, twice for a while, and neighbours.
+    pub fn audit_on_disk(_: &[Extent]) -> Self {
+        Self { fixed: 60e6, per_row: 240.0, copies: 2.0 }
+    }
+
+    /// With probabilities of so many classes, for which one copy of the features makes room.
+    pub fn with_classes(self, classes: usize) -> Self {
+        Self { per_row: self.per_row + 30.0 * classes as f64, copies: self.copies - 1.0, ..self }
+    }
+
     pub fn of(self, rows: usize, features: usize) -> Bytes {
         let (rows, features) = (rows as f64, features as f64);
         Bytes(PROGRAM + self.fixed + rows * (self.per_row + 4.0 * self.copies * features))
@@ -83,11 +93,22 @@ impl Demand {
     pub fn check(self, limit: Bytes, extents: &[Extent]) -> Result<()> {
         let rows = extents.iter().map(|extent| extent.rows).sum();
         let features = extents.iter().map(|extent| extent.features).max().unwrap_or(0);
+        let about = if extents.iter().all(|extent| extent.exact) { "" } else { "about " };
+        self.check_rows(limit, (about, rows), features)
+    }
+
+    /// # Errors
+    /// [`Error::Shape`] where so many rows, or about so many, take more than the limit.
+    pub fn check_rows(
+        self,
+        limit: Bytes,
+        (about, rows): (&str, usize),
+        features: usize,
+    ) -> Result<()> {
         let needed = self.of(rows, features);
         if needed.0 <= limit.0 {
             return Ok(());
         }
-        let about = if extents.iter().all(|extent| extent.exact) { "" } else { "about " };
         Err(Error::Shape {
             what: "--memory-limit",
             expected: format!("{needed} for {about}{rows} rows of {features} features"),

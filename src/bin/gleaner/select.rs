@@ -1,6 +1,6 @@
 //! `gleaner select`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Streaming, Weighted};
@@ -104,7 +104,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     if let Some(streaming) = strategy.as_streaming()
         && plain
         && !flags.weights
-        && flags.input.is_large(Demand::READING, &context)?
+        && flags.input.is_large(&Extra::default(), (Demand::READING, Demand::on_disk), &context)?
     {
         return large(&flags, streaming, context);
     }
@@ -148,16 +148,14 @@ fn finish(
 
 /// Rows of a table that stays on disk.
 fn large(flags: &Flags, method: &dyn Streaming, mut context: Context) -> Result<()> {
-    let beside = flags.out.parent().filter(|folder| *folder != Path::new(""));
-    let stored = flags.input.store(beside.unwrap_or(Path::new(".")), &mut context)?;
+    let stored = flags.input.store(&Extra::default(), &flags.out, &mut context)?;
     stored.check_labels()?;
     let count = flags.keep.of(stored.len())?;
     let nested = nested(&flags.nested, count, stored.len())?;
     let rng = &mut context.seeds.stream(0);
     let choice = context.step("choosing", || method.select_from(&stored.table, count, rng))?;
     let name = method.name();
-    let mut report = report(flags, &stored, &choice, name, None);
-    report["input"]["stored"] = json!(true);
+    let report = report(flags, &stored, &choice, name, None);
     let text = text(flags, &stored, &choice, name, None);
     finish(flags, (columns(&stored, &choice, false, &nested), report, text), None, context)
 }

@@ -1,5 +1,6 @@
 //! The similarity kernel of all pairs, cut down to nearest neighbours.
 
+pub(crate) mod near;
 pub(crate) mod nearest;
 pub(crate) mod rows;
 

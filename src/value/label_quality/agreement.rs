@@ -2,7 +2,8 @@
 
 use rand::RngCore;
 
-use crate::choose::neighbours::nearest::nearest_rows;
+use crate::Seeds;
+use crate::choose::neighbours::near::near;
 use crate::choose::{Evidence, Kind, Needs};
 use crate::error::{Error, Result};
 use crate::value::Valuation;
@@ -32,7 +33,7 @@ impl Valuation for SelfConfidence {
 }
 
 /// The share of each point's nearest others, by Euclidean distance, that have its label. `O(N^2 width)` time as products
-/// of matrices, `O(N (width + k))` memory.
+/// of matrices, `O(N (width + k))` memory; from 100,000 points on by [nearly](crate::value::Audit::recall) the nearest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeighbourAgreement {
     /// Others that are asked; 15 by default, fewer where there are not so many.
@@ -55,17 +56,20 @@ impl Valuation for NeighbourAgreement {
     }
 
     /// A point alone agrees with everybody. [`Error::OutOfRange`] without a neighbour.
-    fn values(&self, evidence: &Evidence, _: &mut dyn RngCore) -> Result<Vec<f64>> {
+    fn values(&self, evidence: &Evidence, rng: &mut dyn RngCore) -> Result<Vec<f64>> {
         if self.neighbours == 0 {
             return Err(Error::range("neighbours", "at least 1", 0.0));
         }
         let (rows, width) = evidence.features(self.name())?;
         let labels = evidence.labels(self.name())?;
-        let lists = nearest_rows(rows, width, self.neighbours);
-        let of = |(list, label): (&Vec<(u32, f64)>, &u32)| {
-            let same = list.iter().filter(|(j, _)| labels[*j as usize] == *label).count();
-            if list.is_empty() { 1.0 } else { same as f64 / list.len() as f64 }
+        let lists = near(rows, width, self.neighbours, Seeds::new(rng.next_u64()))?.lists;
+        let of = |i: usize| match lists.of(i).count() {
+            0 => 1.0,
+            all => {
+                let same = lists.of(i).filter(|(j, _)| labels[*j as usize] == labels[i]).count();
+                same as f64 / all as f64
+            }
         };
-        Ok(lists.iter().zip(labels).map(of).collect())
+        Ok((0..labels.len()).map(of).collect())
     }
 }

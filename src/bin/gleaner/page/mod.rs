@@ -75,12 +75,16 @@ impl Left<'_> {
         page.timings = self.timings();
         page.peak_memory = self.report["peak_memory_bytes"].as_u64();
         page.footer = format!("Made by gleaner {}.", self.text("/gleaner"));
-        if self.sheet.is_some() && self.data.is_none() {
-            let because = match self.report.pointer("/input/stored").is_some() {
+        let stored = self.report.pointer("/input/stored").is_some();
+        if (self.sheet.is_some() || stored) && self.data.is_none() {
+            let because = match stored {
                 true => "Features stayed on disk",
                 false => "The data were not found as they had been",
             };
             page.notes.push(format!("{because}: there is no map, and no features are shown."));
+            if self.sheet.is_none() {
+                page.notes.push("The rows are in the result beside this page.".into());
+            }
         }
         Ok(page)
     }

@@ -14,7 +14,7 @@ use rand::RngCore;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use crate::choose::cells::{InMemory, Pool, divide};
+use crate::choose::cells::{Across, InMemory, Pool, divide};
 use crate::choose::neighbours::rows::squared_distance_exact;
 use crate::choose::strategies::check_share;
 use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, Streaming, check_count};
@@ -143,7 +143,7 @@ impl Convex {
             Some(costs) => costs.iter().map(|cost| cost * unit).collect(),
             None => vec![0.0; points],
         };
-        let cells = divide(pool, points.div_ceil(CELL), rng)?;
+        let cells = divide(pool, points.div_ceil(CELL), Across::LongestAxis, rng)?;
         let cells = if cells.len() == 1 { vec![order] } else { in_order(cells, &order) };
         let stream = Stream { load, column_costs: &column_costs, unit, settings: *self };
         Ok(choice_of(&stream.choose(cells, count)?))

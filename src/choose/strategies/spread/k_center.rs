@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 
-use crate::choose::cells::{Pool, divide};
+use crate::choose::cells::{Across, Pool, divide};
 use crate::choose::neighbours::rows::squared_distance;
 use crate::choose::strategies::check_share;
 use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, Streaming, check_count};
@@ -103,7 +103,7 @@ impl KCenter {
         count: usize,
         rng: &mut dyn RngCore,
     ) -> Result<Choice> {
-        let cells: Vec<Cell> = divide(pool, cells, rng)?
+        let cells: Vec<Cell> = divide(pool, cells, Across::LongestAxis, rng)?
             .into_iter()
             .map(|members| Cell { start: rng.random_range(0..members.len()), members })
             .collect();
