@@ -163,6 +163,13 @@ impl Pattern {
         }
     }
 
+    /// The largest term of each row of `M x`, where it is larger than what is there.
+    pub(super) fn add_sizes(&self, values: &[f64], x: &[f64], out: &mut [f64]) {
+        for ((i, j), value) in self.places().zip(values) {
+            out[i] = out[i].max((value * x[j]).abs());
+        }
+    }
+
     /// `out += M' y`.
     pub(super) fn add_transposed(&self, values: &[f64], y: &[f64], out: &mut [f64]) {
         for ((i, j), value) in self.places().zip(values) {

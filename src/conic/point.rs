@@ -26,7 +26,7 @@ pub(super) struct Point {
     /// `P x + q + A'z`, and relative to its largest term.
     stationarity: Vec<f64>,
     pub(super) dual_residual: f64,
-    /// `A x + s - b`, and relative to its largest term.
+    /// `A x + s - b`, and at most relative to what it is made of: see [`shortfall`].
     feasibility: Vec<f64>,
     pub(super) primal_residual: f64,
     /// What multipliers could be for the slopes of the objective, and slacks for the right-hand side.
@@ -54,7 +54,9 @@ impl Point {
             if residual == 0.0 { 0.0 } else { residual / size.max(f64::MIN_POSITIVE) }
         };
         let dual_residual = relative(&stationarity, [&px, &data.q, &az]);
-        let primal_residual = relative(&feasibility, [&ax, &s, &data.b]);
+        let mut terms = vec![0.0; m];
+        form.constraints.add_sizes(&data.a, &x, &mut terms);
+        let primal_residual = shortfall(form, &feasibility, [&terms, &s, &data.b], FLOOR * entries);
         let slopes = largest(&px).max(largest(&data.q)) / largest(&data.a).max(f64::MIN_POSITIVE);
         let sizes = (slopes.min(f64::MAX), largest(&ax).max(largest(&data.b)));
         Self { x, w, z, s, stationarity, dual_residual, feasibility, primal_residual, sizes }
@@ -109,6 +111,36 @@ impl Point {
         form.constraints.add_product(&data.a, &step.variables, &mut w);
         Some(Self::new(form, data, x, w))
     }
+}
+
+/// The largest residual of a row relative to the largest of its terms, or of those of its cone where rows of one hang
+/// together; at least to the largest term of any `A x`, where the row has some itself, or to `floor`. A slack or right-hand
+/// side that is huge in a row by itself is no allowance for the others.
+fn shortfall(form: &Form, residuals: &[f64], terms: [&[f64]; 3], floor: f64) -> f64 {
+    let mut most = 0.0f64;
+    let any = largest(terms[0]);
+    for (cone, rows) in &form.parts {
+        let size = |rows: std::ops::Range<usize>| {
+            let own = terms.map(|term| largest(&term[rows.clone()]));
+            let least = if own[0] > 0.0 { any.max(floor) } else { floor };
+            own.into_iter().fold(least, f64::max)
+        };
+        let mut of = |rows: std::ops::Range<usize>| {
+            let residual = largest_or_nan(&residuals[rows.clone()]);
+            if residual != 0.0 {
+                let relative = residual / size(rows).max(f64::MIN_POSITIVE);
+                most = if relative.is_nan() { f64::NAN } else { relative.max(most) };
+            }
+        };
+        match cone.is_separable() {
+            true => rows.clone().for_each(|row| of(row..row + 1)),
+            false => of(rows.clone()),
+        }
+        if most.is_nan() {
+            break;
+        }
+    }
+    most
 }
 
 fn largest_or_nan(values: &[f64]) -> f64 {

@@ -124,7 +124,7 @@ pub enum Method {
 pub struct Verdict {
     /// `1/2 x'Px + q'x`, smoothing included.
     pub objective: f64,
-    /// Largest entry of `A x + s - b`, relative to the largest of its terms, rows and columns scaled to ones. Slacks and multipliers lie in their cones and
+    /// Largest entry of `A x + s - b`, relative to the largest of its row's (or cone's) terms, or of all those of `A x`, rows and columns scaled to ones. Slacks and multipliers lie in their cones and
     /// are complementary by construction.
     pub primal_residual: f64,
     /// Largest entry of `P x + q + A'z`, likewise.
@@ -237,6 +237,11 @@ impl ConicSolution {
         let s = out(&point.s, &mut scaling.of_slacks());
         let z = out(&point.z, &mut scaling.of_multipliers());
         Self { x, s, z, program, scaling, point, verdict, options, differentiated: OnceLock::new() }
+    }
+
+    /// Rows without a multiplier, each of which is farther away by so much than where it was put to find this.
+    pub(super) fn move_out(&mut self, far: &[(usize, f64)]) {
+        far.iter().for_each(|(row, by)| self.s[*row] += by);
     }
 
     /// The program's form.

@@ -34,10 +34,89 @@ struct Candidate {
     polished: usize,
 }
 
+/// An inequality farther away than this, in units of what is usual for the program, is brought there first.
+const NEARBY: f64 = 1e5;
+
 pub(super) fn solve(
     program: &ConicProgram,
     data: Data,
     start: Option<&ConicSolution>,
+    options: &ConicOptions,
+) -> Result<Outcome> {
+    let form = &*program.form;
+    let Some((near, far)) = brought_near(form, &data) else {
+        return solve_as_it_is(program, data, (start, &[]), options);
+    };
+    match solve_as_it_is(program, near, (start, &far), options)? {
+        // Where nothing presses against them there, nothing does farther out.
+        Outcome::Solved(mut solution) if far.iter().all(|(row, _)| solution.z()[*row] == 0.0) => {
+            solution.move_out(&far);
+            return Ok(Outcome::Solved(solution));
+        }
+        // What cannot be without them cannot be with them.
+        Outcome::Infeasible { mut certificate } => {
+            far.iter().for_each(|(row, _)| certificate[*row] = 0.0);
+            if let Some(certificate) = proves_infeasible(form, &data, certificate) {
+                return Ok(Outcome::Infeasible { certificate });
+            }
+        }
+        // Where it leads does not depend on how far they are.
+        Outcome::Unbounded { certificate } => return Ok(Outcome::Unbounded { certificate }),
+        _ => {}
+    }
+    let outcome = solve_as_it_is(program, data.clone(), (start, &[]), options)?;
+    // In units of the farthest row the others may be nothing.
+    let holds = |found: &ConicSolution| {
+        let point = point(form, &data, found.x().to_vec(), found.s(), found.z());
+        point.primal_residual <= options.reduced_tolerance
+    };
+    match outcome.as_solution().is_none_or(holds) {
+        true => Ok(outcome),
+        false => {
+            let (row, _) = far[0]; // there is one
+            let why = format!("row {row}, at {:e}, leaves no digits for the others", data.b[row]);
+            Ok(Outcome::Failed { why })
+        }
+    }
+}
+
+/// The program with inequalities that are out of all proportion, such as `x <= 1e20`, moved in to [`NEARBY`] times what is
+/// usual, and by how much; nothing where there are none. They would set the unit of all slacks, and take the digits of the
+/// others.
+///
+/// How far away a row is: `|b_i|` over its largest entry. Usual is the lower median of those that are not at zero, and of
+/// what the objective alone would have, `|q| / |P|`.
+fn brought_near(form: &Form, data: &Data) -> Option<(Data, Vec<(usize, f64)>)> {
+    let mut entries = vec![0.0f64; form.rows()];
+    for ((i, _), value) in form.constraints.places().zip(&data.a) {
+        entries[i] = entries[i].max(value.abs());
+    }
+    let entries = |row: usize| if entries[row] > 0.0 { entries[row] } else { 1.0 };
+    let away = |row: usize| data.b[row].abs() / entries(row);
+    let alone = largest(&data.q) / largest(&data.p);
+    let mut usual: Vec<f64> = (0..form.rows()).map(away).chain([alone]).collect();
+    usual.retain(|away| *away > 0.0 && away.is_finite());
+    let middle = usual.len().checked_sub(1)? / 2;
+    let (_, usual, _) = usual.select_nth_unstable_by(middle, f64::total_cmp);
+    let reach = NEARBY * *usual;
+    let inequalities = form.parts.iter().filter(|(cone, _)| matches!(cone, Cone::Nonnegative(_)));
+    let far = inequalities.flat_map(|(_, rows)| rows.clone()).filter(|row| data.b[*row] > 0.0);
+    let far: Vec<usize> = far.filter(|row| away(*row) > reach).collect();
+    if far.is_empty() {
+        return None;
+    }
+    let mut near = data.clone();
+    far.iter().for_each(|row| near.b[*row] = reach * entries(*row));
+    let by = |row: usize| (row, data.b[row] - near.b[row]);
+    let moved = far.into_iter().map(by).collect();
+    Some((near, moved))
+}
+
+/// Rows of `far` are nearer by so much than where the start was found.
+fn solve_as_it_is(
+    program: &ConicProgram,
+    data: Data,
+    (start, far): (Option<&ConicSolution>, &[(usize, f64)]),
     options: &ConicOptions,
 ) -> Result<Outcome> {
     let form = &*program.form;
@@ -49,7 +128,9 @@ pub(super) fn solve(
             values.iter().zip(units).map(|(value, unit)| value / unit).collect::<Vec<f64>>()
         };
         let x = into(start.x(), &mut scaling.of_variables());
-        let s = into(start.s(), &mut scaling.of_slacks());
+        let mut slacks = start.s().to_vec();
+        far.iter().for_each(|(row, by)| slacks[*row] = (slacks[*row] - by).max(0.0));
+        let s = into(&slacks, &mut scaling.of_slacks());
         let z = into(start.z(), &mut scaling.of_multipliers());
         let point = point(form, data, x, &s, &z);
         offer(&mut best, form, data, point, Method::Warm, 0, options);

@@ -1,6 +1,6 @@
 //! Programs made from their solution are solved to it.
 
-use gleaner::conic::{ConicOptions, Status};
+use gleaner::conic::{Cone, ConicOptions, ConicProgram, Pattern, Status, Upstream, Values};
 
 use crate::draw::{self, Drawn};
 
@@ -90,4 +90,41 @@ fn a_face_of_answers_is_said_wherever_it_is_met() {
         let (solved, off) = check(seed, &draw::program(seed, kinds));
         assert!(solved && off < 1e-8, "seed {seed}: said to be unique, off by {off:.1e}");
     }
+}
+
+/// `minimise (x - 1/2)^2 + y, -1 <= y <= 2, x <= far`: however far that is, the same bits, and the derivative in it is zero.
+#[test]
+fn an_inequality_that_is_far_away_changes_nothing() {
+    let (constraints, _) = Pattern::from_places(3, 2, &[(0, 1), (1, 1), (2, 0)]).unwrap();
+    let program =
+        ConicProgram::new(Pattern::diagonal(2), constraints, vec![Cone::Nonnegative(3)]).unwrap();
+    let solved = |far: f64| {
+        let values = Values {
+            quadratic: &[2.0, 0.0],
+            linear: &[-1.0, 1.0],
+            // In the order of the columns.
+            constraints: &[1.0, -1.0, 1.0],
+            right: &[1.0, 2.0, far],
+        };
+        program.solve(values, &Default::default()).unwrap().solution().unwrap()
+    };
+    for power in (3..=300).step_by(9) {
+        let far = 10f64.powi(power);
+        let solution = solved(far);
+        let (x, y) = (solution.x()[0], solution.x()[1]);
+        assert!((x - 0.5).abs() < 1e-12 && (y + 1.0).abs() < 1e-12, "{far}: {x} {y}");
+        assert!((solution.s()[2] / far - 1.0).abs() < 1e-2 && solution.z()[2] == 0.0, "{far}");
+        let upstream = Upstream { x: Some(&[1.0, 1.0]), ..Default::default() };
+        let gradients = solution.pullback(upstream).unwrap();
+        assert!((gradients.right[0] + 1.0).abs() < 1e-9 && gradients.right[2] == 0.0, "{far}");
+    }
+    // Where the farthest is what holds the answer, it does.
+    let values = Values {
+        quadratic: &[0.0, 0.0],
+        linear: &[-1.0, 1.0],
+        constraints: &[1.0, -1.0, 1.0],
+        right: &[1.0, 2.0, 1e9],
+    };
+    let solution = program.solve(values, &Default::default()).unwrap().solution().unwrap();
+    assert!((solution.x()[0] / 1e9 - 1.0).abs() < 1e-9, "{:?}", solution.x());
 }
