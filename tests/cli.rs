@@ -412,7 +412,7 @@ fn reports_keep_their_form() {
         ),
         (
             "audit TREES --out x.csv",
-            "constant_features duplicates estimated_noise input out outliers suspects truth",
+            "constant_features duplicates estimated_noise input neighbours_found out outliers suspects truth",
         ),
         ("score TREES --by margin --out x.csv", "by input out"),
         (
@@ -425,11 +425,11 @@ fn reports_keep_their_form() {
         ),
         (
             "compare TREES --keep 20% --steps 9 --seeds 1 --out z",
-            "accuracies certificates drawn folds interval keep noise out rows seeds set test_rows",
+            "accuracies certificates drawn folds input interval keep noise out rows seeds set test_rows",
         ),
         (
             "compare TREES --keep 20% --steps 9 --study reproducibility --out w",
-            "keep noise out repeats rows set study test_rows",
+            "input keep noise out repeats rows set study test_rows",
         ),
         ("demo --quick --seeds 1 --out v", "accuracies interval out seeds study"),
     ] {

@@ -239,6 +239,12 @@ impl ConicSolution {
         Self { x, s, z, program, scaling, point, verdict, options, differentiated: OnceLock::new() }
     }
 
+    /// In the program's own units numbers can be too large.
+    pub(super) fn is_finite(&self) -> bool {
+        let all = self.x.iter().chain(&self.s).chain(&self.z);
+        all.into_iter().all(|number| number.is_finite()) && self.verdict.objective.is_finite()
+    }
+
     /// Rows without a multiplier, each of which is farther away by so much than where it was put to find this.
     pub(super) fn move_out(&mut self, far: &[(usize, f64)]) {
         far.iter().for_each(|(row, by)| self.s[*row] += by);

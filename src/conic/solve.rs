@@ -318,6 +318,9 @@ fn conclude(
     let scaling = Arc::new(scaling);
     let solution =
         ConicSolution::new(program.clone(), scaling, point, method, iterations, polished, *options);
+    if !solution.is_finite() {
+        return Outcome::Failed { why: "the answer is larger than any number".into() };
+    }
     if solved { Outcome::Solved(solution) } else { Outcome::AlmostSolved(solution) }
 }
 

@@ -16,7 +16,7 @@ use gleaner::{Dataset, Error, Result, Seeds, Strategy};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Extra, Input};
+use crate::input::{Extra, Input, hash};
 use crate::keep::{Keep, at_least};
 use crate::known::Known;
 use crate::memory::Demand;
@@ -96,10 +96,12 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         None => LabelNoise::No,
         Some(noise) => LabelNoise::Symmetric(share(noise)?),
     };
-    let parts = parts(&flags, &mut context)?;
+    let (parts, input) = parts(&flags, &mut context)?;
     match flags.study {
-        Question::Methods => methods(&flags, (fractions, noise), &parts, context),
-        Question::Reproducibility => chance(&flags, (&fractions, noise), &parts[0], context),
+        Question::Methods => methods(&flags, (fractions, noise), (&parts, input), context),
+        Question::Reproducibility => {
+            chance(&flags, (&fractions, noise), (&parts[0], input), context)
+        }
     }
 }
 
@@ -109,7 +111,7 @@ type Parts = (Dataset, Dataset);
 fn methods(
     flags: &Flags,
     (fractions, noise): (Vec<f64>, LabelNoise),
-    parts: &[Parts],
+    (parts, input): (&[Parts], Value),
     mut context: Context,
 ) -> Result<()> {
     let mut selectors = Selector::on_features();
@@ -148,6 +150,7 @@ fn methods(
     let out = flags.out.display();
     let text = format!("{table}written: {out}/{{summary,certificates}}.csv, {name}.svg\n");
     let own = json!({
+        "input": input,
         "keep": options.fractions,
         "seeds": flags.seeds,
         "folds": flags.folds,
@@ -163,7 +166,7 @@ fn methods(
 fn chance(
     flags: &Flags,
     (fractions, noise): (&[f64], LabelNoise),
-    parts: &Parts,
+    (parts, input): (&Parts, Value),
     mut context: Context,
 ) -> Result<()> {
     /// Repetitions of what draws anew.
@@ -196,7 +199,13 @@ fn chance(
         })
     };
     let repeats: Vec<Value> = found.iter().map(repeat).collect();
-    let own = json!({"study": "reproducibility", "set": name, "keep": share, "repeats": repeats});
+    let own = json!({
+        "input": input,
+        "study": "reproducibility",
+        "set": name,
+        "keep": share,
+        "repeats": repeats,
+    });
     finish(flags, noise, parts, (&text, own), context)
 }
 
@@ -242,13 +251,17 @@ fn certificate(certificate: &Certificate) -> Value {
     })
 }
 
-/// One pair, or one a fold.
-fn parts(flags: &Flags, context: &mut Context) -> Result<Vec<Parts>> {
+/// One pair, or one a fold; and what was read.
+fn parts(flags: &Flags, context: &mut Context) -> Result<(Vec<Parts>, Value)> {
     let data = flags.input.read(&Extra::default(), Demand::SAMPLE, context)?;
     data.check_labels()?;
+    let mut input = data.report();
     if let Some(path) = &flags.test {
         let test = flags.input.read_like(path, &data, context)?.data;
-        return Ok(vec![(data.table.data, test)]);
+        // A folder of pictures has no hash.
+        let sha256 = if path.is_dir() { None } else { Some(hash(path)?) };
+        input["test"] = json!({"path": path, "sha256": sha256});
+        return Ok((vec![(data.table.data, test)], input));
     }
     let all = data.table.data;
     if let Some(folds) = flags.folds {
@@ -257,10 +270,11 @@ fn parts(flags: &Flags, context: &mut Context) -> Result<Vec<Parts>> {
             let rows: Vec<usize> = (0..of.len()).filter(|i| (of[*i] == fold) == own).collect();
             all.subset(&rows)
         };
-        return (0..folds).map(|fold| Ok((part(fold, false)?, part(fold, true)?))).collect();
+        let parts = (0..folds).map(|fold| Ok((part(fold, false)?, part(fold, true)?)));
+        return Ok((parts.collect::<Result<_>>()?, input));
     }
     // Of any seed the same rows test.
     let rng = &mut Seeds::new(0).named("test part");
     let (test, train) = stratified_split(all.labels(), all.len() / 5, rng)?;
-    Ok(vec![(all.subset(&train)?, all.subset(&test)?)])
+    Ok((vec![(all.subset(&train)?, all.subset(&test)?)], input))
 }

@@ -386,7 +386,8 @@ fn joined(mut tables: Vec<Table>) -> Result<Table> {
     Ok(whole)
 }
 
-fn hash(path: &Path) -> Result<String> {
+/// SHA-256 of a file.
+pub fn hash(path: &Path) -> Result<String> {
     let refused = |source| Error::Io { path: path.to_path_buf(), source };
     let mut digest = Sha256::new();
     std::io::copy(&mut std::fs::File::open(path).map_err(refused)?, &mut digest)
