@@ -33,6 +33,11 @@
 //! (LPGD): [`ConicSolution::pullback_perturbed`]. Where the answer is a vertex the exact one is zero; the others say which
 //! way to go.
 //!
+//! # Inequalities out of all proportion
+//! A row such as `x <= 1e20` beside numbers near one would set the unit of all slacks. It is solved as if it stood at 1e5 times
+//! the usual distance, and where nothing presses against it there the answer is that of the program as given. A huge entry of the
+//! objective has no such remedy: from about 1e12 times the others on it costs them digits.
+//!
 //! # Linear programs by a dynamics
 //! [`Physarum`] iterates to a point of the central path of a linear program with positive costs, and differentiates it there.
 //!
