@@ -43,73 +43,99 @@ pub(super) fn solve(
     start: Option<&ConicSolution>,
     options: &ConicOptions,
 ) -> Result<Outcome> {
+    if let Some(outcome) = from_nearby(program, &data, start, options)? {
+        return Ok(outcome);
+    }
+    let outcome = solve_as_it_is(program, data.clone(), (start, &[]), options)?;
+    if outcome.as_solution().is_none_or(|found| has_digits(program, &data, found)) {
+        return Ok(outcome);
+    }
+    let why = format!("a right-hand side of {:e} leaves no digits for others", largest(&data.b));
+    Ok(Outcome::Failed { why })
+}
+
+/// Whether what an answer may be off by, in the units of its largest numbers, is little in those that are usual.
+fn has_digits(program: &ConicProgram, data: &Data, found: &ConicSolution) -> bool {
+    /// Numbers that are no farther apart are of one program.
+    const SPREAD: f64 = 1e8;
+    /// Units that are usual.
+    const OFF: f64 = 1e-3;
     let form = &*program.form;
-    let Some((near, far)) = brought_near(form, &data) else {
-        return solve_as_it_is(program, data, (start, &[]), options);
-    };
-    match solve_as_it_is(program, near, (start, &far), options)? {
+    let (entries, away) = distances(form, data);
+    let Some(usual) = usual(data, &away) else { return true };
+    let mut terms = vec![0.0; form.rows()];
+    form.constraints.add_sizes(&data.a, found.x(), &mut terms);
+    let far = terms.iter().zip(&entries).map(|(term, entry)| term / entry).chain(away);
+    let spread = far.fold(0.0, f64::max) / usual;
+    let residual = found.verdict().primal_residual;
+    spread <= SPREAD || residual == 0.0 || residual * spread <= OFF
+}
+
+/// The outcome with far inequalities [moved in](brought_near), where it is that of the program as given.
+fn from_nearby(
+    program: &ConicProgram,
+    data: &Data,
+    start: Option<&ConicSolution>,
+    options: &ConicOptions,
+) -> Result<Option<Outcome>> {
+    let Some((near, far)) = brought_near(&program.form, data) else { return Ok(None) };
+    Ok(match solve_as_it_is(program, near, (start, &far), options)? {
         // Where nothing presses against them there, nothing does farther out.
         Outcome::Solved(mut solution) if far.iter().all(|(row, _)| solution.z()[*row] == 0.0) => {
             solution.move_out(&far);
-            return Ok(Outcome::Solved(solution));
+            Some(Outcome::Solved(solution))
         }
         // What cannot be without them cannot be with them.
         Outcome::Infeasible { mut certificate } => {
             far.iter().for_each(|(row, _)| certificate[*row] = 0.0);
-            if let Some(certificate) = proves_infeasible(form, &data, certificate) {
-                return Ok(Outcome::Infeasible { certificate });
-            }
+            proves_infeasible(&program.form, data, certificate)
+                .map(|certificate| Outcome::Infeasible { certificate })
         }
         // Where it leads does not depend on how far they are.
-        Outcome::Unbounded { certificate } => return Ok(Outcome::Unbounded { certificate }),
-        _ => {}
-    }
-    let outcome = solve_as_it_is(program, data.clone(), (start, &[]), options)?;
-    // In units of the farthest row the others may be nothing.
-    let holds = |found: &ConicSolution| {
-        let point = point(form, &data, found.x().to_vec(), found.s(), found.z());
-        point.primal_residual <= options.reduced_tolerance
-    };
-    match outcome.as_solution().is_none_or(holds) {
-        true => Ok(outcome),
-        false => {
-            let (row, _) = far[0]; // there is one
-            let why = format!("row {row}, at {:e}, leaves no digits for the others", data.b[row]);
-            Ok(Outcome::Failed { why })
-        }
-    }
+        Outcome::Unbounded { certificate } => Some(Outcome::Unbounded { certificate }),
+        _ => None,
+    })
 }
 
 /// The program with inequalities that are out of all proportion, such as `x <= 1e20`, moved in to [`NEARBY`] times what is
 /// usual, and by how much; nothing where there are none. They would set the unit of all slacks, and take the digits of the
 /// others.
 ///
-/// How far away a row is: `|b_i|` over its largest entry. Usual is the lower median of those that are not at zero, and of
-/// what the objective alone would have, `|q| / |P|`.
+/// Usual is the lower median of the rows' [distances] and of what the objective alone would have, `|q| / |P|`.
 fn brought_near(form: &Form, data: &Data) -> Option<(Data, Vec<(usize, f64)>)> {
-    let mut entries = vec![0.0f64; form.rows()];
-    for ((i, _), value) in form.constraints.places().zip(&data.a) {
-        entries[i] = entries[i].max(value.abs());
-    }
-    let entries = |row: usize| if entries[row] > 0.0 { entries[row] } else { 1.0 };
-    let away = |row: usize| data.b[row].abs() / entries(row);
-    let alone = largest(&data.q) / largest(&data.p);
-    let mut usual: Vec<f64> = (0..form.rows()).map(away).chain([alone]).collect();
-    usual.retain(|away| *away > 0.0 && away.is_finite());
-    let middle = usual.len().checked_sub(1)? / 2;
-    let (_, usual, _) = usual.select_nth_unstable_by(middle, f64::total_cmp);
-    let reach = NEARBY * *usual;
+    let (entries, away) = distances(form, data);
+    let reach = NEARBY * usual(data, &away)?;
     let inequalities = form.parts.iter().filter(|(cone, _)| matches!(cone, Cone::Nonnegative(_)));
     let far = inequalities.flat_map(|(_, rows)| rows.clone()).filter(|row| data.b[*row] > 0.0);
-    let far: Vec<usize> = far.filter(|row| away(*row) > reach).collect();
+    let far: Vec<usize> = far.filter(|row| away[*row] > reach).collect();
     if far.is_empty() {
         return None;
     }
     let mut near = data.clone();
-    far.iter().for_each(|row| near.b[*row] = reach * entries(*row));
+    far.iter().for_each(|row| near.b[*row] = reach * entries[*row]);
     let by = |row: usize| (row, data.b[row] - near.b[row]);
     let moved = far.into_iter().map(by).collect();
     Some((near, moved))
+}
+
+/// The largest entry of every row, one where there is none, and how far away it is: `|b_i|` over that.
+fn distances(form: &Form, data: &Data) -> (Vec<f64>, Vec<f64>) {
+    let mut entries = vec![0.0f64; form.rows()];
+    for ((i, _), value) in form.constraints.places().zip(&data.a) {
+        entries[i] = entries[i].max(value.abs());
+    }
+    entries.iter_mut().filter(|entry| **entry == 0.0).for_each(|entry| *entry = 1.0);
+    let away = data.b.iter().zip(&entries).map(|(b, entry)| b.abs() / entry).collect();
+    (entries, away)
+}
+
+/// The lower median of distances that are not zero, the objective's own among them; nothing where all are.
+fn usual(data: &Data, away: &[f64]) -> Option<f64> {
+    let alone = largest(&data.q) / largest(&data.p);
+    let mut some: Vec<f64> = away.iter().copied().chain([alone]).collect();
+    some.retain(|away| *away > 0.0 && away.is_finite());
+    let middle = some.len().checked_sub(1)? / 2;
+    Some(*some.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
 /// Rows of `far` are nearer by so much than where the start was found.
