@@ -214,6 +214,7 @@ fn unit(mut v: Vec<f64>) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choose::neighbours::rows::awkward;
 
     fn divided(
         rows: &[f32],
@@ -235,19 +236,8 @@ mod tests {
     fn every_point_is_in_one_cell_and_no_cell_is_large() -> Result<()> {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         for (points, width, cells) in [(1usize, 1, 1), (3, 2, 3), (1_000, 3, 10), (9_000, 5, 37)] {
-            for data in 0..5 {
-                let mut rows: Vec<f32> = (0..points * width)
-                    .map(|_| match data {
-                        0 => 1.0,
-                        1 => rng.random_range(0..2) as f32,
-                        2 => 1e-38 * rng.random::<f32>(),
-                        3 => 1e38 * rng.random_range(-3.0..3.0f32),
-                        _ => rng.random_range(-1.0..1.0),
-                    })
-                    .collect();
-                if data == 4 {
-                    rows[0] = 1e30;
-                }
+            for data in 0..awkward::KINDS {
+                let rows = awkward::numbers(data, points * width, &mut rng);
                 let share = points.div_ceil(cells);
                 for across in [Across::LongestAxis, Across::RandomPair] {
                     let found = divided(&rows, width, cells, across)?;

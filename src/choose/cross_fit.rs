@@ -4,11 +4,11 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use crate::choose::evidence::check_table;
-use crate::choose::neighbours::near::{Lists, near};
+use crate::choose::neighbours::near::{Lists, near_standardised};
 use crate::choose::neighbours::rows::first_largest;
 use crate::choose::ridge::{Map, Sums, factor, one_hot};
 use crate::choose::stack::shares;
-use crate::data::{Standardiser, stratified_folds};
+use crate::data::stratified_folds;
 use crate::error::{Error, Result};
 use crate::seeds::Seeds;
 
@@ -143,10 +143,7 @@ impl CrossFit {
         seeds: Seeds,
     ) -> Result<OutOfFold> {
         self.check(features, width, labels, classes)?;
-        let lists = {
-            let rows = Standardiser::fit(features, width)?.apply(features);
-            near(&rows, width, self.neighbours, seeds)?.lists
-        };
+        let lists = near_standardised(features, width, self.neighbours, seeds)?.lists;
         self.with_neighbours(features, width, (labels, classes), &lists, seeds)
     }
 

@@ -43,42 +43,26 @@ pub(super) fn solve(
     start: Option<&ConicSolution>,
     options: &ConicOptions,
 ) -> Result<Outcome> {
-    if let Some(outcome) = from_nearby(program, &data, start, options)? {
+    let away = Away::new(&program.form, &data);
+    if let Some(outcome) = from_nearby(program, (&data, &away), start, options)? {
         return Ok(outcome);
     }
     let outcome = solve_as_it_is(program, data.clone(), (start, &[]), options)?;
-    if outcome.as_solution().is_none_or(|found| has_digits(program, &data, found)) {
+    if outcome.as_solution().is_none_or(|found| away.leaves_digits(program, &data, found)) {
         return Ok(outcome);
     }
     let why = format!("a right-hand side of {:e} leaves no digits for others", largest(&data.b));
     Ok(Outcome::Failed { why })
 }
 
-/// Whether what an answer may be off by, in the units of its largest numbers, is little in those that are usual.
-fn has_digits(program: &ConicProgram, data: &Data, found: &ConicSolution) -> bool {
-    /// Numbers that are no farther apart are of one program.
-    const SPREAD: f64 = 1e8;
-    /// Units that are usual.
-    const OFF: f64 = 1e-3;
-    let form = &*program.form;
-    let (entries, away) = distances(form, data);
-    let Some(usual) = usual(data, &away) else { return true };
-    let mut terms = vec![0.0; form.rows()];
-    form.constraints.add_sizes(&data.a, found.x(), &mut terms);
-    let far = terms.iter().zip(&entries).map(|(term, entry)| term / entry).chain(away);
-    let spread = far.fold(0.0, f64::max) / usual;
-    let residual = found.verdict().primal_residual;
-    spread <= SPREAD || residual == 0.0 || residual * spread <= OFF
-}
-
 /// The outcome with far inequalities [moved in](brought_near), where it is that of the program as given.
 fn from_nearby(
     program: &ConicProgram,
-    data: &Data,
+    (data, away): (&Data, &Away),
     start: Option<&ConicSolution>,
     options: &ConicOptions,
 ) -> Result<Option<Outcome>> {
-    let Some((near, far)) = brought_near(&program.form, data) else { return Ok(None) };
+    let Some((near, far)) = away.brought_near(&program.form, data) else { return Ok(None) };
     Ok(match solve_as_it_is(program, near, (start, &far), options)? {
         // Where nothing presses against them there, nothing does farther out.
         Outcome::Solved(mut solution) if far.iter().all(|(row, _)| solution.z()[*row] == 0.0) => {
@@ -97,45 +81,67 @@ fn from_nearby(
     })
 }
 
-/// The program with inequalities that are out of all proportion, such as `x <= 1e20`, moved in to [`NEARBY`] times what is
-/// usual, and by how much; nothing where there are none. They would set the unit of all slacks, and take the digits of the
-/// others.
-///
-/// Usual is the lower median of the rows' [distances] and of what the objective alone would have, `|q| / |P|`.
-fn brought_near(form: &Form, data: &Data) -> Option<(Data, Vec<(usize, f64)>)> {
-    let (entries, away) = distances(form, data);
-    let reach = NEARBY * usual(data, &away)?;
-    let inequalities = form.parts.iter().filter(|(cone, _)| matches!(cone, Cone::Nonnegative(_)));
-    let far = inequalities.flat_map(|(_, rows)| rows.clone()).filter(|row| data.b[*row] > 0.0);
-    let far: Vec<usize> = far.filter(|row| away[*row] > reach).collect();
-    if far.is_empty() {
-        return None;
-    }
-    let mut near = data.clone();
-    far.iter().for_each(|row| near.b[*row] = reach * entries[*row]);
-    let by = |row: usize| (row, data.b[row] - near.b[row]);
-    let moved = far.into_iter().map(by).collect();
-    Some((near, moved))
+/// How far away the rows of a program are, to tell those that are out of all proportion.
+struct Away {
+    /// The largest entry of every row, one where there is none.
+    entries: Vec<f64>,
+    /// `|b_i|` over that.
+    rows: Vec<f64>,
+    /// The lower median of those that are not zero and of what the objective alone would have, `|q| / |P|`; nothing where all
+    /// are zero.
+    usual: Option<f64>,
 }
 
-/// The largest entry of every row, one where there is none, and how far away it is: `|b_i|` over that.
-fn distances(form: &Form, data: &Data) -> (Vec<f64>, Vec<f64>) {
-    let mut entries = vec![0.0f64; form.rows()];
-    for ((i, _), value) in form.constraints.places().zip(&data.a) {
-        entries[i] = entries[i].max(value.abs());
+impl Away {
+    fn new(form: &Form, data: &Data) -> Self {
+        let mut entries = vec![0.0f64; form.rows()];
+        for ((i, _), value) in form.constraints.places().zip(&data.a) {
+            entries[i] = entries[i].max(value.abs());
+        }
+        entries.iter_mut().filter(|entry| **entry == 0.0).for_each(|entry| *entry = 1.0);
+        let rows: Vec<f64> =
+            data.b.iter().zip(&entries).map(|(b, entry)| b.abs() / entry).collect();
+        let alone = largest(&data.q) / largest(&data.p);
+        let mut some: Vec<f64> = rows.iter().copied().chain([alone]).collect();
+        some.retain(|away| *away > 0.0 && away.is_finite());
+        let middle = some.len().checked_sub(1).map(|last| last / 2);
+        let usual = middle.map(|middle| *some.select_nth_unstable_by(middle, f64::total_cmp).1);
+        Self { entries, rows, usual }
     }
-    entries.iter_mut().filter(|entry| **entry == 0.0).for_each(|entry| *entry = 1.0);
-    let away = data.b.iter().zip(&entries).map(|(b, entry)| b.abs() / entry).collect();
-    (entries, away)
-}
 
-/// The lower median of distances that are not zero, the objective's own among them; nothing where all are.
-fn usual(data: &Data, away: &[f64]) -> Option<f64> {
-    let alone = largest(&data.q) / largest(&data.p);
-    let mut some: Vec<f64> = away.iter().copied().chain([alone]).collect();
-    some.retain(|away| *away > 0.0 && away.is_finite());
-    let middle = some.len().checked_sub(1)? / 2;
-    Some(*some.select_nth_unstable_by(middle, f64::total_cmp).1)
+    /// The program with inequalities such as `x <= 1e20` moved in to [`NEARBY`] times what is usual, and by how much; nothing
+    /// where there are none. They would set the unit of all slacks, and take the digits of the others.
+    fn brought_near(&self, form: &Form, data: &Data) -> Option<(Data, Vec<(usize, f64)>)> {
+        let reach = NEARBY * self.usual?;
+        let inequalities =
+            form.parts.iter().filter(|(cone, _)| matches!(cone, Cone::Nonnegative(_)));
+        let rows = inequalities.flat_map(|(_, rows)| rows.clone());
+        let far: Vec<usize> =
+            rows.filter(|row| data.b[*row] > 0.0 && self.rows[*row] > reach).collect();
+        if far.is_empty() {
+            return None;
+        }
+        let mut near = data.clone();
+        far.iter().for_each(|row| near.b[*row] = reach * self.entries[*row]);
+        let by = |row: usize| (row, data.b[row] - near.b[row]);
+        let moved = far.into_iter().map(by).collect();
+        Some((near, moved))
+    }
+
+    /// Whether what an answer may be off by, in the units of its largest numbers, is little in those that are usual.
+    fn leaves_digits(&self, program: &ConicProgram, data: &Data, found: &ConicSolution) -> bool {
+        /// Numbers that are no farther apart are of one program.
+        const SPREAD: f64 = 1e8;
+        /// Units that are usual.
+        const OFF: f64 = 1e-3;
+        let Some(usual) = self.usual else { return true };
+        let mut terms = vec![0.0; self.rows.len()];
+        program.form.constraints.add_sizes(&data.a, found.x(), &mut terms);
+        let terms = terms.iter().zip(&self.entries).map(|(term, entry)| term / entry);
+        let spread = terms.chain(self.rows.iter().copied()).fold(0.0, f64::max) / usual;
+        let residual = found.verdict().primal_residual;
+        spread <= SPREAD || residual == 0.0 || residual * spread <= OFF
+    }
 }
 
 /// Rows of `far` are nearer by so much than where the start was found.

@@ -3,10 +3,9 @@
 use nalgebra::DMatrix;
 
 use crate::Seeds;
-use crate::choose::neighbours::near::{Lists, Near, near};
+use crate::choose::neighbours::near::{Lists, Near, near_standardised};
 use crate::choose::strategies::within::moderate::median;
 use crate::choose::{CrossFit, Evidence, OutOfFold};
-use crate::data::Standardiser;
 use crate::error::{Error, Result};
 use crate::value::ConfidentLearning;
 
@@ -125,10 +124,7 @@ impl Audit {
         let labels = evidence.labels(NAME)?;
         let classes = labels.iter().max().map_or(0, |largest| *largest as usize + 1);
         let asked = options.neighbours.max(options.cross_fit.neighbours);
-        let Near { lists, recall } = {
-            let rows = Standardiser::fit(features, width)?.apply(features);
-            near(&rows, width, asked, seeds)?
-        };
+        let Near { lists, recall } = near_standardised(features, width, asked, seeds)?;
         let (cross_fit, labelled) = (&options.cross_fit, (labels, classes));
         let seen = cross_fit.with_neighbours(features, width, labelled, &lists, seeds)?;
         let judged = Evidence::new(labels.len())

@@ -56,11 +56,11 @@ impl Flags {
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
-    let demands: (_, fn(&[_]) -> _) = (Demand::EVIDENCE, Demand::audit_on_disk);
-    if flags.input.is_large(&flags.extra(), demands, &context)? {
+    let on_disk = Demand::AUDIT_ON_DISK;
+    if flags.input.is_large(&flags.extra(), Demand::EVIDENCE, |_| on_disk, &context)? {
         let stored = flags.input.store(&flags.extra(), &flags.out, &mut context)?;
         if let Some(limit) = context.memory_limit() {
-            let demand = Demand::audit_on_disk(&[]).with_classes(stored.classes().1.len());
+            let demand = on_disk.with_classes(stored.classes().1.len());
             demand.check_rows(limit, ("", stored.len()), stored.width())?;
         }
         return look(&flags, &stored, &stored.table, None, context);
@@ -138,20 +138,11 @@ fn twins(data: &dyn Known, audit: &Audit) -> Vec<String> {
         let (first, second) = (duplicate.first, duplicate.second);
         for (own, other) in [(first, second), (second, first)] {
             if twins[own].is_empty() {
-                twins[own] = name(data, other);
+                twins[own] = data.key(other);
             }
         }
     }
     twins
-}
-
-/// A row in words.
-fn name(data: &dyn Known, i: usize) -> String {
-    match (data.ids(), data.several()) {
-        (Some(ids), _) => ids[i].clone(),
-        (None, true) => format!("{}:{}", data.file(i), data.row(i)),
-        (None, false) => data.row(i).to_string(),
-    }
 }
 
 /// How many of the wrong labels are found.
@@ -233,7 +224,7 @@ fn text(flags: &Flags, data: &dyn Known, audit: &Audit, found: Option<Found>) ->
         let (label, likely) = (data.class(labels[*i]), data.class(verdict.likely));
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         vec![
-            name(data, *i),
+            data.key(*i),
             label,
             percent(verdict.probability),
             likely,
@@ -249,10 +240,10 @@ fn text(flags: &Flags, data: &dyn Known, audit: &Audit, found: Option<Found>) ->
     text += &confused(data, audit, flags.show);
     let pairs = audit.duplicates.iter().map(|d| {
         let differ = if labels[d.first] == labels[d.second] { "" } else { " (labels differ)" };
-        format!("{} and {}{differ}", name(data, d.first), name(data, d.second))
+        format!("{} and {}{differ}", data.key(d.first), data.key(d.second))
     });
     text += &list("near duplicates", audit.duplicates.len(), pairs, flags.show);
-    let outliers = audit.outliers.iter().map(|i| name(data, *i));
+    let outliers = audit.outliers.iter().map(|i| data.key(*i));
     text += &list("outliers", audit.outliers.len(), outliers, flags.show);
     let constant = audit.constant.iter().map(|k| data.feature(*k));
     text + &list("constant features", audit.constant.len(), constant, flags.show)

@@ -105,7 +105,8 @@ impl Input {
     pub fn is_large(
         &self,
         extra: &Extra,
-        (demand, on_disk): (Demand, fn(&[Extent]) -> Demand),
+        demand: Demand,
+        on_disk: impl FnOnce(&[Extent]) -> Demand,
         context: &Context,
     ) -> Result<bool> {
         if self.kind() != Kind::Tables {

@@ -85,13 +85,19 @@ pub trait Known {
         Column::new("label", Values::Text(names))
     }
 
-    /// A row in words.
-    fn name(&self, i: usize) -> String {
+    /// What a row is called in a table of rows.
+    fn key(&self, i: usize) -> String {
         match self.ids() {
             Some(ids) => ids[i].clone(),
             None if self.several() => format!("{}:{}", self.file(i), self.row(i)),
-            None => format!("row {}", self.row(i)),
+            None => self.row(i).to_string(),
         }
+    }
+
+    /// The same in words.
+    fn name(&self, i: usize) -> String {
+        let alone = self.ids().is_none() && !self.several();
+        if alone { format!("row {}", self.key(i)) } else { self.key(i) }
     }
 
     fn class(&self, label: u32) -> String {

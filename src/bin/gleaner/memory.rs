@@ -57,6 +57,9 @@ impl Demand {
     /// Or on some thousands.
     pub const SAMPLE: Self = Self { fixed: 200e6, ..Self::READING };
 
+    /// An audit of tables that stay on disk: for a while all features are in memory twice, and neighbours.
+    pub const AUDIT_ON_DISK: Self = Self { fixed: 60e6, per_row: 240.0, copies: 2.0 };
+
     /// Tables that stay on disk: a few numbers a row, a sample, what is read together, and a cell of neighbours a thread.
     pub fn on_disk(extents: &[Extent]) -> Self {
         /// Copies of what is handed on.
@@ -71,11 +74,6 @@ impl Demand {
         let threads = rayon::current_num_threads() as f64;
         let fixed = 5e6 + COPIES * (cell * threads + sample) + 2.0 * together.fold(0.0, f64::max);
         Self { fixed, per_row: 60.0, copies: 0.0 }
-    }
-
-    /// The same for an audit of them, which has all features in memory, twice for a while, and neighbours.
-    pub fn audit_on_disk(_: &[Extent]) -> Self {
-        Self { fixed: 60e6, per_row: 240.0, copies: 2.0 }
     }
 
     /// With probabilities of so many classes, for which one copy of the features makes room.

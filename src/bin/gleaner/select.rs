@@ -104,7 +104,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     if let Some(streaming) = strategy.as_streaming()
         && plain
         && !flags.weights
-        && flags.input.is_large(&Extra::default(), (Demand::READING, Demand::on_disk), &context)?
+        && flags.input.is_large(&Extra::default(), Demand::READING, Demand::on_disk, &context)?
     {
         return large(&flags, streaming, context);
     }

@@ -8,6 +8,7 @@ use crate::Seeds;
 use crate::choose::cells::{Across, InMemory, divide};
 use crate::choose::neighbours::nearest::nearest_rows;
 use crate::choose::neighbours::rows::squared_distance_exact;
+use crate::data::Standardiser;
 use crate::error::Result;
 
 /// Rows up to which all are compared with one another.
@@ -80,7 +81,7 @@ impl Lists {
 /// *Efficient k-nearest neighbor graph construction for generic similarity measures*, WWW 2011.
 pub(crate) fn near(rows: &[f32], width: usize, k: usize, seeds: Seeds) -> Result<Near> {
     let points = rows.len() / width;
-    if k == 0 || points < 2 {
+    if points < 2 {
         return Ok(Near { lists: Lists::new(points, 0), recall: None });
     }
     if points > EXACT {
@@ -91,6 +92,19 @@ pub(crate) fn near(rows: &[f32], width: usize, k: usize, seeds: Seeds) -> Result
         lists.merge(i, list);
     }
     Ok(Near { lists, recall: None })
+}
+
+/// The same of standardised rows.
+pub(crate) fn near_standardised(
+    features: &[f32],
+    width: usize,
+    k: usize,
+    seeds: Seeds,
+) -> Result<Near> {
+    if k == 0 {
+        return Ok(Near { lists: Lists::new(features.len() / width, 0), recall: None });
+    }
+    near(&Standardiser::fit(features, width)?.apply(features), width, k, seeds)
 }
 
 fn roughly(
@@ -175,6 +189,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::choose::neighbours::rows::awkward;
 
     fn rng() -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(1)
@@ -207,20 +222,8 @@ mod tests {
     #[test]
     fn what_is_found_is_true() -> Result<()> {
         let (points, width, k) = (3_000usize, 3usize, 5);
-        for data in 0..5 {
-            let mut draw = rng();
-            let mut rows: Vec<f32> = (0..points * width)
-                .map(|_| match data {
-                    0 => 1.0,
-                    1 => draw.random_range(0..2) as f32,
-                    2 => 1e-30 * draw.random::<f32>(),
-                    3 => 1e38 * draw.random_range(-3.0..3.0f32),
-                    _ => draw.random_range(-1.0..1.0),
-                })
-                .collect();
-            if data == 4 {
-                rows[0] = 1e30;
-            }
+        for data in 0..awkward::KINDS {
+            let rows = awkward::numbers(data, points * width, &mut rng());
             let found = roughly(&rows, width, k, 100, &mut rng())?;
             for i in 0..points {
                 let list: Vec<(u32, f64)> = found.lists.of(i).collect();

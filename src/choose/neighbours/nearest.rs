@@ -265,10 +265,10 @@ pub(crate) fn nearest_rows(rows: &[f32], width: usize, k: usize) -> Vec<Vec<(u32
 
 #[cfg(test)]
 mod tests {
-    use rand::{Rng, SeedableRng};
+    use rand::SeedableRng;
 
     use super::*;
-    use crate::choose::neighbours::rows::{inner, unit_rows};
+    use crate::choose::neighbours::rows::{awkward, inner, unit_rows};
 
     fn sorted(
         points: usize,
@@ -292,19 +292,8 @@ mod tests {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
         let sizes = [(1, 2, 3), (2, 1, 1), (15, 3, 4), (255, 8, 3), (257, 7, 40), (600, 5, 7)];
         for (points, width, k) in sizes {
-            for data in 0..6 {
-                let mut rows: Vec<f32> = (0..points * width)
-                    .map(|_| match data {
-                        0 => rng.random_range(-2..3) as f32,
-                        1 => 1e4 + rng.random::<f32>(),
-                        2 => 1e-30 * rng.random::<f32>(),
-                        3 => 1e38 * rng.random_range(-3.4..3.4f32),
-                        _ => rng.random_range(-1.0..1.0f32),
-                    })
-                    .collect();
-                if data == 4 {
-                    rows[0] = 1e9;
-                }
+            for data in 0..awkward::KINDS {
+                let rows = awkward::numbers(data, points * width, &mut rng);
                 let row = |i: usize| &rows[i * width..(i + 1) * width];
                 let distance = |i: usize, j: usize| -squared_distance_exact(row(i), row(j));
                 let found = Screen::distances(&rows, width).nearest(k, distance);

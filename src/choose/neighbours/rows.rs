@@ -73,3 +73,34 @@ pub(crate) fn mean(rows: &[f32], width: usize) -> Vec<f64> {
 pub(crate) fn first_largest(values: &[f32]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }
+
+/// Rows that arithmetic is bad at, for tests.
+#[cfg(test)]
+pub(crate) mod awkward {
+    use rand::Rng;
+
+    /// All equal; ties and duplicates, twice; a far-away origin; numbers too small and too large to square; one out of all
+    /// proportion; and benign ones.
+    pub(crate) const KINDS: usize = 8;
+
+    /// So many numbers of a kind.
+    pub(crate) fn numbers(kind: usize, count: usize, rng: &mut impl Rng) -> Vec<f32> {
+        let number = |rng: &mut _| -> f32 {
+            let unit = Rng::random_range(rng, -1.0..1.0f32);
+            match kind {
+                0 => 1.0,
+                1 => unit.signum(),
+                2 => (2.5 * unit).round(),
+                3 => 1e4 + unit,
+                4 => 1e-38 * unit,
+                5 => 3.4e38 * unit,
+                _ => unit,
+            }
+        };
+        let mut numbers: Vec<f32> = (0..count).map(|_| number(rng)).collect();
+        if kind == 6 {
+            numbers[0] = 1e30;
+        }
+        numbers
+    }
+}

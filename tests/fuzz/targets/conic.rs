@@ -1,4 +1,4 @@
-//! Any numbers as a program of cones: refused, a certificate, or an answer whose residuals are as small as is said.
+//! Any numbers as a program of cones: refused, a certificate, or an answer of finite numbers with finite derivatives.
 
 use gleaner::conic::{Cone, ConicOptions, ConicProgram, Outcome, Pattern, Upstream, Values};
 
