@@ -36,6 +36,13 @@ pub fn page(left: &Left) -> Result<Report> {
     if !constant.is_empty() {
         page.notes.push(format!("Features that never change: {}.", constant.join(", ")));
     }
+    let found = left.number("/neighbours_found");
+    if found.is_finite() {
+        let found = 100.0 * found;
+        page.notes.push(format!(
+            "Too many rows to compare all: {found:.1} % of the nearest neighbours were found, by 256 rows."
+        ));
+    }
     let Some(sheet) = left.sheet else { return Ok(page) };
     let marks: Vec<Mark> = (0..sheet.rows()).map(|row| mark(sheet, row)).collect();
     if let Some((data, places)) = left.data.and_then(|data| Some((data, places(data, sheet)?))) {
