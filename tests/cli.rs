@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
-use gleaner::data::table::{TableOptions, load};
+use gleaner::Seeds;
+use gleaner::choose::{Tasks, named};
+use gleaner::data::Source;
+use gleaner::data::table::{StoredTable, TableOptions, load, store};
 use npyz::WriterBuilder;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -414,6 +417,11 @@ fn reports_keep_their_form() {
             "audit TREES --out x.csv",
             "constant_features duplicates estimated_noise input neighbours_found out outliers suspects truth",
         ),
+        (
+            "select trees.csv --features x,y --keep 9 --method random --task 1/1 --out t.csv",
+            "parts task tasks",
+        ),
+        ("merge t.parts", "chosen_sha256 classes input kept method out tasks told"),
         ("score TREES --by margin --out x.csv", "by input out"),
         (
             "train TREES --steps 4 --warm-up 2 --batch 9 --out x",
@@ -734,6 +742,126 @@ fn a_page_can_be_left_out() {
 }
 
 /// So many rows that features stay on disk: the same answer for any number of threads, within the memory that was said.
+/// Five files of unequal length in three tasks: what the library chooses of the same rows in one process, in any order, with a
+/// task that is killed and one that is there twice.
+#[test]
+fn tasks_make_one_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for (file, rows) in [300, 20, 410, 7, 90].into_iter().enumerate() {
+        let line = |row: usize, rng: &mut ChaCha8Rng| {
+            let class = rng.random_range(0..3);
+            let near = |k: usize| (class * k) as f64 + rng.random::<f64>();
+            let cells = [1, 2].map(near).map(|x| format!("{x:.4}")).join(",");
+            format!("{file}-{row},{cells},{}\n", ["ash", "elm", "oak"][class])
+        };
+        let lines: String = (0..rows).map(|row| line(row, &mut rng)).collect();
+        fs::write(path.join(format!("part-{file}.csv")), format!("key,x,y,kind\n{lines}")).unwrap();
+    }
+    let files = |task: usize| {
+        &["part-0.csv", "part-1.csv", "part-2.csv", "part-3.csv", "part-4.csv"]
+            [5 * task / 3..5 * (task + 1) / 3]
+    };
+    let options =
+        TableOptions { label: Some("kind".into()), id: Some("key".into()), ..Default::default() };
+    let tables: Vec<StoredTable> = (0..3)
+        .map(|task| {
+            let mut stored =
+                files(task).iter().map(|name| store(path.join(name), &options, path).unwrap());
+            let mut first = stored.next().unwrap();
+            stored.for_each(|table| first.append(table).unwrap());
+            first
+        })
+        .collect();
+    let keys: Vec<&String> = tables.iter().flat_map(|table| table.ids.as_ref().unwrap()).collect();
+    let sources: Vec<&dyn Source> = tables.iter().map(|table| table as &dyn Source).collect();
+    for (method, rounds) in [("random", 1), ("k-center", 1), ("convex", 2)] {
+        let words = format!(
+            "select part-*.csv --label kind --id key --keep 12% --method {method} --seed 4 --out {method}.csv"
+        );
+        let task = |k: usize| gleaner(path, &format!("{words} --task {k}/3"));
+        let mut ran = 0;
+        let merged = loop {
+            for k in [3, 1, 2, 1] {
+                let said = task(k).unwrap();
+                assert!(said.contains("done already") || said.contains("candidates of"), "{said}");
+            }
+            ran += 1;
+            match gleaner(path, &format!("merge {method}.parts --nested 5% --json")) {
+                Ok(said) => break said,
+                Err((3, _)) => assert!(ran < 8, "{method} goes on and on"),
+                Err(other) => panic!("{method}: {other:?}"),
+            }
+        };
+        assert!(ran >= rounds, "{method} took {ran} rounds");
+        let chosen = Tasks::new(named(method).unwrap().as_streaming().unwrap(), 3)
+            .and_then(|tasks| tasks.choose(&sources, 99, Seeds::new(4)))
+            .unwrap();
+        let expected: Vec<&String> = chosen.indices.iter().map(|i| keys[*i]).collect();
+        let out = path.join(format!("{method}.csv"));
+        assert!(column(&out, "id").iter().eq(expected), "{method}: not what one process chooses");
+        let (ids, files, rows) = (column(&out, "id"), column(&out, "file"), column(&out, "row"));
+        for ((id, file), row) in ids.iter().zip(files).zip(rows) {
+            assert_eq!(*id, format!("{}-{row}", &file[5..6]));
+        }
+        assert_eq!(column(&out, "in_5%").iter().filter(|inside| *inside == "true").count(), 41);
+        let report: Value = serde_json::from_str(&merged).unwrap();
+        assert_eq!((&report["kept"], &report["input"]["rows"]), (&99.into(), &827.into()));
+        let classes = report["classes"].as_array().unwrap();
+        let sum = |name: &str| classes.iter().map(|c| c[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((sum("rows"), sum("kept"), classes.len()), (827, 99, 3));
+        assert!(
+            fs::read_to_string(out.with_extension("html")).unwrap().contains("99 of 827 rows kept")
+        );
+        // Of one task what is left is damaged: it is not taken for whole, and made again.
+        let part = path.join(format!("{method}.parts/task-2-of-3/part.safetensors"));
+        let whole = fs::read(&part).unwrap();
+        let mut changed = whole.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        for damaged in [&whole[..whole.len() / 2], &changed] {
+            fs::write(&part, damaged).unwrap();
+            let refused = gleaner(path, &format!("merge {method}.parts"));
+            assert!(
+                refused.is_err_and(|(code, told)| code == 2 && told.contains("part.safetensors"))
+            );
+            assert!(
+                task(2).is_err_and(|(code, told)| code == 2 && told.contains("part.safetensors"))
+            );
+        }
+        fs::remove_file(&part).unwrap();
+        let missing = gleaner(path, &format!("merge {method}.parts"));
+        assert!(missing.is_err_and(|(code, _)| code == 3));
+        task(2).unwrap();
+        assert_eq!(fs::read(&part).unwrap(), whole);
+    }
+    let words =
+        "select part-*.csv --label kind --id key --keep 12% --method random --out random.csv";
+    for (words, expected) in [
+        // Another seed, another number of tasks, other data.
+        (format!("{words} --seed 5 --task 1/3"), "seed"),
+        (format!("{words} --seed 4 --task 1/2"), ""),
+        (format!("{words} --task 1/6"), "6 or more"),
+        (format!("{words} --task 0/3"), "0/3"),
+        (format!("{words} --task 4/3"), "4/3"),
+        (format!("{words} --task 1/3 --quota class"), "--quota"),
+        ("select part-*.csv --keep 9 --method herding --task 1/3 --out h.csv".into(), "k-center"),
+        ("merge trees.parts".into(), "trees.parts"),
+    ] {
+        match gleaner(path, &words) {
+            // Two numbers of tasks in one folder are told apart when they are merged.
+            Ok(_) => {
+                let both = gleaner(path, "merge random.parts");
+                assert!(
+                    both.is_err_and(|(code, told)| code == 2 && told.contains("{2, 3}")),
+                    "{words}"
+                );
+            }
+            Err((code, told)) => assert!(code < 3 && told.contains(expected), "{words}: {told}"),
+        }
+    }
+}
+
 #[test]
 fn large_tables_stay_on_disk() {
     const ROWS: usize = 100_001;

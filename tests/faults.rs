@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 /// Commands that go on where they were, and those that begin anew; each leaves its files under `out`.
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 7] = [
     "select t.csv --label kind --keep 10% --method auto --out out/kept.csv",
     "select t.csv --label kind --keep 10% --out out/kept.parquet",
     "audit t.csv --label kind --out out/audit.npy",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 6] = [
     "compare t.csv --label kind --keep 10% --seeds 2 --steps 30 --out out",
     "buy t.csv --ignore kind --classes oak,ash,elm --initial 12 --round 6 --rounds 1 --steps 40 --test t.csv \
      --test-label kind --out out",
+    "select t.csv --label kind --keep 10% --method convex --task 1/1 --out out/kept.npy",
 ];
 
 /// Three clusters of eighty points, every tenth label wrong.

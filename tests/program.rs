@@ -846,6 +846,39 @@ fn structured_solves_linear_programs_too() {
     }
 }
 
+/// A price of a unit of weight from nothing to far beyond every cost: the solve ends, and every row is served.
+#[test]
+fn prices_out_of_all_proportion_end() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for (n, m) in [(1, 0), (2, 0), (3, 1), (5, 0), (5, 1), (8, 0), (25, 0), (25, 1)] {
+        for power in -100..100 {
+            let points: Vec<[f64; 3]> = (0..n + m).map(|_| rng.random()).collect();
+            let apart =
+                |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+            let costs = DMatrix::from_fn(n, n + m, |i, j| apart(points[i], points[j]));
+            for norm in [Norm::One, Norm::Two, Norm::Infinity] {
+                let options = ProgramOptions {
+                    norm,
+                    regulariser: Regulariser::Quadratic(10f64.powi(rng.random_range(-6..1))),
+                    column_costs: Some(vec![10f64.powf(f64::from(power) + rng.random::<f64>()); n]),
+                    ..Default::default()
+                };
+                let budget = Budget::Absolute(2.0 * n as f64);
+                let program = SelectionProgram::new(costs.clone(), budget, options).unwrap();
+                // Where the price leaves no digits for the costs an error may say so.
+                match program.solve(SolveOptions { tolerance: 1e-6, ..Default::default() }) {
+                    Ok(solved) => {
+                        for row in solved.assignment().row_iter() {
+                            assert!((row.sum() - 1.0).abs() < 1e-6, "1e{power} {norm:?}: {row}");
+                        }
+                    }
+                    Err(error) => assert!(power > 6, "1e{power} {norm:?}: {error}"),
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_solve_that_did_not_finish_is_an_error() {
     let program = recipe(3, 8, 4, Norm::Infinity, Regulariser::Quadratic(0.02)).program();

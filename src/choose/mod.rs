@@ -60,6 +60,7 @@ pub(crate) mod neighbours;
 pub(crate) mod ridge;
 mod stack;
 pub(crate) mod strategies;
+pub(crate) mod tasks;
 pub(crate) mod transport;
 
 pub use choice::Choice;
@@ -108,3 +109,4 @@ pub use strategies::within::purchase::{Offers, Purchase};
 pub use strategies::within::weighted::Weighted;
 pub use strategies::within::window::Window;
 pub use strategies::{Strategy, Streaming, all, check_distinct, listed, named, top};
+pub use tasks::{Asked, Candidates, Next, Tasks};

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::trainer::{Trainer, View, without_diagonal};
-use crate::choose::strategies::spread::convex::{Costs, Kept, Stream, choice_of, solve, worths};
+use crate::choose::strategies::spread::stream::{Costs, Kept, Stream, choice_of, solve, worths};
 use crate::choose::{Choice, Convex};
 use crate::data::shares::near_equal;
 use crate::data::{Source, shuffled_batches};

@@ -381,7 +381,7 @@ fn priced_rows(
         own.min(scaled.cost(i, remembered[i])) + eps * masses[i]
     });
     candidates.scan(scaled, nu.as_slice(), 0.0);
-    let mut counts = vec![0u32; nu.len()];
+    let mut counted = u64::MAX;
     loop {
         let mut sums: Vec<(f64, u32)> = masses.iter().map(|mass| (eps * mass, 0)).collect();
         let mut add = |row: u32, cost: f64| {
@@ -394,8 +394,9 @@ fn priced_rows(
             candidates.of(group).iter().for_each(|c| add(c.row, c.cost + tau));
         }
         candidates.remembered().iter().for_each(|c| add(c.row, c.cost));
-        let before = std::mem::replace(&mut counts, sums.iter().map(|sum| sum.1).collect());
-        if before == counts {
+        // Every count falls or stays, but for rounding, by which two levels could follow each other for ever.
+        let before = std::mem::replace(&mut counted, sums.iter().map(|sum| u64::from(sum.1)).sum());
+        if counted >= before {
             return nu;
         }
         for (nu, (sum, count)) in nu.iter_mut().zip(sums) {

@@ -53,6 +53,11 @@ impl Context {
         Ok(Self { seeds: Seeds::new(global.seed), global, asked, seconds: Map::new() })
     }
 
+    /// What the command line asks for, less what is the machine's.
+    pub fn asked(&self) -> &Value {
+        &self.asked
+    }
+
     pub fn memory_limit(&self) -> Option<Bytes> {
         self.global.memory_limit
     }

@@ -18,7 +18,7 @@ use crate::known::Known;
 use crate::listed::{Listed, listed_wrong};
 use crate::memory::Demand;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Input {
     /// Files with the same columns, or patterns such as 'part-*.csv', read as one; or a folder of pictures, one folder a class.
     #[arg(required = true, value_name = "DATA")]
@@ -146,6 +146,29 @@ impl Input {
             }
             Ok(Stored { table, labelled: self.label.is_some(), files, hashes })
         })
+    }
+
+    /// The files of one of several tasks, from 0 on: some that follow one another.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are fewer files than tasks, [`Error::Unknown`] for what is no table.
+    pub fn of_task(&self, task: usize, tasks: usize) -> Result<Self> {
+        if self.kind() != Kind::Tables {
+            let (expected, found) = ("tables".into(), "texts or pictures".into());
+            return Err(Error::Unknown { what: "--task", expected, found });
+        }
+        let files = self.files()?;
+        if files.len() < tasks {
+            let expected = format!("as many files as tasks, {tasks} or more");
+            return Err(Error::Shape { what: "--task", expected, found: files.len().to_string() });
+        }
+        let cut = |task: usize| files.len() * task / tasks;
+        Ok(Self { data: files[cut(task)..cut(task + 1)].to_vec(), ..self.clone() })
+    }
+
+    /// How many rows there are, or about so many.
+    pub fn rows(&self, extra: &Extra) -> Result<usize> {
+        Ok(self.extents(&self.files()?, extra)?.iter().map(|extent| extent.rows).sum())
     }
 
     fn extents(&self, files: &[PathBuf], extra: &Extra) -> Result<Vec<Extent>> {

@@ -13,12 +13,15 @@ mod keep;
 mod known;
 mod listed;
 mod memory;
+mod merge;
 mod methods;
 mod output;
 mod page;
 mod report;
 mod score;
 mod select;
+mod summary;
+mod tasks;
 mod train;
 
 use std::process::ExitCode;
@@ -51,7 +54,8 @@ const EXAMPLES: &str = "Examples:
   gleaner report suspects.json
 
 What a report says was asked, or a file of TOML with command, data and flags, is run by --config FILE.
-Exit codes: 0 done, 1 the system refused or nothing was found, 2 a mistake in what was asked for or in the data.";
+Exit codes: 0 done, 1 the system refused or nothing was found, 2 a mistake in what was asked for or in the data, 3 tasks have still
+to run (merge).";
 
 #[derive(Subcommand)]
 enum Command {
@@ -59,6 +63,8 @@ enum Command {
     Demo(demo::Flags),
     /// Chooses rows.
     Select(select::Flags),
+    /// Makes one choice of what the tasks of select --task found.
+    Merge(merge::Flags),
     /// Ranks the labels worth checking; names near duplicates, outliers and constant columns.
     Audit(audit::Flags),
     /// Trains networks on what each method chooses, and says which is better than random rows.
@@ -84,7 +90,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match start() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("gleaner: {}", told(&error));
             ExitCode::from(exit_code(&error))
@@ -92,7 +98,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> gleaner::Result<()> {
+fn start() -> gleaner::Result<ExitCode> {
     let mut whole = Arguments::command();
     let line = config::expanded(std::env::args_os().collect(), &whole)?;
     let matches = whole.clone().get_matches_from(line);
@@ -103,22 +109,23 @@ fn start() -> gleaner::Result<()> {
     match command {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut whole, "gleaner", &mut std::io::stdout());
-            Ok(())
         }
         Command::Man => {
             let page = clap_mangen::Man::new(whole);
-            page.render(&mut std::io::stdout()).map_err(output::stdout_error)
+            page.render(&mut std::io::stdout()).map_err(output::stdout_error)?;
         }
-        Command::Compare(flags) => compare::run(flags, context()?),
-        Command::Demo(flags) => demo::run(flags, context()?),
-        Command::Select(flags) => select::run(flags, context()?),
-        Command::Audit(flags) => audit::run(flags, context()?),
-        Command::Score(flags) => score::run(flags, context()?),
-        Command::Train(flags) => train::run(flags, context()?),
-        Command::Buy(flags) => buy::run(flags, context()?),
-        Command::Report(flags) => report::run(flags, context()?),
-        Command::Info(flags) => info::run(flags, context()?),
+        Command::Merge(flags) => return merge::run(flags, context()?),
+        Command::Compare(flags) => compare::run(flags, context()?)?,
+        Command::Demo(flags) => demo::run(flags, context()?)?,
+        Command::Select(flags) => select::run(flags, context()?)?,
+        Command::Audit(flags) => audit::run(flags, context()?)?,
+        Command::Score(flags) => score::run(flags, context()?)?,
+        Command::Train(flags) => train::run(flags, context()?)?,
+        Command::Buy(flags) => buy::run(flags, context()?)?,
+        Command::Report(flags) => report::run(flags, context()?)?,
+        Command::Info(flags) => info::run(flags, context()?)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What the system or the numbers refused is 1, what was asked for wrongly 2.

@@ -19,7 +19,7 @@ use crate::{Arguments, Command};
   gleaner report kept.json
   gleaner report compared --page ~/compared.html")]
 pub struct Flags {
-    /// A report (.json) of select, audit, compare or demo, or the folder that holds one. Files that it names are looked for
+    /// A report (.json) of select, merge, audit, compare or demo, or the folder that holds one. Files that it names are looked for
     /// from the folder in which this command is started, as they were by the command that wrote it.
     run: PathBuf,
     /// Where the page goes [default: the name of the report with .html].
@@ -44,7 +44,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
 fn refused(path: &Path, found: impl ToString) -> Error {
     Error::File {
         path: path.to_path_buf(),
-        expected: "one report of select, audit, compare or demo".into(),
+        expected: "one report of select, merge, audit, compare or demo".into(),
         found: found.to_string(),
     }
 }
@@ -78,7 +78,7 @@ fn only_report(folder: &Path) -> Result<(PathBuf, Value)> {
 
 /// The table that the command wrote, where it was, or beside the report.
 fn sheet(path: &Path, report: &Value) -> Result<Option<Sheet>> {
-    let writes_one = ["select", "audit"].map(Value::from).contains(&report["command"]);
+    let writes_one = ["select", "merge", "audit"].map(Value::from).contains(&report["command"]);
     let Some(out) = report["out"].as_str().map(Path::new).filter(|_| writes_one) else {
         return Ok(None);
     };

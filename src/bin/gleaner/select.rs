@@ -7,7 +7,6 @@ use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Streaming, Weig
 use gleaner::experiment::{Certificate, Observations, Run, Tried};
 use gleaner::{Error, Result, Strategy};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
@@ -16,23 +15,26 @@ use crate::known::Known;
 use crate::memory::Demand;
 use crate::methods::{Made, balanced, certified_best, check, demand, evidence, method, observed};
 use crate::output::{self, Column, Values};
-use crate::page::{Left, PageFlags, Sheet};
+use crate::page::PageFlags;
+use crate::summary::{Balance, Places, Summary, nested};
+use crate::tasks::{self, Task};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   gleaner select train.csv --label y --keep 10% --out kept.csv
   gleaner select train.npy --keep 5000 --method k-center --out kept.npy    # numpy.load('kept.npy') has the rows
   gleaner select a.parquet b.parquet --label y --keep 10% --nested 5%,1% --out kept.parquet
-  gleaner select pool.csv --keep 200 --method towards-target --target-set wanted.csv --out kept.csv")]
+  gleaner select pool.csv --keep 200 --method towards-target --target-set wanted.csv --out kept.csv
+  gleaner select 'part-*.npy' --keep 1% --method k-center --out kept.npy --task 3/64    # then gleaner merge kept.parts")]
 pub struct Flags {
     #[command(flatten)]
-    input: Input,
+    pub input: Input,
     /// How much: a share as 10%, or a number of rows.
     #[arg(long)]
-    keep: Keep,
+    pub keep: Keep,
     /// Where the chosen rows go, in the order in which they were chosen: .csv, .parquet or .npy.
     #[arg(long)]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Where the report goes [default: the name of OUT with .json].
     #[arg(long)]
     report: Option<PathBuf>,
@@ -61,6 +63,10 @@ pub struct Flags {
     /// Smaller choices that this one contains: a column each says who is in.
     #[arg(long, value_delimiter = ',', value_name = "KEEP,…")]
     nested: Vec<Keep>,
+    /// Does a part of the work: task 3 of 64 looks at its files only, by random, k-center or convex, and leaves what it finds
+    /// beside OUT, in a folder .parts. Tasks run wherever and whenever you like; gleaner merge makes one choice of what they found.
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["quota", "group", "cost", "weights", "target_set", "nested"])]
+    task: Option<Task>,
     #[command(flatten)]
     page: PageFlags,
 }
@@ -100,6 +106,12 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         let expected = "a method towards a target, such as towards-target";
         return refused("--target-set", expected, strategy.name());
     }
+    if let Some(task) = flags.task {
+        let Some(streaming) = strategy.as_streaming() else {
+            return refused("--task", "the method random, k-center or convex", strategy.name());
+        };
+        return tasks::run(&flags, task, streaming, context);
+    }
     let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
     if let Some(streaming) = strategy.as_streaming()
         && plain
@@ -124,26 +136,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         }
         false => (chosen(&flags, &data, strategy, count, &mut context)?, None),
     };
-    let columns = columns(&data, &choice, flags.weights, &nested);
-    let report = report(&flags, &data, &choice, &name, certificate.as_ref());
-    let text = text(&flags, &data, &choice, &name, certificate.as_ref());
-    finish(&flags, (columns, report, text), Some(&data), context)
-}
-
-/// Writes the rows, the report and the page.
-fn finish(
-    flags: &Flags,
-    (columns, report, text): (Vec<Column>, Value, String),
-    data: Option<&Data>,
-    mut context: Context,
-) -> Result<()> {
-    context.step("writing", || output::write(&flags.out, &columns))?;
-    let report = context.complete(report);
-    let path = flags.report.clone().unwrap_or_else(|| flags.out.with_extension("json"));
-    output::write_json(&path, &report)?;
-    let left = Left { report: &report, sheet: Some(&Sheet::of(&columns)), data };
-    let page = flags.page.write(&path, &left, &mut context)?;
-    context.tell(&(text + &page), report)
+    let told = flags.told(&data, (&choice, &name), nested, certificate.as_ref());
+    flags.places().finish(told, Some(&data), context)
 }
 
 /// Rows of a table that stays on disk.
@@ -154,10 +148,8 @@ fn large(flags: &Flags, method: &dyn Streaming, mut context: Context) -> Result<
     let nested = nested(&flags.nested, count, stored.len())?;
     let rng = &mut context.seeds.stream(0);
     let choice = context.step("choosing", || method.select_from(&stored.table, count, rng))?;
-    let name = method.name();
-    let report = report(flags, &stored, &choice, name, None);
-    let text = text(flags, &stored, &choice, name, None);
-    finish(flags, (columns(&stored, &choice, false, &nested), report, text), None, context)
+    let told = flags.told(&stored, (&choice, method.name()), nested, None);
+    flags.places().finish(told, None, context)
 }
 
 impl Flags {
@@ -169,6 +161,36 @@ impl Flags {
             name => demand(method(name, self.input.is_labelled())?.as_ref()),
         };
         self.input.read(&extra, demand, context)
+    }
+
+    fn places(&self) -> Places<'_> {
+        Places { out: &self.out, report: self.report.as_ref(), page: &self.page }
+    }
+
+    /// The table, the report and the text.
+    fn told(
+        &self,
+        data: &dyn Known,
+        (choice, method): (&Choice, &str),
+        nested: Vec<Column>,
+        certificate: Option<&Certificate>,
+    ) -> (Vec<Column>, Value, String) {
+        let summary = Summary {
+            command: "select",
+            method,
+            input: data.report(),
+            rows: data.len(),
+            indices: &choice.indices,
+            classes: data.labelled().then(|| balance(data, choice)),
+        };
+        let mut report = summary.report(&self.out);
+        report["certificate"] = json!(certificate.map(Certificate::to_string));
+        report["tried"] = json!(certificate.map(ways));
+        report["weights"] = json!(self.weights);
+        let certificate = certificate.map(|certificate| certificate as &dyn std::fmt::Display);
+        let mut columns = columns(data, choice, self.weights);
+        columns.extend(nested);
+        (columns, report, summary.text(&self.out, certificate))
     }
 }
 
@@ -233,28 +255,7 @@ fn chosen(
     })
 }
 
-/// The smaller choices, each with its number of rows.
-fn nested(asked: &[Keep], count: usize, all: usize) -> Result<Vec<(Keep, usize)>> {
-    let with_count = |keep: &Keep| {
-        let rows = keep.of(all)?;
-        match rows <= count {
-            true => Ok((*keep, rows)),
-            false => Err(Error::Shape {
-                what: "--nested",
-                expected: format!("at most the {count} rows that are kept"),
-                found: rows.to_string(),
-            }),
-        }
-    };
-    asked.iter().map(with_count).collect()
-}
-
-fn columns(
-    data: &dyn Known,
-    choice: &Choice,
-    weighted: bool,
-    nested: &[(Keep, usize)],
-) -> Vec<Column> {
+fn columns(data: &dyn Known, choice: &Choice, weighted: bool) -> Vec<Column> {
     let indices = &choice.indices;
     let mut columns = data.keys(indices);
     if data.labelled() {
@@ -266,15 +267,11 @@ fn columns(
     if let Some(gains) = &choice.gains {
         columns.push(Column::new("gain", Values::Real(gains.clone())));
     }
-    for (keep, rows) in nested {
-        let inside = (0..indices.len()).map(|place| place < *rows).collect();
-        columns.push(Column::new(keep.name(), Values::Truth(inside)));
-    }
     columns
 }
 
 /// How many of each class there are and are kept.
-fn balance(data: &dyn Known, choice: &Choice) -> Vec<(String, usize, usize)> {
+fn balance(data: &dyn Known, choice: &Choice) -> Vec<Balance> {
     let (labels, classes) = data.classes();
     let (mut before, mut kept) = (vec![0; classes.len()], vec![0; classes.len()]);
     labels.iter().for_each(|label| before[*label as usize] += 1);
@@ -285,59 +282,4 @@ fn balance(data: &dyn Known, choice: &Choice) -> Vec<(String, usize, usize)> {
 fn ways(certificate: &Certificate) -> Vec<Value> {
     let way = |tried: &Tried| json!({"way": tried.name, "trainings": tried.trainings, "accuracy": tried.accuracy});
     certificate.tried.iter().map(way).collect()
-}
-
-fn report(
-    flags: &Flags,
-    data: &dyn Known,
-    choice: &Choice,
-    method: &str,
-    certificate: Option<&Certificate>,
-) -> Value {
-    let mut digest = Sha256::new();
-    choice.indices.iter().for_each(|i| digest.update((*i as u64).to_le_bytes()));
-    let balance = balance(data, choice).into_iter();
-    let class = |(class, rows, kept): (String, usize, usize)| json!({"class": class, "rows": rows, "kept": kept});
-    json!({
-        "command": "select",
-        "input": data.report(),
-        "method": method,
-        "certificate": certificate.map(Certificate::to_string),
-        "tried": certificate.map(ways),
-        "kept": choice.len(),
-        "chosen_sha256": format!("{:x}", digest.finalize()),
-        "classes": data.labelled().then(|| balance.map(class).collect::<Vec<_>>()),
-        "weights": flags.weights,
-        "out": flags.out,
-    })
-}
-
-/// Classes that are printed.
-const SHOWN: usize = 30;
-
-fn text(
-    flags: &Flags,
-    data: &dyn Known,
-    choice: &Choice,
-    method: &str,
-    certificate: Option<&Certificate>,
-) -> String {
-    let (kept, all) = (choice.len(), data.len());
-    let share = 100.0 * kept as f64 / all as f64;
-    let mut text =
-        format!("{kept} of {all} rows ({share:.1} %) by {method}: {}\n", flags.out.display());
-    text.extend(certificate.map(|certificate| format!("{certificate}\n")));
-    if data.labelled() {
-        let classes = balance(data, choice);
-        let more = classes.len().saturating_sub(SHOWN);
-        let row = |(class, rows, kept): (String, usize, usize)| {
-            vec![class, rows.to_string(), kept.to_string()]
-        };
-        let rows: Vec<Vec<String>> = classes.into_iter().take(SHOWN).map(row).collect();
-        text += &gleaner::report::text_table(&["class", "rows", "kept"], &rows);
-        if more > 0 {
-            text += &format!("and {more} more classes\n");
-        }
-    }
-    text
 }

@@ -9,6 +9,7 @@ pub(crate) mod within;
 
 use rand::RngCore;
 
+use crate::choose::tasks::deeper;
 use crate::choose::*;
 use crate::data::Source;
 use crate::error::{Error, Result};
@@ -55,6 +56,44 @@ pub trait Streaming: Strategy {
         count: usize,
         rng: &mut dyn RngCore,
     ) -> Result<Choice>;
+
+    /// What a task that has these rows only gives to a choice of all, in one round of [`Tasks`].
+    ///
+    /// Unless overridden, what [`select_from`](Self::select_from) chooses of them: for strategies whose gains never grow, and
+    /// can be compared from one source to another.
+    ///
+    /// # Errors
+    /// As [`select_from`](Self::select_from); [`Error::Unknown`] for a choice without gains.
+    fn candidates(
+        &self,
+        source: &dyn Source,
+        asked: &Asked,
+        rng: &mut dyn RngCore,
+    ) -> Result<Candidates> {
+        let rows = source.points();
+        let choice = self.select_from(source, asked.count(rows), rng)?;
+        let gains = choice.gains.ok_or_else(|| Error::Unknown {
+            what: "method of several tasks",
+            expected: "one that gives each row it chooses a gain".into(),
+            found: self.name().into(),
+        })?;
+        Ok(Candidates { rows, indices: choice.indices, gains, numbers: Vec::new() })
+    }
+
+    /// What tasks are asked next, if what they found does not settle which `count` candidates have the largest gains.
+    ///
+    /// Unless overridden, those all of whose candidates are among these are asked for twice as many.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for candidates that the strategy did not make.
+    fn next(
+        &self,
+        found: &[Candidates],
+        asked: &[Asked],
+        count: usize,
+    ) -> Result<Option<Vec<Asked>>> {
+        Ok(deeper(found, asked, count))
+    }
 }
 
 /// So that strategies can be picked at run time and put into wrappers.

@@ -62,12 +62,12 @@ impl Left<'_> {
     /// [`Error::Unknown`] for a command that has no page.
     pub fn page(&self) -> Result<Report> {
         let mut page = match self.text("/command").as_str() {
-            "select" => select::page(self)?,
+            "select" | "merge" => select::page(self)?,
             "audit" => audit::page(self)?,
             "compare" if self.text("/study") == "reproducibility" => chance::page(self),
             "compare" | "demo" => compare::page(self),
             other => {
-                let expected = "select, audit, compare, demo".to_owned();
+                let expected = "select, merge, audit, compare, demo".to_owned();
                 return Err(Error::Unknown { what: "command", expected, found: other.to_owned() });
             }
         };

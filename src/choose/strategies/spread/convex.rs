@@ -1,13 +1,4 @@
-//! The selection program as a strategy, and the engine behind it that trained models share.
-//!
-//! The data streams through the program batch by batch; what was chosen so far is remembered and costs
-//! nothing. Instead of a budget a batch, all batches share one *price* for a unit of weight (a uniform
-//! column cost, the budget's multiplier): a batch full of new things may keep many points, one full of
-//! known things none. The price is found by bisection so that the pass keeps the requested number. Cheap
-//! points (by column cost) stream first, so that a suspicious point is kept only where nothing else
-//! represents it.
-
-use std::collections::HashSet;
+//! The selection program as a strategy.
 
 use nalgebra::DMatrix;
 use rand::RngCore;
@@ -17,21 +8,19 @@ use rayon::prelude::*;
 use crate::choose::cells::{Across, InMemory, Pool, divide};
 use crate::choose::neighbours::rows::squared_distance_exact;
 use crate::choose::strategies::check_share;
-use crate::choose::{Choice, Evidence, Kind, Needs, Strategy, Streaming, check_count};
+use crate::choose::strategies::spread::priced::{Offer, Priced, agreed};
+use crate::choose::strategies::spread::stream::{Costs, Stream, choice_of};
+use crate::choose::{
+    Asked, Candidates, Choice, Evidence, Kind, Needs, Strategy, Streaming, check_count,
+};
 use crate::data::Source;
 use crate::error::{Error, Result};
-use crate::program::{
-    Budget, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram, SolveOptions, typical,
-};
+use crate::program::typical;
 
-/// Column costs within this (in units of the typical cost) count as equal for the order of the stream.
-const PRICE_LEVEL: f64 = 0.05;
 /// Points among which the typical cost is taken.
 const SAMPLE: usize = 200;
 /// Points of a cell, about: so many remember one another.
 const CELL: usize = 4_096;
-/// Cells by which the price is found before all are looked at, about.
-const TRIAL: usize = 6;
 
 /// Chooses with the selection program ([`program`](crate::program)): every point is represented by chosen
 /// ones, at the smallest sum of squared Euclidean distances between features and of what the chosen ones
@@ -118,6 +107,48 @@ impl Streaming for Convex {
         self.check()?;
         self.choose(&source, &[], None, count, rng)
     }
+
+    /// At first, how many rows a few cells keep at some prices; then what all of them keep at the one price for all tasks.
+    fn candidates(
+        &self,
+        source: &dyn Source,
+        asked: &Asked,
+        rng: &mut dyn RngCore,
+    ) -> Result<Candidates> {
+        self.check()?;
+        let pool: &dyn Pool = &source;
+        let (cells, unit) = self.arranged(pool, &[], rng)?;
+        let column_costs = vec![0.0; pool.size()];
+        let load = |members: &[usize]| load(pool, &[], members);
+        let mut stream = Stream { load, column_costs: &column_costs, unit, settings: *self };
+        match Priced::of(&asked.numbers)? {
+            None => {
+                let count = (asked.share * pool.size() as f64).ceil() as usize;
+                stream.offer(&cells, count).map(Offer::into_candidates)
+            }
+            Some(priced) => {
+                stream.unit = priced.unit;
+                stream.candidates(&cells, priced.now, asked.count(pool.size()))
+            }
+        }
+    }
+
+    fn next(
+        &self,
+        found: &[Candidates],
+        asked: &[Asked],
+        count: usize,
+    ) -> Result<Option<Vec<Asked>>> {
+        let numbers = asked.first().map_or(&[][..], |asked| &asked.numbers);
+        let numbers = match Priced::of(numbers)? {
+            None => Some(agreed(found, count)?.into_numbers()),
+            Some(priced) => priced.next(found, count)?.map(Priced::into_numbers),
+        };
+        let with = |numbers: Vec<f64>| {
+            asked.iter().map(|asked| Asked { numbers: numbers.clone(), ..asked.clone() }).collect()
+        };
+        Ok(numbers.map(with))
+    }
 }
 
 impl Convex {
@@ -129,24 +160,31 @@ impl Convex {
         count: usize,
         rng: &mut dyn RngCore,
     ) -> Result<Choice> {
+        let (cells, unit) = self.arranged(pool, remembered, rng)?;
+        let column_costs: Vec<f64> = match column_costs {
+            Some(costs) => costs.iter().map(|cost| cost * unit).collect(),
+            None => vec![0.0; pool.size()],
+        };
+        let load = |members: &[usize]| load(pool, remembered, members);
+        let stream = Stream { load, column_costs: &column_costs, unit, settings: *self };
+        Ok(choice_of(&stream.choose(cells, count)?))
+    }
+
+    /// The points in cells, there in a random order, and the typical cost.
+    fn arranged(
+        &self,
+        pool: &dyn Pool,
+        remembered: &[f64],
+        rng: &mut dyn RngCore,
+    ) -> Result<(Vec<Vec<usize>>, f64)> {
         let points = pool.size();
         let mut order: Vec<usize> = (0..points).collect();
         order.shuffle(rng);
-        let load = |members: &[usize]| {
-            let (rows, width) = pool.gather(members)?;
-            let of = |i: &usize| remembered.get(*i).copied().unwrap_or(f64::INFINITY);
-            Ok(Rows { rows, width, remembered: members.iter().map(of).collect() })
-        };
         let sample = &order[..points.min(SAMPLE)];
-        let unit = typical(&load(sample)?.within(&(0..sample.len()).collect::<Vec<_>>())?);
-        let column_costs: Vec<f64> = match column_costs {
-            Some(costs) => costs.iter().map(|cost| cost * unit).collect(),
-            None => vec![0.0; points],
-        };
+        let costs = load(pool, remembered, sample)?;
+        let unit = typical(&costs.within(&(0..sample.len()).collect::<Vec<_>>())?);
         let cells = divide(pool, points.div_ceil(CELL), Across::LongestAxis, rng)?;
-        let cells = if cells.len() == 1 { vec![order] } else { in_order(cells, &order) };
-        let stream = Stream { load, column_costs: &column_costs, unit, settings: *self };
-        Ok(choice_of(&stream.choose(cells, count)?))
+        Ok((if cells.len() == 1 { vec![order] } else { in_order(cells, &order) }, unit))
     }
 
     fn check(&self) -> Result<()> {
@@ -159,6 +197,13 @@ impl Convex {
         }
         Ok(())
     }
+}
+
+/// The rows of some points.
+fn load(pool: &dyn Pool, remembered: &[f64], members: &[usize]) -> Result<Rows> {
+    let (rows, width) = pool.gather(members)?;
+    let of = |i: &usize| remembered.get(*i).copied().unwrap_or(f64::INFINITY);
+    Ok(Rows { rows, width, remembered: members.iter().map(of).collect() })
 }
 
 /// The members of each cell in the order of the whole pool.
@@ -221,231 +266,4 @@ impl Costs for Rows {
         // Of none the distance is infinite, and of all alike.
         Ok(nearest.iter().all(|far| far.is_finite()).then_some(nearest))
     }
-}
-
-/// How badly the points of a cell stand in for one another, as the stream asks for it; by their places in the cell.
-pub(crate) trait Costs {
-    /// Among some points; zero on the diagonal.
-    fn within(&self, batch: &[usize]) -> Result<DMatrix<f64>>;
-
-    /// From each point of a batch to the nearest kept or remembered one, if there is any.
-    fn nearest(&self, batch: &[usize], kept: &[usize]) -> Result<Option<Vec<f64>>>;
-}
-
-/// A point kept by a pass.
-#[derive(Clone, Copy)]
-pub(crate) struct Kept {
-    pub(crate) index: usize,
-    /// What its column saved the batch that kept it.
-    worth: f64,
-}
-
-/// The kept points in their order; a point is kept or not, so all count alike.
-pub(crate) fn choice_of(kept: &[Kept]) -> Choice {
-    let indices = kept.iter().map(|k| k.index).collect();
-    Choice::equal(indices).with_gains(kept.iter().map(|k| k.worth).collect())
-}
-
-/// All points as a pass sees them, in cells that do not know of one another but share a price.
-pub(crate) struct Stream<'a, L> {
-    /// The costs of a cell, of which one a thread is in memory.
-    pub(crate) load: L,
-    /// One a point, in the units of the costs.
-    pub(crate) column_costs: &'a [f64],
-    /// The typical cost.
-    pub(crate) unit: f64,
-    pub(crate) settings: Convex,
-}
-
-impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
-    /// `count` of the points, which come in cells, there in a random order; the most worth first.
-    pub(crate) fn choose(&self, mut cells: Vec<Vec<usize>>, count: usize) -> Result<Vec<Kept>> {
-        // Cheap points first: a suspicious one is kept only if nothing cheaper has come by.
-        let level = |i: &usize| (self.column_costs[*i] / (PRICE_LEVEL * self.unit)) as u64;
-        cells.iter_mut().for_each(|cell| cell.sort_by_key(level));
-        let all: usize = cells.iter().map(Vec::len).sum();
-        let mut best = match &cells[..] {
-            [only] => self.bisected(only, count)?,
-            _ => {
-                // Neighbours follow one another: every so many cells are like all.
-                let step = (cells.len() / TRIAL).max(1);
-                let trial: Vec<&[usize]> = cells.iter().step_by(step).map(Vec::as_slice).collect();
-                let points: usize = trial.iter().map(|cell| cell.len()).sum();
-                let share = (count as f64 * points as f64 / all as f64).round() as usize;
-                self.adjusted(&cells, count, self.price(&trial, share.max(1))?)?
-            }
-        };
-        // Surplus goes by least worth; a shortfall (prices of all others too high) is filled by least
-        // column cost.
-        best.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.index.cmp(&b.index)));
-        best.truncate(count);
-        if best.len() < count {
-            let taken: HashSet<usize> = best.iter().map(|k| k.index).collect();
-            let rest = cells.into_iter().flatten().filter(|i| !taken.contains(i));
-            let mut rest: Vec<usize> = rest.collect();
-            rest.sort_by(|&a, &b| {
-                self.column_costs[a].total_cmp(&self.column_costs[b]).then(a.cmp(&b))
-            });
-            let fill = rest.into_iter().map(|index| Kept { index, worth: 0.0 });
-            best.extend(fill.take(count - taken.len()));
-        }
-        Ok(best)
-    }
-
-    /// What a pass keeps at the highest price at which it keeps `count` or more: high prices keep few points.
-    fn bisected(&self, cell: &[usize], count: usize) -> Result<Vec<Kept>> {
-        let (mut low, mut high) = self.bracket(cell.len());
-        let mut best: Vec<Kept> = Vec::new();
-        for _ in 0..self.settings.passes {
-            let middle = 0.5 * (low + high);
-            let kept = self.pass(cell, middle.exp() * self.unit, usize::MAX)?;
-            if kept.len() < count {
-                high = middle;
-                continue;
-            }
-            low = middle;
-            if kept.len() < best.len() || best.is_empty() {
-                best = kept;
-            }
-            if best.len() == count {
-                break;
-            }
-        }
-        if best.is_empty() { self.pass(cell, 0.0, usize::MAX) } else { Ok(best) }
-    }
-
-    /// Logarithms of prices between which the right one is, in units of the typical cost.
-    fn bracket(&self, points: usize) -> (f64, f64) {
-        (-12.0, (points as f64).ln() + 2.0)
-    }
-
-    /// The logarithm of the price at which these cells keep about so many.
-    fn price(&self, cells: &[&[usize]], count: usize) -> Result<f64> {
-        /// A number that is off by so much will do.
-        const OFF: f64 = 0.02;
-        let (mut low, mut high) = self.bracket(cells.iter().map(|cell| cell.len()).sum());
-        for _ in 0..self.settings.passes {
-            let middle = 0.5 * (low + high);
-            // One cell that keeps more than all should settles it.
-            let kept = |cell: &&[usize]| self.pass(cell, middle.exp() * self.unit, count);
-            let kept: Vec<Result<Vec<Kept>>> = cells.par_iter().map(kept).collect();
-            let kept = kept.into_iter().map(|kept| Ok(kept?.len())).sum::<Result<usize>>()?;
-            if (kept as f64 / count as f64 - 1.0).abs() <= OFF {
-                return Ok(middle);
-            }
-            if kept > count { low = middle } else { high = middle }
-        }
-        Ok(low)
-    }
-
-    /// What a pass over all cells keeps at about that price: a little more than `count`.
-    fn adjusted(&self, cells: &[Vec<usize>], count: usize, mut price: f64) -> Result<Vec<Kept>> {
-        /// Passes at most.
-        const PASSES: usize = 4;
-        /// The surplus that is left to the worths, and the one that is aimed at.
-        const MOST: f64 = 1.06;
-        const AIM: f64 = 1.03;
-        let aim = |kept: usize| (kept.max(1) as f64 / (AIM * count as f64)).ln();
-        let mut best = self.all(cells, price)?;
-        let (mut off, mut slope) = (aim(best.len()), -0.5);
-        for _ in 1..PASSES {
-            let fits = best.len() >= count && best.len() as f64 <= MOST * count as f64;
-            if fits {
-                break;
-            }
-            let next = price - off / slope;
-            let kept = self.all(cells, next)?;
-            let found = aim(kept.len());
-            // The number falls with the price, more or less steeply.
-            slope = ((found - off) / (next - price)).clamp(-2.0, -0.1);
-            (price, off) = (next, found);
-            let surplus = |kept: &Vec<Kept>| match kept.len() >= count {
-                true => kept.len(),
-                false => usize::MAX - kept.len(),
-            };
-            if surplus(&kept) < surplus(&best) {
-                best = kept;
-            }
-        }
-        Ok(best)
-    }
-
-    /// What all cells keep at the price of this logarithm.
-    fn all(&self, cells: &[Vec<usize>], price: f64) -> Result<Vec<Kept>> {
-        let cell = |members: &Vec<usize>| self.pass(members, price.exp() * self.unit, usize::MAX);
-        let kept: Vec<Result<Vec<Kept>>> = cells.par_iter().map(cell).collect();
-        Ok(kept.into_iter().collect::<Result<Vec<_>>>()?.concat())
-    }
-
-    /// One pass over the batches of a cell at a price, which ends when it has kept more than `most`.
-    fn pass(&self, members: &[usize], price: f64, most: usize) -> Result<Vec<Kept>> {
-        let costs = (self.load)(members)?;
-        let places: Vec<usize> = (0..members.len()).collect();
-        let (mut kept, mut chosen): (Vec<Kept>, Vec<usize>) = (Vec::new(), Vec::new());
-        for batch in places.chunks(self.settings.batch.max(1)) {
-            let mut within = costs.within(batch)?;
-            if let Some(nearest) = costs.nearest(batch, &chosen)? {
-                within = within.insert_column(batch.len(), 0.0);
-                within.set_column(batch.len(), &nalgebra::DVector::from_vec(nearest));
-            }
-            let prices = batch.iter().map(|&k| self.column_costs[members[k]] + price).collect();
-            let slack = Budget::Absolute(2.0 * batch.len() as f64);
-            let solved = solve(within, prices, slack, self.unit * self.settings.eps)?;
-            let worths = worths(&solved);
-            for j in representatives(solved.assignment(), batch.len()) {
-                kept.push(Kept { index: members[batch[j]], worth: worths[j] });
-                chosen.push(batch[j]);
-            }
-            if kept.len() > most {
-                break;
-            }
-        }
-        Ok(kept)
-    }
-}
-
-/// The program of one batch.
-pub(crate) fn solve(
-    costs: DMatrix<f64>,
-    prices: Vec<f64>,
-    budget: Budget,
-    eps: f64,
-) -> Result<Selection> {
-    let options = ProgramOptions {
-        norm: Norm::Infinity,
-        regulariser: Regulariser::Quadratic(eps),
-        column_costs: Some(prices),
-        ..Default::default()
-    };
-    SelectionProgram::new(costs, budget, options)?
-        .solve(SolveOptions { tolerance: 1e-6, ..Default::default() })
-}
-
-/// `sum_i (nu_i - D_ij)_+ - c_j` of every incoming column.
-pub(crate) fn worths(solved: &Selection) -> Vec<f64> {
-    let program = solved.program();
-    (0..program.incoming())
-        .map(|j| {
-            let column = program.costs().column(j);
-            let pairs = solved.row_multipliers().iter().zip(column.iter());
-            pairs.map(|(nu, cost)| (nu - cost).max(0.0)).sum::<f64>() - program.column_costs()[j]
-        })
-        .collect()
-}
-
-/// Rounds an assignment: every row names one representative; incoming ones are kept. Among columns that carry nearly as much of the row as the best one the busiest is named, so
-/// that duplicates sharing a row do not all drop out or all stay.
-fn representatives(assignment: &DMatrix<f64>, incoming: usize) -> impl Iterator<Item = usize> {
-    let load: Vec<f64> = assignment.column_iter().map(|column| column.sum()).collect();
-    let mut named = vec![false; assignment.ncols()];
-    for row in assignment.row_iter() {
-        let most = row.max();
-        let busiest = (0..row.len())
-            .filter(|&j| row[j] >= 0.5 * most)
-            .max_by(|&a, &b| load[a].total_cmp(&load[b]).then(b.cmp(&a)));
-        if let Some(j) = busiest {
-            named[j] = true;
-        }
-    }
-    (0..incoming).filter(move |&j| named[j])
 }

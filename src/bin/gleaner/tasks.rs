@@ -1,0 +1,325 @@
+//! `gleaner select --task K/N`, and what a task leaves for `gleaner merge`.
+//!
+//! Beside the output lies a folder `.parts`. Each task has a [`Run`] of its own in it, so that one that is started again goes
+//! on where it was and no two processes are one task; `merge` has one too, and says there what tasks are asked next.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use candle_core::{Device, Tensor};
+use gleaner::choose::{Asked, Candidates, Streaming, Tasks};
+use gleaner::experiment::{Configuration, Run};
+use gleaner::learn::Checkpoint;
+use gleaner::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::input::Extra;
+use crate::keep::Keep;
+use crate::known::Known;
+use crate::memory::Demand;
+use crate::output::{Column, Values};
+use crate::select;
+use crate::summary::Balance;
+
+/// One of several tasks.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Task {
+    /// From 1 on.
+    pub number: usize,
+    pub tasks: usize,
+}
+
+impl FromStr for Task {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parts = text.trim().split_once('/');
+        let parsed = parts.and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((number, tasks)) if (1..=tasks).contains(&number) => Ok(Self { number, tasks }),
+            _ => Err(format!("expected a task as 3/64, the third of 64, found {text:?}")),
+        }
+    }
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "task {} of {}", self.number, self.tasks)
+    }
+}
+
+/// Where the parts are.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn beside(out: &Path) -> Self {
+        Self(out.with_extension("parts"))
+    }
+
+    fn of_task(&self, task: Task) -> PathBuf {
+        self.0.join(format!("task-{}-of-{}", task.number, task.tasks))
+    }
+
+    pub fn of_merge(&self) -> PathBuf {
+        self.0.join("merge")
+    }
+
+    /// What tasks are asked, once they have been asked more than what they begin with.
+    pub fn asked(&self) -> Result<Option<Vec<Asked>>> {
+        match Checkpoint::load(self.of_merge().join(format!("{ASKED}.safetensors"))) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            loaded => Ok(Some(asked_of(&loaded?)?)),
+        }
+    }
+
+    /// What a task left, if it has.
+    pub fn part(&self, task: Task) -> Result<Option<Part>> {
+        match Checkpoint::load(self.of_task(task).join(format!("{PART}.safetensors"))) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            loaded => Ok(Some(Part::of(&loaded?)?)),
+        }
+    }
+
+    /// How many tasks there are, by the folders of those that have begun.
+    ///
+    /// # Errors
+    /// [`Error::File`] where none has, or their numbers differ.
+    pub fn tasks(&self) -> Result<usize> {
+        let io = |source| Error::Io { path: self.0.clone(), source };
+        let mut found = std::collections::BTreeSet::new();
+        for entry in std::fs::read_dir(&self.0).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            let numbers =
+                name.to_str().and_then(|name| name.strip_prefix("task-")?.split_once("-of-"));
+            found.extend(numbers.and_then(|(_, tasks)| tasks.parse::<usize>().ok()));
+        }
+        match (found.len(), found.first()) {
+            (1, Some(tasks)) => Ok(*tasks),
+            _ => Err(Error::File {
+                path: self.0.clone(),
+                expected: "what tasks of one choice have left".into(),
+                found: match found.len() {
+                    0 => "none".into(),
+                    _ => format!("parts of {found:?} tasks"),
+                },
+            }),
+        }
+    }
+}
+
+/// The stages of runs.
+const PART: &str = "part";
+pub const ASKED: &str = "asked";
+
+/// What a task left.
+pub struct Part {
+    pub found: Candidates,
+    /// What it was asked.
+    pub asked: Asked,
+    /// What all tasks must have been told alike: the command line less the task, and the seed.
+    pub told: Value,
+    pub method: String,
+    pub keep: Keep,
+    /// What it read.
+    pub input: Value,
+    /// What is known of the candidates, one row each.
+    pub columns: Vec<Column>,
+    /// Of labelled rows, the classes with their numbers.
+    pub classes: Option<Vec<Balance>>,
+}
+
+/// Looks at the files of a task, unless it has.
+pub fn run(
+    flags: &select::Flags,
+    task: Task,
+    method: &dyn Streaming,
+    mut context: Context,
+) -> Result<()> {
+    let folder = Folder::beside(&flags.out);
+    let input = flags.input.of_task(task.number - 1, task.tasks)?;
+    let all = match flags.keep.share() {
+        Some(_) => 0, // nobody asks
+        None => flags.input.rows(&Extra::default())?,
+    };
+    let share = flags.keep.share().unwrap_or_else(|| match flags.keep {
+        Keep::Rows(rows) => (rows as f64 / all as f64).min(1.0),
+        Keep::Share(share) => share,
+    });
+    let tasks = Tasks::new(method, task.tasks)?;
+    let first = || tasks.first(share);
+    let asked = folder.asked()?.unwrap_or_else(first);
+    let Some(asked) = asked.into_iter().nth(task.number - 1) else {
+        return Err(mixed(&folder.0, format!("questions to fewer than {} tasks", task.tasks)));
+    };
+    // Two numbers of tasks in one folder would be two choices.
+    let told = told(&context);
+    let mut configuration: Configuration = [("told".to_owned(), told.to_string())].into();
+    configuration.insert("tasks".into(), task.tasks.to_string());
+    let run = Run::open(folder.of_task(task), &configuration)?;
+    let before = folder.part(task)?;
+    let report =
+        json!({"command": "select", "task": task.number, "tasks": task.tasks, "parts": folder.0});
+    if before.as_ref().is_some_and(|before| before.asked == asked) {
+        return context.tell(&format!("{task}: done already\n"), report);
+    }
+    input.is_large(&Extra::default(), Demand::READING, Demand::on_disk, &context)?;
+    let stored = input.store(&Extra::default(), &folder.of_task(task).join(PART), &mut context)?;
+    let seeds = context.seeds;
+    let found = context
+        .step("looking", || tasks.candidates(task.number - 1, &stored.table, &asked, seeds))?;
+    let read = stored.report();
+    if before.is_some_and(|before| before.input != read) {
+        return Err(mixed(&folder.of_task(task), "a part of other data".into()));
+    }
+    let mut columns = stored.keys(&found.indices);
+    if task.tasks > 1 && !stored.several() {
+        let files = found.indices.iter().map(|i| stored.file(*i)).collect();
+        columns.insert(1, Column::new("file", Values::Text(files)));
+    }
+    let classes = stored.labelled().then(|| {
+        let (labels, classes) = stored.classes();
+        let mut counts = vec![0; classes.len()];
+        labels.iter().for_each(|label| counts[*label as usize] += 1);
+        counts.into_iter().enumerate().map(|(c, rows)| (stored.class(c as u32), rows, 0)).collect()
+    });
+    if stored.labelled() {
+        columns.push(stored.labels(&found.indices));
+    }
+    let text = format!("{task}: {} candidates of {} rows\n", found.indices.len(), found.rows);
+    let part = Part {
+        found,
+        asked,
+        told,
+        method: method.name().to_owned(),
+        keep: flags.keep,
+        input: read,
+        columns,
+        classes,
+    };
+    context.step("writing", || run.save(PART, &part.state()?))?;
+    let report = context.complete(report);
+    context.tell(&text, report)
+}
+
+/// The command line without the task, and the seed.
+fn told(context: &Context) -> Value {
+    let mut told = context.asked().clone();
+    if let Some(told) = told.as_object_mut() {
+        told.remove("task");
+    }
+    json!({"asked": told, "seed": context.seeds.value()})
+}
+
+/// A folder of several runs.
+pub fn mixed(path: &Path, found: String) -> Error {
+    Error::File { path: path.to_path_buf(), expected: "parts of one choice".into(), found }
+}
+
+impl Part {
+    fn state(&self) -> Result<Checkpoint> {
+        let mut state = Checkpoint::new();
+        state.set("index", tensor(self.found.indices.iter().map(|i| *i as i64).collect())?);
+        state.set("gain", tensor(self.found.gains.clone())?);
+        state.set("numbers", tensor(self.found.numbers.clone())?);
+        put_asked(&mut state, std::slice::from_ref(&self.asked))?;
+        let mut names = Vec::new();
+        for (k, column) in self.columns.iter().enumerate() {
+            let values = match &column.values {
+                Values::Whole(numbers) => tensor(numbers.clone())?,
+                Values::Real(numbers) => tensor(numbers.clone())?,
+                Values::Truth(bits) => tensor(bits.iter().map(|bit| u8::from(*bit)).collect())?,
+                Values::Text(texts) => tensor(json!(texts).to_string().into_bytes())?,
+            };
+            state.set(format!("column-{k}"), values);
+            names.push(&column.name);
+        }
+        let classes = self.classes.iter().flatten();
+        let classes: Vec<Value> = classes.map(|(class, rows, _)| json!([class, rows])).collect();
+        state.set_note("rows", self.found.rows);
+        state.set_note("method", &self.method);
+        state.set_note("keep", self.keep);
+        state.set_note(
+            "json",
+            json!({
+                "told": self.told,
+                "input": self.input,
+                "columns": names,
+                "classes": self.classes.as_ref().map(|_| classes),
+            }),
+        );
+        Ok(state)
+    }
+
+    fn of(state: &Checkpoint) -> Result<Self> {
+        let notes: Value = state.note("json")?;
+        let numbers = |name: &str| -> Result<Vec<f64>> { Ok(state.tensor(name)?.to_vec1()?) };
+        let indices = state.tensor("index")?.to_vec1::<i64>()?;
+        let indices = indices.into_iter().map(|i| usize::try_from(i).unwrap_or(usize::MAX));
+        let found = Candidates {
+            rows: state.note("rows")?,
+            indices: indices.collect(),
+            gains: numbers("gain")?,
+            numbers: numbers("numbers")?,
+        };
+        let [asked] = &asked_of(state)?[..] else { return Err(other("questions")) };
+        let names = notes["columns"].as_array().map_or(&[][..], Vec::as_slice).iter().enumerate();
+        let column = |(k, name): (usize, &Value)| {
+            let column = state.tensor(&format!("column-{k}"))?;
+            let values = match column.dtype() {
+                candle_core::DType::I64 => Values::Whole(column.to_vec1()?),
+                candle_core::DType::F64 => Values::Real(column.to_vec1()?),
+                _ => {
+                    let texts = serde_json::from_slice(&column.to_vec1::<u8>()?);
+                    Values::Text(texts.map_err(|_| other("texts"))?)
+                }
+            };
+            match values.len() == found.indices.len() {
+                true => Ok(Column::new(name.as_str().unwrap_or_default(), values)),
+                false => Err(other("columns of one length")),
+            }
+        };
+        let columns = names.map(column).collect::<Result<_>>()?;
+        let class = |pair: &Value| Some((pair[0].as_str()?.into(), pair[1].as_u64()? as usize, 0));
+        let classes =
+            notes["classes"].as_array().map(|pairs| pairs.iter().filter_map(class).collect());
+        let keep = state.note::<String>("keep")?.parse().map_err(|_| other("a share"))?;
+        let method = state.note("method")?;
+        let (told, input) = (notes["told"].clone(), notes["input"].clone());
+        Ok(Self { asked: asked.clone(), found, told, method, keep, input, columns, classes })
+    }
+}
+
+/// Nobody changes a state unseen: this is another program's.
+fn other(expected: &str) -> Error {
+    Error::Shape { what: "part of a task", expected: expected.into(), found: "others".into() }
+}
+
+/// A state of the questions to some tasks.
+pub fn put_asked(state: &mut Checkpoint, asked: &[Asked]) -> Result<()> {
+    let of = |number: fn(&Asked) -> f64| tensor(asked.iter().map(number).collect());
+    state.set("asked/share", of(|asked| asked.share)?);
+    state.set("asked/surplus", of(|asked| asked.surplus)?);
+    for (task, asked) in asked.iter().enumerate() {
+        state.set(format!("asked/numbers-{task}"), tensor(asked.numbers.clone())?);
+    }
+    Ok(())
+}
+
+fn asked_of(state: &Checkpoint) -> Result<Vec<Asked>> {
+    let numbers = |name: &str| -> Result<Vec<f64>> { Ok(state.tensor(name)?.to_vec1()?) };
+    let pairs = numbers("asked/share")?.into_iter().zip(numbers("asked/surplus")?);
+    let asked = |(task, (share, surplus))| {
+        Ok(Asked { share, surplus, numbers: numbers(&format!("asked/numbers-{task}"))? })
+    };
+    pairs.enumerate().map(asked).collect()
+}
+
+fn tensor<T: candle_core::WithDType>(values: Vec<T>) -> Result<Tensor> {
+    let count = values.len();
+    Ok(Tensor::from_vec(values, count, &Device::Cpu)?)
+}
