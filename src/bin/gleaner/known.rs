@@ -65,24 +65,31 @@ pub trait Known {
 
     /// What tells rows apart in a result: row, file where there are several, id where there are such.
     fn keys(&self, rows: &[usize]) -> Vec<Column> {
-        let text =
-            |of: &dyn Fn(usize) -> String| Values::Text(rows.iter().map(|i| of(*i)).collect());
         let numbers = rows.iter().map(|i| self.row(*i)).collect();
         let mut columns = vec![Column::new("row", Values::Whole(numbers))];
         if self.several() {
-            columns.push(Column::new("file", text(&|i| self.file(i))));
+            columns.push(self.file_names(rows));
         }
         if let Some(ids) = self.ids() {
-            columns.push(Column::new("id", text(&|i| ids[i].clone())));
+            let ids = rows.iter().map(|i| ids[*i].clone()).collect();
+            columns.push(Column::new("id", Values::Text(ids)));
         }
         columns
     }
 
+    /// The files of some rows.
+    fn file_names(&self, rows: &[usize]) -> Column {
+        let names = self.files().0.iter().map(|path| path.display().to_string()).collect();
+        let ids = rows.iter().map(|i| self.origin(*i).0 as u32).collect(); // nobody names 2^32 files
+        Column::new("file", Values::Named { names, ids })
+    }
+
     /// The given labels of some rows.
     fn labels(&self, rows: &[usize]) -> Column {
-        let labels = self.classes().0;
-        let names = rows.iter().map(|i| self.class(labels[*i])).collect();
-        Column::new("label", Values::Text(names))
+        let (labels, classes) = self.classes();
+        let names = (0..classes.len()).map(|class| self.class(class as u32)).collect();
+        let ids = rows.iter().map(|i| labels[*i]).collect();
+        Column::new("label", Values::Named { names, ids })
     }
 
     /// What a row is called in a table of rows.

@@ -1,5 +1,6 @@
 //! `gleaner merge`.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,9 +50,9 @@ pub fn run(flags: Flags, mut context: Context) -> Result<ExitCode> {
     let tasks = folder.tasks()?;
     let run =
         Run::open(folder.of_merge(), &Configuration::from([("tasks".into(), tasks.to_string())]))?;
-    let (asked, parts) = context.step("reading", || read(&folder, tasks))?;
-    let parts = match parts {
-        Ok(parts) => parts,
+    let (asked, left) = context.step("reading", || read(&folder, tasks))?;
+    let (found, parts): (Vec<Candidates>, Vec<Part>) = match left {
+        Ok(left) => left.into_iter().unzip(),
         Err(missing) => return again(&missing, tasks, &context),
     };
     check(&folder, &parts)?;
@@ -60,10 +61,9 @@ pub fn run(flags: Flags, mut context: Context) -> Result<ExitCode> {
     let Some(streaming) = strategy.as_streaming() else {
         return Err(mixed(&folder.0, format!("parts by {}", first.method)));
     };
-    let rows = parts.iter().map(|part| part.found.rows).sum();
+    let rows = found.iter().map(|found| found.rows).sum();
     let count = first.keep.of(rows)?;
     let nested = nested(&flags.nested, count, rows)?;
-    let found: Vec<Candidates> = parts.iter().map(|part| part.found.clone()).collect();
     let choice = match Tasks::new(streaming, tasks)?.next(&found, &asked, count)? {
         Next::Chosen(choice) => choice,
         Next::Again(next) => {
@@ -80,7 +80,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<ExitCode> {
         (None, Some(out)) => out.into(),
         (None, None) => return Err(mixed(&folder.0, "parts that name no output".into())),
     };
-    let merged = Merged::of(&parts, &choice);
+    let merged = Merged::of(&parts, &found, &choice);
     let summary = Summary {
         command: "merge",
         method: &first.method,
@@ -108,24 +108,23 @@ fn again(missing: &[usize], tasks: usize, context: &Context) -> Result<ExitCode>
     Ok(AGAIN.into())
 }
 
-/// What the tasks were asked and left, or the numbers of those that have not.
-#[allow(clippy::type_complexity)]
-fn read(
-    folder: &Folder,
-    tasks: usize,
-) -> Result<(Vec<Asked>, std::result::Result<Vec<Part>, Vec<usize>>)> {
+/// What all tasks found and left, or the numbers of those that have not.
+type Left = std::result::Result<Vec<(Candidates, Part)>, Vec<usize>>;
+
+/// What the tasks were asked, and left.
+fn read(folder: &Folder, tasks: usize) -> Result<(Vec<Asked>, Left)> {
     let asked = folder.asked()?;
-    let (mut parts, mut missing) = (Vec::new(), Vec::new());
+    let (mut left, mut missing) = (Vec::new(), Vec::new());
     for number in 1..=tasks {
         let part = folder.part(Task { number, tasks })?;
         let wanted = asked.as_ref().and_then(|asked| asked.get(number - 1));
-        match part.filter(|part| wanted.is_none_or(|wanted| *wanted == part.asked)) {
-            Some(part) => parts.push(part),
+        match part.filter(|(_, part)| wanted.is_none_or(|wanted| *wanted == part.asked)) {
+            Some(part) => left.push(part),
             None => missing.push(number),
         }
     }
-    let asked = asked.unwrap_or_else(|| parts.iter().map(|part| part.asked.clone()).collect());
-    Ok((asked, if missing.is_empty() { Ok(parts) } else { Err(missing) }))
+    let asked = asked.unwrap_or_else(|| left.iter().map(|(_, part)| part.asked.clone()).collect());
+    Ok((asked, if missing.is_empty() { Ok(left) } else { Err(missing) }))
 }
 
 /// That all tasks were told the same, and read the same columns.
@@ -152,76 +151,85 @@ struct Merged {
 }
 
 impl Merged {
-    fn of(parts: &[Part], choice: &Choice) -> Self {
-        let places = places(parts, choice);
-        let mut columns: Vec<Column> = Vec::new();
-        for (k, first) in parts[0].columns.iter().enumerate() {
-            columns.push(Column::new(first.name.clone(), gathered(parts, k, &places)));
-        }
-        let classes = parts[0].classes.is_some().then(|| {
-            let labels = columns.last().map(|column| &column.values);
-            balance(parts, labels)
-        });
+    fn of(parts: &[Part], found: &[Candidates], choice: &Choice) -> Self {
+        let places = places(found, choice);
+        let alike = parts[0].columns.iter().enumerate();
+        let mut columns: Vec<Column> = alike
+            .map(|(k, first)| Column::new(first.name.clone(), gathered(parts, k, &places)))
+            .collect();
+        let labels = parts[0].classes.is_some().then(|| columns.last()).flatten();
+        let classes = labels.map(|labels| balance(parts, &labels.values));
         columns.extend(choice.gains.clone().map(|gains| Column::new("gain", Values::Real(gains))));
         Self { columns, classes }
     }
 }
 
 /// The task of each chosen row, and its place among the candidates there.
-fn places(parts: &[Part], choice: &Choice) -> Vec<(usize, usize)> {
+fn places(found: &[Candidates], choice: &Choice) -> Vec<(usize, usize)> {
     let mut first = vec![0];
-    first.extend(parts.iter().scan(0, |rows, part| {
-        *rows += part.found.rows;
+    first.extend(found.iter().scan(0, |rows, found| {
+        *rows += found.rows;
         Some(*rows)
     }));
-    let known: Vec<std::collections::HashMap<usize, usize>> = parts
-        .iter()
-        .map(|part| part.found.indices.iter().enumerate().map(|(place, i)| (*i, place)).collect())
-        .collect();
+    let sorted = |found: &Candidates| {
+        let mut places: Vec<usize> = (0..found.indices.len()).collect();
+        places.sort_unstable_by_key(|place| found.indices[*place]);
+        places
+    };
+    let sorted: Vec<Vec<usize>> = found.iter().map(sorted).collect();
     let place = |i: &usize| {
         let task = first.partition_point(|first| first <= i) - 1; // the first task begins at 0
-        (task, known[task][&(i - first[task])])
+        let (places, own) = (&sorted[task], i - first[task]);
+        // What was chosen was a candidate.
+        (task, places[places.partition_point(|place| found[task].indices[*place] < own)])
     };
     choice.indices.iter().map(place).collect()
 }
 
 /// A column of the chosen rows; all parts have columns alike.
 fn gathered(parts: &[Part], k: usize, places: &[(usize, usize)]) -> Values {
-    let of = |(task, place): &(usize, usize)| (&parts[*task].columns[k].values, *place);
-    match &parts[0].columns[k].values {
-        Values::Whole(_) => Values::Whole(
-            places
-                .iter()
-                .map(of)
-                .map(|(values, place)| match values {
-                    Values::Whole(values) => values[place],
-                    _ => 0,
-                })
-                .collect(),
-        ),
-        _ => {
-            Values::Text(places.iter().map(of).map(|(values, place)| values.cell(place)).collect())
-        }
+    let column = |task: usize| &parts[task].columns[k].values;
+    if let Values::Named { .. } = column(0) {
+        let (mut names, mut known) = (Vec::new(), HashMap::new());
+        let mut id = |name: &String| {
+            *known.entry(name.clone()).or_insert_with(|| {
+                names.push(name.clone());
+                names.len() as u32 - 1 // as many as all parts have, by numbers of 32 bits
+            })
+        };
+        let of_part = |part: &Part| match &part.columns[k].values {
+            Values::Named { names, .. } => names.iter().map(&mut id).collect(),
+            _ => Vec::new(),
+        };
+        let of: Vec<Vec<u32>> = parts.iter().map(of_part).collect();
+        let id = |(task, place): &(usize, usize)| match column(*task) {
+            Values::Named { ids, .. } => of[*task][ids[*place] as usize],
+            _ => 0,
+        };
+        let ids = places.iter().map(id).collect();
+        return Values::Named { names, ids };
+    }
+    let number = |(task, place): &(usize, usize)| match column(*task) {
+        Values::Whole(numbers) => numbers[*place],
+        _ => 0,
+    };
+    match column(0) {
+        Values::Whole(_) => Values::Whole(places.iter().map(number).collect()),
+        _ => Values::Text(places.iter().map(|(task, place)| column(*task).cell(*place)).collect()),
     }
 }
 
-/// Classes by their names, in the order in which tasks have them.
-fn balance(parts: &[Part], labels: Option<&Values>) -> Vec<Balance> {
-    let mut classes: Vec<Balance> = Vec::new();
-    let mut known = std::collections::HashMap::new();
+/// Classes by their names, in the order in which tasks have them, which is that of the labels.
+fn balance(parts: &[Part], labels: &Values) -> Vec<Balance> {
+    let Values::Named { names, ids } = labels else { return Vec::new() };
+    let mut classes: Vec<Balance> = names.iter().map(|name| (name.clone(), 0, 0)).collect();
+    let known: HashMap<&String, usize> = names.iter().zip(0..).collect();
     for (class, rows, _) in parts.iter().flat_map(|part| part.classes.iter().flatten()) {
-        let at = *known.entry(class.clone()).or_insert_with(|| {
-            classes.push((class.clone(), 0, 0));
-            classes.len() - 1
-        });
-        classes[at].1 += rows;
-    }
-    for row in 0..labels.map_or(0, Values::len) {
-        let label = labels.map(|labels| labels.cell(row)).unwrap_or_default();
-        if let Some(at) = known.get(&label) {
-            classes[*at].2 += 1;
+        if let Some(at) = known.get(class) {
+            classes[*at].1 += rows;
         }
     }
+    ids.iter().for_each(|id| classes[*id as usize].2 += 1);
     classes
 }
 
@@ -230,7 +238,7 @@ fn input(parts: &[Part], rows: usize) -> Value {
     let number = |part: &Part, name: &str| part.input[name].as_u64().unwrap_or(0);
     let files = parts.iter().flat_map(|part| part.input["files"].as_array().into_iter().flatten());
     let classes = parts.iter().flat_map(|part| part.classes.iter().flatten());
-    let classes: std::collections::BTreeSet<&str> = classes.map(|class| class.0.as_str()).collect();
+    let classes: BTreeSet<&str> = classes.map(|class| class.0.as_str()).collect();
     json!({
         "files": files.collect::<Vec<_>>(),
         "rows": rows,

@@ -24,6 +24,11 @@ pub enum Values {
     Whole(Vec<i64>),
     Real(Vec<f64>),
     Text(Vec<String>),
+    /// Few texts, each of which stands in many rows.
+    Named {
+        names: Vec<String>,
+        ids: Vec<u32>,
+    },
     Truth(Vec<bool>),
 }
 
@@ -39,6 +44,7 @@ impl Values {
             Self::Whole(values) => values.len(),
             Self::Real(values) => values.len(),
             Self::Text(values) => values.len(),
+            Self::Named { ids, .. } => ids.len(),
             Self::Truth(values) => values.len(),
         }
     }
@@ -48,6 +54,7 @@ impl Values {
             Self::Whole(values) => values[row].to_string(),
             Self::Real(values) => values[row].to_string(),
             Self::Text(values) => values[row].clone(),
+            Self::Named { names, ids } => names[ids[row] as usize].clone(),
             Self::Truth(values) => values[row].to_string(),
         }
     }
@@ -69,7 +76,8 @@ fn ending(path: &Path) -> &str {
     path.extension().and_then(|ending| ending.to_str()).unwrap_or_default()
 }
 
-/// Writes columns of one length; of `.npy`, only the first, and every other of numbers as `FILE.NAME.npy` beside it.
+/// Writes columns of one length; of `.npy`, only the first, and every other but text as `FILE.NAME.npy` beside it; files and
+/// classes have numbers there, by their order in the report.
 pub fn write(path: &Path, columns: &[Column]) -> Result<()> {
     match ending(path) {
         "npy" => {
@@ -112,6 +120,7 @@ fn write_array(path: &Path, values: &Values) -> Result<()> {
             Values::Whole(values) => array(file, values),
             Values::Real(values) => array(file, values),
             Values::Truth(values) => array(file, values),
+            Values::Named { ids, .. } => array(file, ids),
             Values::Text(_) => Ok(()), // the caller's to leave out
         };
         written.map_err(|source| refused(path, source))
@@ -149,7 +158,7 @@ fn field(column: &Column) -> parquet::errors::Result<Type> {
     let (physical, logical) = match column.values {
         Values::Whole(_) => (Physical::INT64, None),
         Values::Real(_) => (Physical::DOUBLE, None),
-        Values::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        Values::Text(_) | Values::Named { .. } => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         Values::Truth(_) => (Physical::BOOLEAN, None),
     };
     let builder = Type::primitive_type_builder(&column.name, physical);
@@ -166,6 +175,11 @@ fn fill(
         Values::Truth(values) => put::<BoolType>(group, values),
         Values::Text(values) => {
             let bytes: Vec<ByteArray> = values.iter().map(|text| text.as_str().into()).collect();
+            put::<ByteArrayType>(group, &bytes)
+        }
+        Values::Named { names, ids } => {
+            let names: Vec<ByteArray> = names.iter().map(|name| name.as_str().into()).collect();
+            let bytes: Vec<ByteArray> = ids.iter().map(|id| names[*id as usize].clone()).collect();
             put::<ByteArrayType>(group, &bytes)
         }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 use gleaner::choose::{Asked, Candidates, Streaming, Tasks};
 use gleaner::experiment::{Configuration, Run};
 use gleaner::learn::Checkpoint;
@@ -75,8 +75,8 @@ impl Folder {
         }
     }
 
-    /// What a task left, if it has.
-    pub fn part(&self, task: Task) -> Result<Option<Part>> {
+    /// What a task found and left, if it has.
+    pub fn part(&self, task: Task) -> Result<Option<(Candidates, Part)>> {
         match Checkpoint::load(self.of_task(task).join(format!("{PART}.safetensors"))) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Ok(None)
@@ -116,9 +116,8 @@ impl Folder {
 const PART: &str = "part";
 pub const ASKED: &str = "asked";
 
-/// What a task left.
+/// What a task left beside what it found.
 pub struct Part {
-    pub found: Candidates,
     /// What it was asked.
     pub asked: Asked,
     /// What all tasks must have been told alike: the command line less the task, and the seed.
@@ -164,7 +163,7 @@ pub fn run(
     let before = folder.part(task)?;
     let report =
         json!({"command": "select", "task": task.number, "tasks": task.tasks, "parts": folder.0});
-    if before.as_ref().is_some_and(|before| before.asked == asked) {
+    if before.as_ref().is_some_and(|(_, before)| before.asked == asked) {
         return context.tell(&format!("{task}: done already\n"), report);
     }
     input.is_large(&Extra::default(), Demand::READING, Demand::on_disk, &context)?;
@@ -173,13 +172,12 @@ pub fn run(
     let found = context
         .step("looking", || tasks.candidates(task.number - 1, &stored.table, &asked, seeds))?;
     let read = stored.report();
-    if before.is_some_and(|before| before.input != read) {
+    if before.is_some_and(|(_, before)| before.input != read) {
         return Err(mixed(&folder.of_task(task), "a part of other data".into()));
     }
     let mut columns = stored.keys(&found.indices);
     if task.tasks > 1 && !stored.several() {
-        let files = found.indices.iter().map(|i| stored.file(*i)).collect();
-        columns.insert(1, Column::new("file", Values::Text(files)));
+        columns.insert(1, stored.file_names(&found.indices));
     }
     let classes = stored.labelled().then(|| {
         let (labels, classes) = stored.classes();
@@ -192,7 +190,6 @@ pub fn run(
     }
     let text = format!("{task}: {} candidates of {} rows\n", found.indices.len(), found.rows);
     let part = Part {
-        found,
         asked,
         told,
         method: method.name().to_owned(),
@@ -201,7 +198,7 @@ pub fn run(
         columns,
         classes,
     };
-    context.step("writing", || run.save(PART, &part.state()?))?;
+    context.step("writing", || run.save(PART, &part.state(&found)?))?;
     let report = context.complete(report);
     context.tell(&text, report)
 }
@@ -221,11 +218,11 @@ pub fn mixed(path: &Path, found: String) -> Error {
 }
 
 impl Part {
-    fn state(&self) -> Result<Checkpoint> {
+    fn state(&self, found: &Candidates) -> Result<Checkpoint> {
         let mut state = Checkpoint::new();
-        state.set("index", tensor(self.found.indices.iter().map(|i| *i as i64).collect())?);
-        state.set("gain", tensor(self.found.gains.clone())?);
-        state.set("numbers", tensor(self.found.numbers.clone())?);
+        state.set("index", tensor(found.indices.iter().map(|i| *i as i64).collect())?);
+        state.set("gain", tensor(found.gains.clone())?);
+        state.set("numbers", tensor(found.numbers.clone())?);
         put_asked(&mut state, std::slice::from_ref(&self.asked))?;
         let mut names = Vec::new();
         for (k, column) in self.columns.iter().enumerate() {
@@ -234,13 +231,17 @@ impl Part {
                 Values::Real(numbers) => tensor(numbers.clone())?,
                 Values::Truth(bits) => tensor(bits.iter().map(|bit| u8::from(*bit)).collect())?,
                 Values::Text(texts) => tensor(json!(texts).to_string().into_bytes())?,
+                Values::Named { ids, .. } => tensor(ids.clone())?,
             };
             state.set(format!("column-{k}"), values);
-            names.push(&column.name);
+            names.push(match &column.values {
+                Values::Named { names, .. } => json!({"name": column.name, "names": names}),
+                _ => json!({"name": column.name}),
+            });
         }
         let classes = self.classes.iter().flatten();
         let classes: Vec<Value> = classes.map(|(class, rows, _)| json!([class, rows])).collect();
-        state.set_note("rows", self.found.rows);
+        state.set_note("rows", found.rows);
         state.set_note("method", &self.method);
         state.set_note("keep", self.keep);
         state.set_note(
@@ -255,7 +256,7 @@ impl Part {
         Ok(state)
     }
 
-    fn of(state: &Checkpoint) -> Result<Self> {
+    fn of(state: &Checkpoint) -> Result<(Candidates, Self)> {
         let notes: Value = state.note("json")?;
         let numbers = |name: &str| -> Result<Vec<f64>> { Ok(state.tensor(name)?.to_vec1()?) };
         let indices = state.tensor("index")?.to_vec1::<i64>()?;
@@ -268,18 +269,27 @@ impl Part {
         };
         let [asked] = &asked_of(state)?[..] else { return Err(other("questions")) };
         let names = notes["columns"].as_array().map_or(&[][..], Vec::as_slice).iter().enumerate();
-        let column = |(k, name): (usize, &Value)| {
+        let column = |(k, about): (usize, &Value)| {
             let column = state.tensor(&format!("column-{k}"))?;
-            let values = match column.dtype() {
-                candle_core::DType::I64 => Values::Whole(column.to_vec1()?),
-                candle_core::DType::F64 => Values::Real(column.to_vec1()?),
+            let texts = |names: &Value| serde_json::from_value(names.clone());
+            let values = match (column.dtype(), about.get("names")) {
+                (DType::I64, _) => Values::Whole(column.to_vec1()?),
+                (DType::F64, _) => Values::Real(column.to_vec1()?),
+                (DType::U32, Some(names)) => {
+                    let (names, ids): (Vec<String>, _) =
+                        (texts(names).map_err(|_| other("names"))?, column.to_vec1()?);
+                    if ids.iter().any(|id| *id as usize >= names.len()) {
+                        return Err(other("a name each"));
+                    }
+                    Values::Named { names, ids }
+                }
                 _ => {
                     let texts = serde_json::from_slice(&column.to_vec1::<u8>()?);
                     Values::Text(texts.map_err(|_| other("texts"))?)
                 }
             };
             match values.len() == found.indices.len() {
-                true => Ok(Column::new(name.as_str().unwrap_or_default(), values)),
+                true => Ok(Column::new(about["name"].as_str().unwrap_or_default(), values)),
                 false => Err(other("columns of one length")),
             }
         };
@@ -290,7 +300,8 @@ impl Part {
         let keep = state.note::<String>("keep")?.parse().map_err(|_| other("a share"))?;
         let method = state.note("method")?;
         let (told, input) = (notes["told"].clone(), notes["input"].clone());
-        Ok(Self { asked: asked.clone(), found, told, method, keep, input, columns, classes })
+        let asked = asked.clone();
+        Ok((found, Self { asked, told, method, keep, input, columns, classes }))
     }
 }
 
@@ -319,7 +330,7 @@ fn asked_of(state: &Checkpoint) -> Result<Vec<Asked>> {
     pairs.enumerate().map(asked).collect()
 }
 
-fn tensor<T: candle_core::WithDType>(values: Vec<T>) -> Result<Tensor> {
+fn tensor<T: WithDType>(values: Vec<T>) -> Result<Tensor> {
     let count = values.len();
     Ok(Tensor::from_vec(values, count, &Device::Cpu)?)
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 const MOST: f64 = 1.06;
 const AIM: f64 = 1.03;
 /// Prices at which all rows are looked at, at most.
-const PASSES: usize = 6;
+pub(crate) const PASSES: usize = 6;
 /// How steeply the number that is kept falls with the price, as long as nobody knows: both by logarithms.
 const SLOPE: f64 = -0.5;
 
@@ -114,36 +114,46 @@ impl Priced {
             _ => Err(wrong("the number of rows kept at a price", &found.numbers)),
         };
         let kept = found.iter().map(kept).sum::<Result<f64>>()?;
-        let fits = kept >= count as f64 && kept <= MOST * count as f64;
         self.tried.push((self.now, kept));
-        if fits || self.tried.len() >= PASSES {
-            return Ok(None);
-        }
-        let off = |kept: f64| (kept.max(1.0) / (AIM * count as f64)).ln();
-        let steepness = |pair: &[(f64, f64)]| match pair {
-            [a, b] if a.0 != b.0 => (off(b.1) - off(a.1)) / (b.0 - a.0),
-            _ => SLOPE,
-        };
-        let slope = self.tried.windows(2).next_back().map_or(SLOPE, steepness).clamp(-2.0, -0.1);
-        let next = self.now - off(kept) / slope;
-        // Between prices that were too low and too high it stays, and away from them.
-        let prices = |high: bool| {
-            self.tried
-                .iter()
-                .filter(move |(_, kept)| (off(*kept) < 0.0) == high)
-                .map(|tried| tried.0)
-        };
-        let low = prices(false).reduce(f64::max);
-        let high = prices(true).reduce(f64::min);
-        self.now = match (low, high) {
-            (Some(low), Some(high)) if low < high => {
-                let edge = 0.1 * (high - low);
-                next.clamp(low + edge, high - edge)
-            }
-            _ => next,
-        };
-        Ok(Some(self))
+        let next = next_price(&self.tried, count);
+        // Of the last ones tried the best is what all rows are to be kept at.
+        let best = || best(&self.tried, count).filter(|best| *best != self.now);
+        let next = if self.tried.len() < PASSES { next } else { next.and_then(|_| best()) };
+        let next = next.filter(|_| self.tried.len() <= PASSES);
+        Ok(next.map(|now| Self { now, ..self }))
     }
+}
+
+/// The next price to try, if what was kept at the last one is not a little more than `count`; of prices that were tried, each
+/// with the number that was kept.
+pub(crate) fn next_price(tried: &[(f64, f64)], count: usize) -> Option<f64> {
+    let (now, kept) = *tried.last()?;
+    if kept >= count as f64 && kept <= MOST * count as f64 {
+        return None;
+    }
+    let off = |kept: f64| (kept.max(1.0) / (AIM * count as f64)).ln();
+    let of = |dear: bool| tried.iter().filter(move |(_, kept)| (off(*kept) < 0.0) == dear).copied();
+    let low = of(false).max_by(|a, b| a.0.total_cmp(&b.0));
+    let high = of(true).min_by(|a, b| a.0.total_cmp(&b.0));
+    // Between a price that was too low and one too high, and away from both; otherwise as steeply as before.
+    if let (Some(low), Some(high)) = (low, high)
+        && low.0 < high.0
+    {
+        let share = off(low.1) / (off(low.1) - off(high.1));
+        return Some(low.0 + share.clamp(0.1, 0.9) * (high.0 - low.0));
+    }
+    let slope = match tried {
+        [.., a, b] if a.0 != b.0 => (off(b.1) - off(a.1)) / (b.0 - a.0),
+        _ => SLOPE,
+    };
+    Some(now - off(kept) / slope.clamp(-20.0, -0.1))
+}
+
+/// The price at which the fewest too many were kept, or else the most.
+pub(crate) fn best(tried: &[(f64, f64)], count: usize) -> Option<f64> {
+    let off = |kept: f64| kept - count as f64;
+    let better = |a: f64, b: f64| (a < 0.0).cmp(&(b < 0.0)).then(a.abs().total_cmp(&b.abs()));
+    tried.iter().min_by(|a, b| better(off(a.1), off(b.1))).map(|tried| tried.0)
 }
 
 fn pairs(numbers: &[f64]) -> Vec<(f64, f64)> {
@@ -153,4 +163,34 @@ fn pairs(numbers: &[f64]) -> Vec<(f64, f64)> {
 fn wrong(expected: &str, found: &[f64]) -> Error {
     let found = format!("{} numbers", found.len());
     Error::Shape { what: "numbers of tasks that share a price", expected: expected.into(), found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number that falls all of a sudden, as where all distances are alike; one that cannot be reached; and one that is
+    /// hardly there.
+    #[test]
+    fn prices_are_found_in_few_passes() {
+        let sudden = |p: f64| 1e6 / (1.0 + (12.0 * (p - 4.7)).exp());
+        for (kept, count, fits) in [
+            (&sudden as &dyn Fn(f64) -> f64, 10_000, true),
+            (&|p: f64| 1e5 * (-0.5 * p).exp(), 700, true),
+            (&|p: f64| if p < 4.0 { 900.0 } else { 80.0 }, 500, false),
+            (&|_| 8.0, 3, false),
+        ] {
+            let (mut price, mut tried) = (3.0, Vec::new());
+            while tried.len() < PASSES {
+                tried.push((price, kept(price)));
+                let Some(next) = next_price(&tried, count) else { break };
+                assert!(next.is_finite());
+                price = next;
+            }
+            let chosen = kept(best(&tried, count).unwrap());
+            assert!(chosen >= count as f64, "{count}: {tried:?}");
+            assert_eq!(chosen <= MOST * count as f64, fits, "{count}: {tried:?}");
+        }
+        assert_eq!(best(&[(1.0, 5.0), (2.0, 7.0), (3.0, 6.0)], 10), Some(2.0), "the fullest");
+    }
 }

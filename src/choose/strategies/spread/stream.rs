@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
-use crate::choose::strategies::spread::priced::Offer;
+use crate::choose::strategies::spread::priced::{Offer, PASSES, best, next_price};
 use crate::choose::{Candidates, Choice, Convex};
 use crate::error::Result;
 use crate::program::{
@@ -180,34 +180,19 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
 
     /// What a pass over all cells keeps at about that price: a little more than `count`.
     fn adjusted(&self, cells: &[Vec<usize>], count: usize, mut price: f64) -> Result<Vec<Kept>> {
-        /// Passes at most.
-        const PASSES: usize = 4;
-        /// The surplus that is left to the worths, and the one that is aimed at.
-        const MOST: f64 = 1.06;
-        const AIM: f64 = 1.03;
-        let aim = |kept: usize| (kept.max(1) as f64 / (AIM * count as f64)).ln();
-        let mut best = self.all(cells, price)?;
-        let (mut off, mut slope) = (aim(best.len()), -0.5);
-        for _ in 1..PASSES {
-            let fits = best.len() >= count && best.len() as f64 <= MOST * count as f64;
-            if fits {
-                break;
+        let (mut kept, mut tried): (Vec<Kept>, Vec<(f64, f64)>) = (Vec::new(), Vec::new());
+        for _ in 0..PASSES {
+            let now = self.all(cells, price)?;
+            tried.push((price, now.len() as f64));
+            if best(&tried, count) == Some(price) {
+                kept = now;
             }
-            let next = price - off / slope;
-            let kept = self.all(cells, next)?;
-            let found = aim(kept.len());
-            // The number falls with the price, more or less steeply.
-            slope = ((found - off) / (next - price)).clamp(-2.0, -0.1);
-            (price, off) = (next, found);
-            let surplus = |kept: &Vec<Kept>| match kept.len() >= count {
-                true => kept.len(),
-                false => usize::MAX - kept.len(),
-            };
-            if surplus(&kept) < surplus(&best) {
-                best = kept;
+            match next_price(&tried, count) {
+                Some(next) => price = next,
+                None => break,
             }
         }
-        Ok(best)
+        Ok(kept)
     }
 
     /// What all cells keep at the price of this logarithm.
