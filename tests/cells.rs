@@ -139,3 +139,35 @@ fn a_source_that_fails_is_an_error() -> Result<()> {
     assert!(Convex::default().select_from(&broken, 5, &mut rng(9)).is_err());
     Ok(())
 }
+
+/// Clusters far from one another, and columns of very different units: the typical cost says nothing of what is near, and the
+/// price still keeps what was asked for, not what comes first.
+#[test]
+fn scales_far_apart_do_not_hide_what_is_near() -> Result<()> {
+    for (points, apart, units) in [
+        (3_000, 1e2, [1.0, 1.0]),
+        (9_000, 1e2, [1.0, 1.0]),
+        (9_000, 1e4, [1.0, 1.0]),
+        (9_000, 1.0, [1.0, 1e-3]),
+    ] {
+        let mut rng = rng(11);
+        let mut rows: Vec<f32> = Vec::with_capacity(2 * points);
+        for i in 0..points {
+            let cluster = (i * 4 / points) as f32;
+            let place = [cluster * apart + rng.random::<f32>(), rng.random::<f32>()];
+            rows.extend(place.iter().zip(units).map(|(x, unit)| x * unit));
+        }
+        let evidence = Evidence::new(points).with_features(&rows, 2)?;
+        for count in [points / 30, points / 8] {
+            let choice = Convex::default().select(&evidence, count, &mut rng)?;
+            check_distinct(&choice, count, points);
+            let filled = choice.gains.as_ref().unwrap().iter().filter(|gain| **gain == 0.0).count();
+            assert!(filled * 50 < count, "{points} {apart} {count}: {filled} by no worth");
+            let cost = |choice: &Choice| to_chosen(&rows, 2, choice).into_iter().sum::<f64>();
+            let random = cost(&Random.select(&evidence, count, &mut rng)?);
+            let ours = cost(&choice);
+            assert!(ours < 0.85 * random, "{points} {apart} {count}: {ours} against {random}");
+        }
+    }
+    Ok(())
+}

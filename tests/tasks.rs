@@ -155,8 +155,8 @@ fn a_random_choice_is_uniform_over_all_tasks() -> Result<()> {
     Ok(())
 }
 
-/// One price for all: the choice stands for all rows about as well as that of one process, and tasks with little to say keep
-/// little.
+/// One price for all: better than random rows; as good as one process where tasks have rows of their own kind, while tasks that
+/// all have the same kinds stand for them several times. Those with little to say keep little.
 #[test]
 fn programs_of_several_tasks_share_a_price() -> Result<()> {
     for ordered in [false, true] {
@@ -167,7 +167,8 @@ fn programs_of_several_tasks_share_a_price() -> Result<()> {
         let tasks = cost(&choose(&method, &shares, 400, 9)?);
         let whole = cost(&choose(&method, std::slice::from_ref(&rows), 400, 9)?);
         let random = cost(&choose(&Random, &shares, 400, 9)?);
-        assert!(tasks < 1.1 * whole, "{tasks} against {whole} in one process");
+        let most = if ordered { 1.05 } else { 1.25 };
+        assert!(tasks < most * whole, "{tasks} against {whole} in one process");
         assert!(tasks < 0.9 * random, "{tasks} against {random} at random");
     }
     // All rows of one task are one: of it there is one row, or a few.

@@ -275,7 +275,7 @@ impl Pool {
         let ChooseOptions { batch, eps, passes, .. } = *options;
         let settings = Convex { batch, eps, passes };
         let load = |indices: &[usize]| Ok(Members { pool: self, indices: indices.to_vec() });
-        let column_costs = &self.column_costs;
-        Stream { load, column_costs, unit: self.unit, settings }.choose(vec![order], count)
+        let (column_costs, share) = (&self.column_costs, count as f64 / members.len() as f64);
+        Stream { load, column_costs, unit: self.unit, share, settings }.choose(vec![order], count)
     }
 }

@@ -61,7 +61,8 @@ pub struct Convex {
     /// Points of a batch, at least 1; 25 by default. Small batches cover space evenly, large ones follow
     /// density.
     pub batch: usize,
-    /// Smoothing, in units of the typical cost, positive; 0.01 by default: weights are near 0 or 1.
+    /// Smoothing, in units of the typical cost, positive; 0.01 by default: weights are near 0 or 1. It is less where points
+    /// are kept that save less, as within clusters that are far from one another.
     pub eps: f64,
     /// Bisection steps for the price; 10 by default.
     pub passes: usize,
@@ -120,7 +121,8 @@ impl Streaming for Convex {
         let (cells, unit) = self.arranged(pool, &[], rng)?;
         let column_costs = vec![0.0; pool.size()];
         let load = |members: &[usize]| load(pool, &[], members);
-        let mut stream = Stream { load, column_costs: &column_costs, unit, settings: *self };
+        let (column_costs, share) = (&column_costs, asked.share);
+        let mut stream = Stream { load, column_costs, unit, share, settings: *self };
         match Priced::of(&asked.numbers)? {
             None => {
                 let count = (asked.share * pool.size() as f64).ceil() as usize;
@@ -166,7 +168,8 @@ impl Convex {
             None => vec![0.0; pool.size()],
         };
         let load = |members: &[usize]| load(pool, remembered, members);
-        let stream = Stream { load, column_costs: &column_costs, unit, settings: *self };
+        let (column_costs, share) = (&column_costs, count as f64 / pool.size() as f64);
+        let stream = Stream { load, column_costs, unit, share, settings: *self };
         Ok(choice_of(&stream.choose(cells, count)?))
     }
 

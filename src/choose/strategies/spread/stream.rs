@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::choose::strategies::spread::priced::{Offer, PASSES, best, next_price};
 use crate::choose::{Candidates, Choice, Convex};
+use crate::data::shares::in_proportion;
 use crate::error::Result;
 use crate::program::{
     Budget, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram, SolveOptions,
@@ -55,6 +56,8 @@ pub(crate) struct Stream<'a, L> {
     pub(crate) column_costs: &'a [f64],
     /// The typical cost.
     pub(crate) unit: f64,
+    /// The share of the points that is to be kept.
+    pub(crate) share: f64,
     pub(crate) settings: Convex,
 }
 
@@ -79,43 +82,46 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
         sort(&mut best);
         best.truncate(count);
         if best.len() < count {
-            let taken: HashSet<usize> = best.iter().map(|k| k.index).collect();
-            let rest = cells.into_iter().flatten().filter(|i| !taken.contains(i));
-            let mut rest: Vec<usize> = rest.collect();
-            rest.sort_by(|&a, &b| {
-                self.column_costs[a].total_cmp(&self.column_costs[b]).then(a.cmp(&b))
-            });
-            let fill = rest.into_iter().map(|index| Kept { index, worth: 0.0 });
-            best.extend(fill.take(count - taken.len()));
+            let fill = self.rest(&cells, &best).into_iter().map(|index| Kept { index, worth: 0.0 });
+            best.extend(fill.take(count - best.len()));
         }
         Ok(best)
     }
 
-    /// What a pass keeps at the highest price at which it keeps `count` or more: high prices keep few points.
-    fn bisected(&self, cell: &[usize], count: usize) -> Result<Vec<Kept>> {
-        let (mut low, mut high) = self.bracket(cell.len());
-        let mut best: Vec<Kept> = Vec::new();
-        for _ in 0..self.settings.passes {
-            let middle = 0.5 * (low + high);
-            let kept = self.pass(cell, middle.exp() * self.unit, usize::MAX)?;
-            if kept.len() < count {
-                high = middle;
-                continue;
-            }
-            low = middle;
-            if kept.len() < best.len() || best.is_empty() {
-                best = kept;
-            }
-            if best.len() == count {
-                break;
-            }
-        }
-        if best.is_empty() { self.pass(cell, 0.0, usize::MAX) } else { Ok(best) }
+    /// What was not kept, by column cost; of equal ones every cell its share, in its random order.
+    fn rest(&self, cells: &[Vec<usize>], kept: &[Kept]) -> Vec<usize> {
+        let taken: HashSet<usize> = kept.iter().map(|kept| kept.index).collect();
+        let rest =
+            |cell: &Vec<usize>| cell.iter().copied().filter(|i| !taken.contains(i)).collect();
+        let mut rest = in_proportion(&cells.iter().map(rest).collect::<Vec<Vec<usize>>>());
+        rest.sort_by(|a, b| self.column_costs[*a].total_cmp(&self.column_costs[*b]));
+        rest
     }
 
-    /// Logarithms of prices between which the right one is, in units of the typical cost.
-    fn bracket(&self, points: usize) -> (f64, f64) {
-        (-12.0, (points as f64).ln() + 2.0)
+    /// What a pass keeps at the highest price at which it keeps `count` or more: high prices keep few points.
+    fn bisected(&self, cell: &[usize], count: usize) -> Result<Vec<Kept>> {
+        let mut best: Vec<Kept> = Vec::new();
+        for (mut low, mut high) in brackets(cell.len()) {
+            for _ in 0..self.settings.passes {
+                let middle = 0.5 * (low + high);
+                let kept = self.pass(cell, middle.exp() * self.unit, usize::MAX)?;
+                if kept.len() < count {
+                    high = middle;
+                    continue;
+                }
+                low = middle;
+                if kept.len() < best.len() || best.is_empty() {
+                    best = kept;
+                }
+                if best.len() == count {
+                    return Ok(best);
+                }
+            }
+            if !best.is_empty() {
+                return Ok(best);
+            }
+        }
+        self.pass(cell, 0.0, usize::MAX)
     }
 
     /// The logarithm of the price at which these cells keep about so many, and what they kept at those that were tried;
@@ -128,20 +134,27 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
     ) -> Result<(f64, Vec<(f64, usize)>)> {
         /// A number that is off by so much will do.
         const OFF: f64 = 0.02;
-        let (mut low, mut high) = self.bracket(cells.iter().map(|cell| cell.len()).sum());
         let mut tried = Vec::new();
-        for _ in 0..self.settings.passes {
-            let middle = 0.5 * (low + high);
-            let kept = |cell: &&[usize]| self.pass(cell, middle.exp() * self.unit, most);
-            let kept: Vec<Result<Vec<Kept>>> = cells.par_iter().map(kept).collect();
-            let kept = kept.into_iter().map(|kept| Ok(kept?.len())).sum::<Result<usize>>()?;
-            tried.push((middle, kept));
-            if (kept as f64 / count as f64 - 1.0).abs() <= OFF {
-                return Ok((middle, tried));
+        let mut price = 0.0;
+        for (mut low, mut high) in brackets(cells.iter().map(|cell| cell.len()).sum()) {
+            let bottom = low;
+            for _ in 0..self.settings.passes {
+                let middle = 0.5 * (low + high);
+                let kept = |cell: &&[usize]| self.pass(cell, middle.exp() * self.unit, most);
+                let kept: Vec<Result<Vec<Kept>>> = cells.par_iter().map(kept).collect();
+                let kept = kept.into_iter().map(|kept| Ok(kept?.len())).sum::<Result<usize>>()?;
+                tried.push((middle, kept));
+                if (kept as f64 / count as f64 - 1.0).abs() <= OFF {
+                    return Ok((middle, tried));
+                }
+                if kept > count { low = middle } else { high = middle }
             }
-            if kept > count { low = middle } else { high = middle }
+            price = low;
+            if low > bottom {
+                break;
+            }
         }
-        Ok((low, tried))
+        Ok((price, tried))
     }
 
     /// How many of all points would be kept at some prices around the one at which so many are, judged by a few cells.
@@ -169,9 +182,9 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
         sort(&mut kept);
         let mut indices: Vec<usize> = kept.iter().map(|kept| kept.index).collect();
         let mut gains: Vec<f64> = kept.iter().map(|kept| kept.worth.max(0.0)).collect();
-        let taken: HashSet<usize> = indices.iter().copied().collect();
-        let rest = cells.iter().flatten().filter(|i| !taken.contains(i));
-        indices.extend(rest.take(count.saturating_sub(kept.len())));
+        if kept.len() < count {
+            indices.extend(self.rest(cells, &kept).into_iter().take(count - kept.len()));
+        }
         // In the order of the gains a zero with a sign stands behind one without.
         gains.resize(indices.len(), -0.0);
         let rows = cells.iter().map(Vec::len).sum();
@@ -202,6 +215,18 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
         Ok(kept.into_iter().collect::<Result<Vec<_>>>()?.concat())
     }
 
+    /// Mass spreads over columns that differ by about this. It must not be more than a row saves by what stands for it, about
+    /// the price of a unit of weight times the share that is kept: where clusters are far apart the typical cost is that from
+    /// one to another, and says nothing of how near points are to one another within.
+    fn smoothing(&self, price: f64) -> f64 {
+        /// With the usual setting, one hundredth, that is what a row saves.
+        const SAVED: f64 = 100.0;
+        /// A program without smoothing is another one.
+        const LEAST: f64 = 1e-14;
+        let saved = SAVED * price * self.share;
+        self.settings.eps * saved.clamp(LEAST * self.unit, self.unit)
+    }
+
     /// One pass over the batches of a cell at a price, which ends when it has kept more than `most`.
     fn pass(&self, members: &[usize], price: f64, most: usize) -> Result<Vec<Kept>> {
         let costs = (self.load)(members)?;
@@ -215,7 +240,7 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
             }
             let prices = batch.iter().map(|&k| self.column_costs[members[k]] + price).collect();
             let slack = Budget::Absolute(2.0 * batch.len() as f64);
-            let solved = solve(within, prices, slack, self.unit * self.settings.eps)?;
+            let solved = solve(within, prices, slack, self.smoothing(price))?;
             let worths = worths(&solved);
             for j in representatives(solved.assignment(), batch.len()) {
                 kept.push(Kept { index: members[batch[j]], worth: worths[j] });
@@ -232,6 +257,14 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
 /// The most worth first.
 fn sort(kept: &mut [Kept]) {
     kept.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.index.cmp(&b.index)));
+}
+
+/// Logarithms of prices between which the right one is, in units of the typical cost; and, if no price there is low enough,
+/// where it is then.
+fn brackets(points: usize) -> [(f64, f64); 2] {
+    const LOW: f64 = -12.0;
+    const BOTTOM: f64 = -46.0;
+    [(LOW, (points as f64).ln() + 2.0), (BOTTOM, LOW)]
 }
 
 /// Some cells, and the number of their points. Neighbours follow one another: every so many are like all.
