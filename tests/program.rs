@@ -846,6 +846,35 @@ fn structured_solves_linear_programs_too() {
     }
 }
 
+/// So large that threads share the work: groups and remembered columns stay where they belong, and the bits are those of one
+/// thread.
+#[test]
+fn large_programs_have_the_same_bits_for_any_number_of_threads() {
+    let (n, m) = (700, 120);
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let points: Vec<[f64; 3]> = (0..n + m).map(|_| rng.random()).collect();
+    let apart = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    let costs = DMatrix::from_fn(n, n + m, |i, j| apart(points[i], points[j]));
+    for groups in [None, Some((0..n).map(|j| j % 97).collect())] {
+        let options = ProgramOptions {
+            norm: Norm::Infinity,
+            regulariser: Regulariser::Quadratic(0.02),
+            groups,
+            ..Default::default()
+        };
+        let budget = Budget::Absolute(40.0);
+        let program = SelectionProgram::new(costs.clone(), budget, options).unwrap();
+        let solved = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| program.solve(SolveOptions::default()).unwrap())
+        };
+        let (one, three) = (solved(1), solved(3));
+        assert_eq!(one.assignment(), three.assignment());
+        assert_eq!(one.row_multipliers(), three.row_multipliers());
+        assert!(one.verdict().gap < 1e-7, "{:?}", one.verdict());
+    }
+}
+
 /// A price of a unit of weight from nothing to far beyond every cost: the solve ends, and every row is served.
 #[test]
 fn prices_out_of_all_proportion_end() {

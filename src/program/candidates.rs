@@ -4,6 +4,8 @@
 //! An entry is zero wherever `v = nu - D <= 0`. A scan at `nu` keeps all entries with `v > -slack`: as long
 //! as no row multiplier has risen by more than `slack` since, nothing outside the list can be live.
 
+use rayon::prelude::*;
+
 use super::dual::Scaled;
 
 /// One entry that may be live.
@@ -30,6 +32,30 @@ pub(super) struct Candidates {
 
 /// Rows tested at once; where none is near, which is almost everywhere, the test is all there is.
 const LANES: usize = 8;
+
+/// Entries from which on a scan, which waits for memory, is shared by threads, and how many columns each looks at.
+const THREADED: usize = 1 << 19;
+const COLUMNS: usize = 64;
+
+/// Lists the entries of a column that are below the limits of their rows.
+fn list(scaled: &Scaled, limits: &[f64], column: usize, into: &mut Vec<Candidate>) {
+    let n = limits.len();
+    let costs = &scaled.program.costs.as_slice()[column * n..(column + 1) * n];
+    let mut row = 0;
+    for (costs, limits) in costs.chunks(LANES).zip(limits.chunks(LANES)) {
+        let any = costs.iter().zip(limits).fold(false, |any, (cost, limit)| any | (cost < limit));
+        if any {
+            for (k, (cost, limit)) in costs.iter().zip(limits).enumerate() {
+                if cost < limit {
+                    let cost = scaled.cost(row + k, *cost);
+                    let (row, column) = ((row + k) as u32, column as u32);
+                    into.push(Candidate { row, column, cost });
+                }
+            }
+        }
+        row += LANES;
+    }
+}
 
 impl Candidates {
     /// All entries: for regularisers under which every entry is live.
@@ -62,32 +88,45 @@ impl Candidates {
             .extend(limits.map(|(nu, shift)| (shift + (nu + slack) * scaled.scale).next_up()));
         self.start.clear();
         self.list.clear();
+        if program.costs.len() >= THREADED {
+            return self.scan_on_all_threads(scaled);
+        }
         for columns in program.groups.iter() {
             self.start.push(self.list.len());
-            columns.iter().for_each(|&j| self.column(scaled, j));
+            columns.iter().for_each(|&j| list(scaled, &self.limit, j, &mut self.list));
         }
         self.start.push(self.list.len());
-        (program.incoming()..program.costs.ncols()).for_each(|j| self.column(scaled, j));
+        let remembered = program.incoming()..program.costs.ncols();
+        remembered.for_each(|j| list(scaled, &self.limit, j, &mut self.list));
     }
 
-    fn column(&mut self, scaled: &Scaled, column: usize) {
-        let n = self.limit.len();
-        let costs = &scaled.program.costs.as_slice()[column * n..(column + 1) * n];
-        let mut row = 0;
-        for (costs, limits) in costs.chunks(LANES).zip(self.limit.chunks(LANES)) {
-            let any =
-                costs.iter().zip(limits).fold(false, |any, (cost, limit)| any | (cost < limit));
-            if any {
-                for (k, (cost, limit)) in costs.iter().zip(limits).enumerate() {
-                    if cost < limit {
-                        let cost = scaled.cost(row + k, *cost);
-                        let (row, column) = ((row + k) as u32, column as u32);
-                        self.list.push(Candidate { row, column, cost });
-                    }
-                }
-            }
-            row += LANES;
+    /// The same list, some columns a thread.
+    fn scan_on_all_threads(&mut self, scaled: &Scaled) {
+        let program = &scaled.program;
+        let remembered = program.incoming()..program.costs.ncols();
+        let grouped = program.groups.iter().flat_map(|columns| columns.iter().copied());
+        let columns: Vec<usize> = grouped.chain(remembered).collect();
+        let pieces: Vec<(Vec<Candidate>, Vec<usize>)> = columns
+            .par_chunks(COLUMNS)
+            .map(|columns| {
+                let mut found = Vec::new();
+                let mut counted = |j: &usize| {
+                    let before = found.len();
+                    list(scaled, &self.limit, *j, &mut found);
+                    found.len() - before
+                };
+                let counts = columns.iter().map(&mut counted).collect();
+                (found, counts)
+            })
+            .collect();
+        let mut counts = pieces.iter().flat_map(|(_, counts)| counts);
+        let mut end = 0;
+        for columns in program.groups.iter() {
+            self.start.push(end);
+            end += counts.by_ref().take(columns.len()).sum::<usize>();
         }
+        self.start.push(end);
+        pieces.iter().for_each(|(found, _)| self.list.extend_from_slice(found));
     }
 
     /// Candidates of one group.

@@ -1,15 +1,16 @@
 //! `gleaner info`.
 
 use clap::Args;
-use gleaner::Result;
 use gleaner::data::table::Values;
 use gleaner::report::text_table;
-use serde_json::json;
+use gleaner::{Result, Seeds};
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
 use crate::known::Known;
 use crate::memory::{Bytes, Demand};
+use crate::trial::{Work, said};
 
 #[derive(Args)]
 pub struct Flags {
@@ -26,6 +27,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         Vec::new()
     };
     let bytes = 4 * data.len() * data.width();
+    let seeds = context.seeds;
+    let work = context.step("trying on some rows", || Ok(wanted(&data, seeds)))?;
     let counted = |(class, rows): &(String, usize)| json!({"class": class, "rows": rows});
     let report = json!({
         "command": "info",
@@ -34,24 +37,46 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         "feature_names": data.table.feature_names,
         "classes": classes.iter().map(counted).collect::<Vec<_>>(),
         "feature_bytes": bytes,
-        "memory_bytes": demands(&data).map(|(what, bytes)| json!({"work": what, "bytes": bytes.0})),
+        "work": work.iter().map(Wanted::report).collect::<Vec<_>>(),
     });
     let report = context.complete(report);
-    context.tell(&text(&data, &classes, bytes), report)
+    context.tell(&text(&data, &classes, bytes, &work), report)
+}
+
+/// What a kind of work would take.
+struct Wanted {
+    what: &'static str,
+    memory: Bytes,
+    /// About; where it was tried.
+    seconds: Option<f64>,
+}
+
+impl Wanted {
+    fn report(&self) -> Value {
+        json!({"work": self.what, "bytes": self.memory.0, "seconds": self.seconds})
+    }
 }
 
 /// What work would take.
-fn demands(data: &Data) -> [(&'static str, Bytes); 4] {
-    let of = |demand: Demand| demand.of(data.len(), data.width());
-    [
-        ("reading; random, k-center, convex", of(Demand::READING)),
-        ("facility-location, prototypes", of(Demand::COVERAGE)),
-        ("select (gleaner), audit, score", of(Demand::EVIDENCE)),
-        ("select by auto", of(Demand::TRIALS)),
-    ]
+fn wanted(data: &Data, seeds: Seeds) -> Vec<Wanted> {
+    let evidence = data.labelled.then_some(Work::Evidence);
+    let kinds = [
+        ("k-center", Demand::READING, Some(Work::KCenter)),
+        ("convex", Demand::READING, Some(Work::Convex)),
+        ("facility-location, prototypes", Demand::COVERAGE, Some(Work::Coverage)),
+        ("select (gleaner), audit, score", Demand::EVIDENCE, evidence),
+        ("select by auto", Demand::TRIALS, None),
+    ];
+    let of = |(what, demand, work): (_, Demand, Option<Work>)| {
+        let memory = demand.of(data.len(), data.width());
+        // What cannot be done of these rows takes no time.
+        let seconds = work.and_then(|work| work.seconds(&data.table.data, seeds).ok());
+        Wanted { what, memory, seconds }
+    };
+    kinds.into_iter().map(of).collect()
 }
 
-fn text(data: &Data, classes: &[(String, usize)], bytes: usize) -> String {
+fn text(data: &Data, classes: &[(String, usize)], bytes: usize, work: &[Wanted]) -> String {
     let table = &data.table;
     let mut text = format!(
         "{} rows, {} features from {} columns, {:.1} MB in memory\n",
@@ -71,8 +96,12 @@ fn text(data: &Data, classes: &[(String, usize)], bytes: usize) -> String {
         };
         text += &format!("text: {column:?}, {count}\n");
     }
-    let memory = demands(data).map(|(what, bytes)| vec![what.to_owned(), bytes.to_string()]);
-    text += &text_table(&["work", "memory"], &memory);
+    let row = |wanted: &Wanted| {
+        let time = wanted.seconds.map_or_else(|| "-".into(), said);
+        vec![wanted.what.to_owned(), wanted.memory.to_string(), time]
+    };
+    let rows: Vec<Vec<String>> = work.iter().map(row).collect();
+    text += &text_table(&["work on 10 %", "memory", "time, about"], &rows);
     let rows: Vec<Vec<String>> =
         classes.iter().map(|(class, rows)| vec![class.clone(), rows.to_string()]).collect();
     if rows.is_empty() { text } else { text + &text_table(&["class", "rows"], &rows) }

@@ -62,7 +62,7 @@ pub struct Input {
 }
 
 /// Rows from which on neighbours are looked for in parts of the data.
-const LARGE: usize = 100_000;
+pub const LARGE: usize = 100_000;
 
 /// Which other columns a command wants.
 #[derive(Default)]

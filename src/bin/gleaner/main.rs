@@ -23,6 +23,7 @@ mod select;
 mod summary;
 mod tasks;
 mod train;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -77,7 +78,7 @@ enum Command {
     Buy(buy::Flags),
     /// Makes the page of a run again from what it left.
     Report(report::Flags),
-    /// Says what would be read.
+    /// Says what would be read, and what memory and time work on it would take.
     Info(info::Flags),
     /// Prints completions for a shell.
     Completions {

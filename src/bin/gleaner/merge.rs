@@ -48,60 +48,64 @@ pub fn run(flags: Flags, mut context: Context) -> Result<ExitCode> {
     flags.out.as_deref().map(output::check).transpose()?;
     let folder = Folder(flags.parts.clone());
     let tasks = folder.tasks()?;
-    let run =
-        Run::open(folder.of_merge(), &Configuration::from([("tasks".into(), tasks.to_string())]))?;
+    let configuration = Configuration::from([("tasks".into(), tasks.to_string())]);
+    let run = Run::open(folder.of_merge(), &configuration)?;
     let (asked, left) = context.step("reading", || read(&folder, tasks))?;
     let (found, parts): (Vec<Candidates>, Vec<Part>) = match left {
         Ok(left) => left.into_iter().unzip(),
-        Err(missing) => return again(&missing, tasks, &context),
+        Err(missing) => return still_to_run(&missing, tasks, &context),
     };
     check(&folder, &parts)?;
-    let [first, ..] = &parts[..] else { return Err(mixed(&folder.0, "none".into())) };
-    let strategy = method(Some(&first.method), false)?;
+    let strategy = method(Some(&parts[0].method), false)?;
     let Some(streaming) = strategy.as_streaming() else {
-        return Err(mixed(&folder.0, format!("parts by {}", first.method)));
+        return Err(mixed(&folder.0, format!("parts by {}", parts[0].method)));
     };
-    let rows = found.iter().map(|found| found.rows).sum();
-    let count = first.keep.of(rows)?;
-    let nested = nested(&flags.nested, count, rows)?;
-    let choice = match Tasks::new(streaming, tasks)?.next(&found, &asked, count)? {
-        Next::Chosen(choice) => choice,
+    let count = parts[0].keep.of(found.iter().map(|found| found.rows).sum())?;
+    match Tasks::new(streaming, tasks)?.next(&found, &asked, count)? {
+        Next::Chosen(choice) => {
+            finish(&flags, &folder, (&parts, &found, &choice), context)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Next::Again(next) => {
             let mut state = Checkpoint::new();
             put_asked(&mut state, &next)?;
+            state.set_note("told", &parts[0].told);
             run.save(ASKED, &state)?;
             let more = |task: &usize| next[task - 1] != asked[task - 1];
-            let again_: Vec<usize> = (1..=tasks).filter(more).collect();
-            return again(&again_, tasks, &context);
+            let tasks_again: Vec<usize> = (1..=tasks).filter(more).collect();
+            still_to_run(&tasks_again, tasks, &context)
         }
-    };
+    }
+}
+
+/// Writes the choice.
+fn finish(
+    flags: &Flags,
+    folder: &Folder,
+    (parts, found, choice): (&[Part], &[Candidates], &Choice),
+    context: Context,
+) -> Result<()> {
+    let first = &parts[0]; // there is one
     let out = match (&flags.out, first.told["asked"]["out"].as_str()) {
         (Some(out), _) => out.clone(),
         (None, Some(out)) => out.into(),
         (None, None) => return Err(mixed(&folder.0, "parts that name no output".into())),
     };
-    let merged = Merged::of(&parts, &found, &choice);
-    let summary = Summary {
-        command: "merge",
-        method: &first.method,
-        input: input(&parts, rows),
-        rows,
-        indices: &choice.indices,
-        classes: merged.classes,
-    };
+    let rows = found.iter().map(|found| found.rows).sum();
+    let Merged { mut columns, classes } = Merged::of(parts, found, choice);
+    columns.extend(nested(&flags.nested, choice.len(), rows)?);
+    let (command, input) = ("merge", input(parts, rows));
+    let (method, indices) = (&first.method, &choice.indices);
+    let summary = Summary { command, method, input, rows, indices, classes };
     let mut report = summary.report(&out);
-    report["tasks"] = json!(tasks);
+    report["tasks"] = json!(parts.len());
     report["told"] = first.told.clone();
-    let mut columns = merged.columns;
-    columns.extend(nested);
     let places = Places { out: &out, report: flags.report.as_ref(), page: &flags.page };
-    let text = summary.text(&out, None);
-    places.finish((columns, report, text), None, context)?;
-    Ok(ExitCode::SUCCESS)
+    places.finish((columns, report, summary.text(&out, None)), None, context)
 }
 
 /// Says who is to run.
-fn again(missing: &[usize], tasks: usize, context: &Context) -> Result<ExitCode> {
+fn still_to_run(missing: &[usize], tasks: usize, context: &Context) -> Result<ExitCode> {
     let names: Vec<String> = missing.iter().map(usize::to_string).collect();
     let text = format!("still to run, of {tasks} tasks: {}\n", names.join(" "));
     context.tell(&text, json!({"command": "merge", "tasks": tasks, "still_to_run": missing}))?;
@@ -113,17 +117,21 @@ type Left = std::result::Result<Vec<(Candidates, Part)>, Vec<usize>>;
 
 /// What the tasks were asked, and left.
 fn read(folder: &Folder, tasks: usize) -> Result<(Vec<Asked>, Left)> {
-    let asked = folder.asked()?;
+    let (asked, told) = folder.asked()?.unzip();
     let (mut left, mut missing) = (Vec::new(), Vec::new());
     for number in 1..=tasks {
         let part = folder.part(Task { number, tasks })?;
         let wanted = asked.as_ref().and_then(|asked| asked.get(number - 1));
         match part.filter(|(_, part)| wanted.is_none_or(|wanted| *wanted == part.asked)) {
+            Some((_, part)) if told.as_ref().is_some_and(|told| *told != part.told) => {
+                return Err(mixed(&folder.of_merge(), "questions of another one".into()));
+            }
             Some(part) => left.push(part),
             None => missing.push(number),
         }
     }
-    let asked = asked.unwrap_or_else(|| left.iter().map(|(_, part)| part.asked.clone()).collect());
+    let first = || left.iter().map(|(_, part)| part.asked.clone()).collect();
+    let asked = asked.unwrap_or_else(first);
     Ok((asked, if missing.is_empty() { Ok(left) } else { Err(missing) }))
 }
 

@@ -8,13 +8,13 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor, WithDType};
 use gleaner::choose::{Asked, Candidates, Streaming, Tasks};
-use gleaner::experiment::{Configuration, Run};
+use gleaner::experiment::Run;
 use gleaner::learn::Checkpoint;
 use gleaner::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::Extra;
+use crate::input::{Extra, Stored};
 use crate::keep::Keep;
 use crate::known::Known;
 use crate::memory::Demand;
@@ -65,13 +65,16 @@ impl Folder {
         self.0.join("merge")
     }
 
-    /// What tasks are asked, once they have been asked more than what they begin with.
-    pub fn asked(&self) -> Result<Option<Vec<Asked>>> {
+    /// What tasks are asked, once they have been asked more than what they begin with, and what they had been told.
+    pub fn asked(&self) -> Result<Option<(Vec<Asked>, Value)>> {
         match Checkpoint::load(self.of_merge().join(format!("{ASKED}.safetensors"))) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Ok(None)
             }
-            loaded => Ok(Some(asked_of(&loaded?)?)),
+            loaded => {
+                let state = loaded?;
+                Ok(Some((asked_of(&state)?, state.note("told")?)))
+            }
         }
     }
 
@@ -141,66 +144,79 @@ pub fn run(
 ) -> Result<()> {
     let folder = Folder::beside(&flags.out);
     let input = flags.input.of_task(task.number - 1, task.tasks)?;
-    let all = match flags.keep.share() {
-        Some(_) => 0, // nobody asks
-        None => flags.input.rows(&Extra::default())?,
-    };
-    let share = flags.keep.share().unwrap_or_else(|| match flags.keep {
-        Keep::Rows(rows) => (rows as f64 / all as f64).min(1.0),
-        Keep::Share(share) => share,
-    });
     let tasks = Tasks::new(method, task.tasks)?;
-    let first = || tasks.first(share);
-    let asked = folder.asked()?.unwrap_or_else(first);
-    let Some(asked) = asked.into_iter().nth(task.number - 1) else {
-        return Err(mixed(&folder.0, format!("questions to fewer than {} tasks", task.tasks)));
-    };
-    // Two numbers of tasks in one folder would be two choices.
     let told = told(&context);
-    let mut configuration: Configuration = [("told".to_owned(), told.to_string())].into();
-    configuration.insert("tasks".into(), task.tasks.to_string());
+    let asked = asked(flags, task, &tasks, &folder, &told)?;
+    let configuration = [("told", told.to_string()), ("tasks", task.tasks.to_string())];
+    let configuration = configuration.map(|(name, value)| (name.to_owned(), value)).into();
     let run = Run::open(folder.of_task(task), &configuration)?;
-    let before = folder.part(task)?;
+    let before = folder.part(task)?.map(|(_, before)| before);
     let report =
         json!({"command": "select", "task": task.number, "tasks": task.tasks, "parts": folder.0});
-    if before.as_ref().is_some_and(|(_, before)| before.asked == asked) {
+    if before.as_ref().is_some_and(|before| before.asked == asked) {
         return context.tell(&format!("{task}: done already\n"), report);
     }
     input.is_large(&Extra::default(), Demand::READING, Demand::on_disk, &context)?;
     let stored = input.store(&Extra::default(), &folder.of_task(task).join(PART), &mut context)?;
+    if before.is_some_and(|before| before.input != stored.report()) {
+        return Err(mixed(&folder.of_task(task), "a part of other data".into()));
+    }
     let seeds = context.seeds;
     let found = context
         .step("looking", || tasks.candidates(task.number - 1, &stored.table, &asked, seeds))?;
-    let read = stored.report();
-    if before.is_some_and(|(_, before)| before.input != read) {
-        return Err(mixed(&folder.of_task(task), "a part of other data".into()));
-    }
-    let mut columns = stored.keys(&found.indices);
-    if task.tasks > 1 && !stored.several() {
-        columns.insert(1, stored.file_names(&found.indices));
-    }
-    let classes = stored.labelled().then(|| {
-        let (labels, classes) = stored.classes();
-        let mut counts = vec![0; classes.len()];
-        labels.iter().for_each(|label| counts[*label as usize] += 1);
-        counts.into_iter().enumerate().map(|(c, rows)| (stored.class(c as u32), rows, 0)).collect()
-    });
-    if stored.labelled() {
-        columns.push(stored.labels(&found.indices));
-    }
     let text = format!("{task}: {} candidates of {} rows\n", found.indices.len(), found.rows);
     let part = Part {
         asked,
         told,
         method: method.name().to_owned(),
         keep: flags.keep,
-        input: read,
-        columns,
-        classes,
+        input: stored.report(),
+        columns: columns(&stored, &found.indices, task),
+        classes: stored.labelled().then(|| classes(&stored)),
     };
     context.step("writing", || run.save(PART, &part.state(&found)?))?;
-    let report = context.complete(report);
     context.tell(&text, report)
+}
+
+/// What a task is asked now.
+fn asked(
+    flags: &select::Flags,
+    task: Task,
+    tasks: &Tasks,
+    folder: &Folder,
+    told: &Value,
+) -> Result<Asked> {
+    let asked = match folder.asked()? {
+        Some((asked, before)) if before == *told => asked,
+        Some(_) => return Err(mixed(&folder.of_merge(), "questions of another one".into())),
+        None => tasks.first(match flags.keep {
+            Keep::Share(share) => share,
+            Keep::Rows(rows) => {
+                (rows as f64 / flags.input.rows(&Extra::default())? as f64).min(1.0)
+            }
+        }),
+    };
+    let of_others = || mixed(&folder.0, format!("questions to fewer than {} tasks", task.tasks));
+    asked.into_iter().nth(task.number - 1).ok_or_else(of_others)
+}
+
+/// What tells candidates apart, and their labels.
+fn columns(stored: &Stored, rows: &[usize], task: Task) -> Vec<Column> {
+    let mut columns = stored.keys(rows);
+    // One file of several.
+    if task.tasks > 1 && !stored.several() {
+        columns.insert(1, stored.file_names(rows));
+    }
+    columns.extend(stored.labelled().then(|| stored.labels(rows)));
+    columns
+}
+
+/// How many rows there are of each class; none is kept yet.
+fn classes(stored: &Stored) -> Vec<Balance> {
+    let (labels, classes) = stored.classes();
+    let mut counts = vec![0; classes.len()];
+    labels.iter().for_each(|label| counts[*label as usize] += 1);
+    counts.into_iter().enumerate().map(|(c, rows)| (stored.class(c as u32), rows, 0)).collect()
 }
 
 /// The command line without the task, and the seed.
