@@ -45,7 +45,7 @@ def main():
         "# What `cargo bench` found",
         "",
         f"{machine()}.",
-        "Medians of one run with criterion, and their 95 % intervals; the machine is shared, so runs differ by a tenth or more.",
+        "Medians by criterion, and their 95 % intervals; the machine is shared, so runs differ by a tenth or more.",
         "`benches/stored.py` writes this page.",
         "",
         "| benchmark | median | interval |",
