@@ -99,7 +99,7 @@ impl Screen {
         // By diagonals: tasks that run at the same time seldom want the same block.
         let diagonal = |d: usize| (0..blocks.len() - d).map(move |b| (b, b + d));
         let pairs: Vec<(usize, usize)> = (0..blocks.len()).flat_map(diagonal).collect();
-        pairs.into_par_iter().for_each(|(p, q)| self.compare(&blocks, p, q));
+        pairs.into_par_iter().for_each(|(p, q)| self.compare(&blocks, (p, q), &exact));
         let finish = |block: Mutex<Block>| {
             let block = block.into_inner().unwrap_or_else(PoisonError::into_inner);
             block.finish(&self.slack, &exact)
@@ -108,16 +108,21 @@ impl Screen {
     }
 
     /// Offers the points of block `p` to those of `q` and the other way round; `p <= q`.
-    fn compare(&self, blocks: &[Mutex<Block>], p: usize, q: usize) {
+    fn compare(
+        &self,
+        blocks: &[Mutex<Block>],
+        (p, q): (usize, usize),
+        exact: &impl Fn(usize, usize) -> f64,
+    ) {
         let range = |b: usize| b * BLOCK..self.slack.len().min((b + 1) * BLOCK);
         let values = self.values(range(p), range(q));
         let lock = |b: usize| blocks[b].lock().unwrap_or_else(PoisonError::into_inner);
         // Always the smaller first, so that no two tasks wait for each other.
         let mut rows = lock(p);
         if p == q {
-            rows.scan(&values, None, &self.slack);
+            rows.scan(&values, None, (&self.slack, exact));
         } else {
-            rows.scan(&values, Some(&mut lock(q)), &self.slack);
+            rows.scan(&values, Some(&mut lock(q)), (&self.slack, exact));
         }
     }
 
@@ -178,7 +183,13 @@ impl Block {
     }
 
     /// Takes every value in, and gives the columns theirs unless they are the rows themselves.
-    fn scan(&mut self, values: &DMatrix<f32>, mut columns: Option<&mut Self>, slack: &[f32]) {
+    fn scan(
+        &mut self,
+        values: &DMatrix<f32>,
+        mut columns: Option<&mut Self>,
+        by: (&[f32], &impl Fn(usize, usize) -> f64),
+    ) {
+        let slack = by.0;
         let rows = self.found.len();
         let first = columns.as_ref().map_or(self.start, |columns| columns.start);
         for (c, column) in values.as_slice().chunks(rows).enumerate() {
@@ -193,24 +204,52 @@ impl Block {
                 for (r, value) in (at..end).zip(&column[at..end]) {
                     let i = self.start + r;
                     if i != j && value + slack[j] >= self.bars[r] {
-                        self.take(r, j, *value, slack);
+                        self.take(r, (j, *value), by);
                     }
                     if let Some(columns) = columns.as_deref_mut()
                         && value + slack[i] >= columns.bars[c]
                     {
-                        columns.take(c, i, *value, slack);
+                        columns.take(c, (i, *value), by);
                     }
                 }
             }
         }
     }
 
-    fn take(&mut self, row: usize, point: usize, value: f32, slack: &[f32]) {
+    fn take(
+        &mut self,
+        row: usize,
+        (point, value): (usize, f32),
+        (slack, exact): (&[f32], &impl Fn(usize, usize) -> f64),
+    ) {
         // Half the memory of usize; comparing more than 2^32 points with one another would take decades.
         self.found[row].push((point as u32, value));
-        if self.found[row].len() >= self.limits[row] {
-            self.prune(row, slack);
+        if self.found[row].len() < self.limits[row] {
+            return;
         }
+        self.prune(row, slack);
+        // Where the screen cannot tell rows apart, as where one column is out of all proportion, everybody would stay.
+        let crowded = crowded(self.k);
+        if self.found[row].len() >= crowded {
+            let nearest = self.settled(row, exact).into_iter().map(|(pair, _)| pair).collect();
+            self.found[row] = nearest;
+        }
+        self.limits[row] =
+            self.limits[row].max(self.found[row].len().saturating_mul(2)).min(crowded);
+    }
+
+    /// The nearest so far, by exact arithmetic, nearest first; no candidate is left.
+    fn settled(
+        &mut self,
+        row: usize,
+        exact: &impl Fn(usize, usize) -> f64,
+    ) -> Vec<((u32, f32), f64)> {
+        let i = self.start + row;
+        let found = std::mem::take(&mut self.found[row]).into_iter();
+        let mut found: Vec<_> = found.map(|pair| (pair, exact(i, pair.0 as usize))).collect();
+        found.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.0.cmp(&b.0.0)));
+        found.truncate(self.k);
+        found
     }
 
     /// Drops what cannot be among the `k` nearest: its value is below the `k` largest by more than the
@@ -225,8 +264,8 @@ impl Block {
         let (_, least, _) = surely.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a));
         let least = *least;
         found.retain(|pair| pair.1 + of(pair) >= least);
-        self.bars[row] = least - own;
-        self.limits[row] = self.limits[row].max(found.len().saturating_mul(2));
+        // What was settled by exact arithmetic may have left a higher one.
+        self.bars[row] = self.bars[row].max(least - own);
     }
 
     fn finish(
@@ -237,15 +276,15 @@ impl Block {
         let rows = self.found.len();
         let nearest = |row: usize| {
             self.prune(row, slack);
-            let i = self.start + row;
-            let found = std::mem::take(&mut self.found[row]).into_iter();
-            let mut found: Vec<_> = found.map(|(j, _)| (j, exact(i, j as usize))).collect();
-            found.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            found.truncate(self.k);
-            found
+            self.settled(row, exact).into_iter().map(|((j, _), value)| (j, value)).collect()
         };
         (0..rows).map(nearest).collect()
     }
+}
+
+/// Candidates for `k` nearest that are too many even if the screen rules none of them out.
+fn crowded(k: usize) -> usize {
+    k.saturating_mul(3).saturating_add(2 * LANES)
 }
 
 /// Whether any value reaches the bar of its row, or that of its column.
@@ -265,7 +304,7 @@ pub(crate) fn nearest_rows(rows: &[f32], width: usize, k: usize) -> Vec<Vec<(u32
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
+    use rand::{Rng, SeedableRng};
 
     use super::*;
     use crate::choose::neighbours::rows::{awkward, inner, unit_rows};
@@ -305,6 +344,35 @@ mod tests {
                 let found = Screen::inner_products(&unit, width).nearest(k, cosine);
                 assert!(found == sorted(points, k, cosine), "{points} points, data {data}");
             }
+        }
+    }
+
+    /// One column out of all proportion: the screen rules nobody out, and still nobody keeps everybody.
+    #[test]
+    fn a_screen_that_tells_nothing_costs_no_memory() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(6);
+        let (points, width, k) = (1_500, 3, 5);
+        let rows: Vec<f32> = (0..points)
+            .flat_map(|i| [1e9 + 64.0 * (i % 7) as f32, rng.random(), rng.random()])
+            .collect();
+        let row = |i: usize| &rows[i * width..(i + 1) * width];
+        let exact = |i: usize, j: usize| -squared_distance_exact(row(i), row(j));
+        let screen = Screen::distances(&rows, width);
+        assert!(screen.nearest(k, exact) == sorted(points, k, exact));
+        // Unit rows are all but equal.
+        let unit = unit_rows(&rows, width);
+        let row = |i: usize| &unit[i * width..(i + 1) * width];
+        let cosine = |i: usize, j: usize| inner(row(i), row(j));
+        let screen = Screen::inner_products(&unit, width);
+        assert!(screen.nearest(k, cosine) == sorted(points, k, cosine));
+        let mut block = Block::new(0..1, k);
+        for j in 1..points {
+            block.take(0, (j, cosine(0, j) as f32), (&screen.slack, &cosine));
+            assert!(
+                block.found[0].len() <= 4 * k + 4 * LANES,
+                "{} candidates",
+                block.found[0].len()
+            );
         }
     }
 }

@@ -12,6 +12,8 @@ const AIM: f64 = 1.03;
 pub(crate) const PASSES: usize = 6;
 /// How steeply the number that is kept falls with the price, as long as nobody knows: both by logarithms.
 const SLOPE: f64 = -0.5;
+/// Prices that are far apart.
+const FAR: f64 = 4.0;
 
 /// What one task would keep.
 pub(crate) struct Offer {
@@ -131,7 +133,7 @@ pub(crate) fn next_price(tried: &[(f64, f64)], count: usize) -> Option<f64> {
     if kept >= count as f64 && kept <= MOST * count as f64 {
         return None;
     }
-    let off = |kept: f64| (kept.max(1.0) / (AIM * count as f64)).ln();
+    let off = |kept: f64| off(kept, count);
     let of = |dear: bool| tried.iter().filter(move |(_, kept)| (off(*kept) < 0.0) == dear).copied();
     let low = of(false).max_by(|a, b| a.0.total_cmp(&b.0));
     let high = of(true).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -143,17 +145,23 @@ pub(crate) fn next_price(tried: &[(f64, f64)], count: usize) -> Option<f64> {
         return Some(low.0 + share.clamp(0.1, 0.9) * (high.0 - low.0));
     }
     let slope = match tried {
+        // Prices far apart keep the same number, and farther ones will.
+        [.., a, b] if a.1 == b.1 && (a.0 - b.0).abs() > FAR => return None,
         [.., a, b] if a.0 != b.0 => (off(b.1) - off(a.1)) / (b.0 - a.0),
         _ => SLOPE,
     };
     Some(now - off(kept) / slope.clamp(-20.0, -0.1))
 }
 
-/// The price at which the fewest too many were kept, or else the most.
+/// The price at which the number kept was nearest to what is aimed at, by its logarithm.
 pub(crate) fn best(tried: &[(f64, f64)], count: usize) -> Option<f64> {
-    let off = |kept: f64| kept - count as f64;
-    let better = |a: f64, b: f64| (a < 0.0).cmp(&(b < 0.0)).then(a.abs().total_cmp(&b.abs()));
-    tried.iter().min_by(|a, b| better(off(a.1), off(b.1))).map(|tried| tried.0)
+    let off = |kept: f64| off(kept, count).abs();
+    tried.iter().min_by(|a, b| off(a.1).total_cmp(&off(b.1))).map(|tried| tried.0)
+}
+
+/// By how much a number is more than what is aimed at, as a logarithm.
+fn off(kept: f64, count: usize) -> f64 {
+    (kept.max(1.0) / (AIM * count as f64)).ln()
 }
 
 fn pairs(numbers: &[f64]) -> Vec<(f64, f64)> {
@@ -179,6 +187,7 @@ mod tests {
             (&|p: f64| 1e5 * (-0.5 * p).exp(), 700, true),
             (&|p: f64| if p < 4.0 { 900.0 } else { 80.0 }, 500, false),
             (&|_| 8.0, 3, false),
+            (&|_| 8.0, 30, false),
         ] {
             let (mut price, mut tried) = (3.0, Vec::new());
             while tried.len() < PASSES {
@@ -187,10 +196,10 @@ mod tests {
                 assert!(next.is_finite());
                 price = next;
             }
-            let chosen = kept(best(&tried, count).unwrap());
-            assert!(chosen >= count as f64, "{count}: {tried:?}");
-            assert_eq!(chosen <= MOST * count as f64, fits, "{count}: {tried:?}");
+            let share = kept(best(&tried, count).unwrap()) / count as f64;
+            assert_eq!((0.95..=MOST).contains(&share), fits, "{count}: {tried:?}");
+            assert!(tried.len() < 5 || kept(1.0) != kept(9.0), "{count}: {tried:?}");
         }
-        assert_eq!(best(&[(1.0, 5.0), (2.0, 7.0), (3.0, 6.0)], 10), Some(2.0), "the fullest");
+        assert_eq!(best(&[(1.0, 5.0), (2.0, 7.0), (3.0, 6.0)], 10), Some(2.0), "the nearest");
     }
 }
