@@ -808,6 +808,9 @@ fn tasks_make_one_choice() {
         assert_eq!(column(&out, "in_5%").iter().filter(|inside| *inside == "true").count(), 41);
         let report: Value = serde_json::from_str(&merged).unwrap();
         assert_eq!((&report["kept"], &report["input"]["rows"]), (&99.into(), &827.into()));
+        let again = gleaner(path, &format!("--config {method}.json --json")).unwrap();
+        let again: Value = serde_json::from_str(&again).unwrap();
+        assert_eq!(again["chosen_sha256"], report["chosen_sha256"]);
         let classes = report["classes"].as_array().unwrap();
         let sum = |name: &str| classes.iter().map(|c| c[name].as_u64().unwrap()).sum::<u64>();
         assert_eq!((sum("rows"), sum("kept"), classes.len()), (827, 99, 3));

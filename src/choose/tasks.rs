@@ -8,7 +8,7 @@ use crate::seeds::Seeds;
 
 /// How many more candidates than its share a task gives at first.
 const SURPLUS: f64 = 1.5;
-/// Rounds at most: candidates double with each, and prices need two to four.
+/// Rounds at most: candidates double with each, and prices need eight at most.
 const ROUNDS: usize = 64;
 
 /// One choice by several tasks, on as many processes or machines as you like.
@@ -22,7 +22,7 @@ const ROUNDS: usize = 64;
 /// | --- | --- | --- |
 /// | [`Random`](crate::choose::Random) | 1, rarely 2 | a uniform sample of all rows |
 /// | [`KCenter`](crate::choose::KCenter) | 1 where tasks have rows alike | centres under one radius `r` for all: every row is within `r` of a centre, or within `2 r` where its cell has none; `r` is at most twice the best radius of `k` centres, for every `k < count / cells` |
-/// | [`Convex`](crate::choose::Convex) | 3 or 4 | what all programs keep at one price for all, as in one process |
+/// | [`Convex`](crate::choose::Convex) | 2 to 8, mostly 2 or 3 | what all programs keep at one price for all, as in one process |
 ///
 /// # Example
 /// ```

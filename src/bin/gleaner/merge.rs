@@ -27,6 +27,7 @@ use crate::tasks::{ASKED, Folder, Part, Task, mixed, put_asked};
 Exit code 3: tasks have still to run, all the same command lines again; then merge again.")]
 pub struct Flags {
     /// The folder that the tasks left.
+    #[arg(id = "data", value_name = "PARTS")]
     parts: PathBuf,
     /// Where the chosen rows go [default: what the tasks were told].
     #[arg(long)]
