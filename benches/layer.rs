@@ -67,14 +67,16 @@ fn bench(criterion: &mut Criterion) {
             });
         });
     }
-    let many: Vec<Tensor> = (0..64).map(|seed| costs(40, 40, 16, seed)).collect();
-    let many = Var::from_tensor(&Tensor::stack(&many, 0).expect("one shape")).expect("copies");
-    group.bench_function("batch of 64, forward and backward, n = m = 40", |b| {
-        b.iter(|| -> gleaner::Result<_> {
-            let weights = layer.forward_batch(&many, LayerInputs::default())?.weights;
-            Ok(weights.sqr()?.sum_all()?.backward()?)
+    for count in [64, 1_024] {
+        let many: Vec<Tensor> = (0..count).map(|seed| costs(40, 40, 16, seed)).collect();
+        let many = Var::from_tensor(&Tensor::stack(&many, 0).expect("one shape")).expect("copies");
+        group.bench_function(format!("batch of {count}, forward and backward, n = m = 40"), |b| {
+            b.iter(|| -> gleaner::Result<_> {
+                let weights = layer.forward_batch(&many, LayerInputs::default())?.weights;
+                Ok(weights.sqr()?.sum_all()?.backward()?)
+            });
         });
-    });
+    }
     group.finish();
 
     let mut group = criterion.benchmark_group("memory");
