@@ -121,7 +121,7 @@ fn only_who_falls_short_is_asked_again() -> Result<()> {
     assert_eq!(again[0], first[0]);
     assert_eq!(again[1], Asked { surplus: 2.0 * first[1].surplus, ..first[1].clone() });
     let found = [found[0].clone(), tasks.candidates(1, &far, &again[1], seeds)?];
-    let Next::Chosen(choice) = tasks.next(&found, &again, 40)? else { panic!("enough") };
+    let Next::Chosen { choice, .. } = tasks.next(&found, &again, 40)? else { panic!("enough") };
     assert_eq!(choice.indices.iter().filter(|i| **i >= 100).count(), 39);
     Ok(())
 }

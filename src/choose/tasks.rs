@@ -79,8 +79,13 @@ pub struct Candidates {
 /// What follows from a round.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// The choice; positions in the rows of all tasks, those of a task behind those of the one before.
-    Chosen(Choice),
+    /// The choice is made.
+    Chosen {
+        /// Positions in the rows of all tasks, those of a task behind those of the one before.
+        choice: Choice,
+        /// The task of each chosen row, and its place among the candidates there.
+        places: Vec<(usize, usize)>,
+    },
     /// What each task is asked next. What a task found that is asked the same again is still right.
     Again(Vec<Asked>),
 }
@@ -151,7 +156,7 @@ impl<'a> Tasks<'a> {
             [only] => Some(self.first(count as f64 / only.rows as f64)),
             _ => self.method.next(parts, asked, count)?,
         };
-        Ok(again.map_or_else(|| Next::Chosen(best(parts, count)), Next::Again))
+        Ok(again.map_or_else(|| best(parts, count), Next::Again))
     }
 
     /// All rounds in this process, one task after the other.
@@ -170,7 +175,7 @@ impl<'a> Tasks<'a> {
         let mut parts = asked.iter().enumerate().map(found).collect::<Result<Vec<_>>>()?;
         for _ in 0..ROUNDS {
             let again = match self.next(&parts, &asked, count)? {
-                Next::Chosen(choice) => return Ok(choice),
+                Next::Chosen { choice, .. } => return Ok(choice),
                 Next::Again(again) => again,
             };
             for (task, (before, now)) in asked.iter().zip(&again).enumerate() {
@@ -216,46 +221,34 @@ impl Candidates {
             }),
         }
     }
-
-    /// Whether there may be better rows than the last candidate's successor.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.indices.len() >= self.rows
-    }
 }
 
 /// Of the candidates of all tasks those with the largest gains; of equal ones those of the earlier task.
-fn best(parts: &[Candidates], count: usize) -> Choice {
-    let order = ranked(parts);
-    let mut first = Vec::with_capacity(parts.len());
-    let mut rows = 0;
-    for part in parts {
-        first.push(rows);
-        rows += part.rows;
-    }
-    let order = &order[..count.min(order.len())];
-    let indices = order.iter().map(|(task, k)| first[*task] + parts[*task].indices[*k]).collect();
-    // A zero that stands behind others has a sign.
-    let gains = order.iter().map(|(task, k)| parts[*task].gains[*k] + 0.0).collect();
-    Choice::equal(indices).with_gains(gains)
-}
-
-/// All candidates, each by its task and its place there, the best first.
-fn ranked(parts: &[Candidates]) -> Vec<(usize, usize)> {
+fn best(parts: &[Candidates], count: usize) -> Next {
     let of = |(task, part): (usize, &Candidates)| (0..part.gains.len()).map(move |k| (task, k));
-    let mut order: Vec<(usize, usize)> = parts.iter().enumerate().flat_map(of).collect();
+    let mut places: Vec<(usize, usize)> = parts.iter().enumerate().flat_map(of).collect();
     let gain = |(task, k): &(usize, usize)| parts[*task].gains[*k];
-    order.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
-    order
+    places.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
+    places.truncate(count);
+    let before =
+        parts.iter().scan(0, |rows, part| Some(std::mem::replace(rows, *rows + part.rows)));
+    let before: Vec<usize> = before.collect();
+    let row = |(task, k): &(usize, usize)| before[*task] + parts[*task].indices[*k];
+    // A zero that stands behind others has a sign.
+    let gains = places.iter().map(|place| gain(place) + 0.0).collect();
+    let choice = Choice::equal(places.iter().map(row).collect()).with_gains(gains);
+    Next::Chosen { choice, places }
 }
 
-/// Whose candidates are all among the best, so that what comes behind them may be too, is asked for twice as many;
-/// nobody is where nobody's are.
+/// Tasks all of whose candidates are better than the `count`-th of all, so that rows behind them may be too, are asked for twice
+/// as many; nothing where there are no such tasks.
 pub(crate) fn deeper(parts: &[Candidates], asked: &[Asked], count: usize) -> Option<Vec<Asked>> {
-    let order = ranked(parts);
-    let least = order.get(count - 1).map(|(task, k)| parts[*task].gains[*k]);
+    let mut gains: Vec<f64> = parts.iter().flat_map(|part| &part.gains).copied().collect();
+    let least = (gains.len() >= count)
+        .then(|| *gains.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a)).1);
     let short = |part: &Candidates| {
         let last = part.gains.last().copied().unwrap_or(f64::INFINITY);
-        !part.is_whole() && least.is_none_or(|least| last > least)
+        part.indices.len() < part.rows && least.is_none_or(|least| last > least)
     };
     let next = |(part, asked): (&Candidates, &Asked)| match short(part) {
         true => Asked { surplus: 2.0 * asked.surplus, ..asked.clone() },

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::input::{Data, Extra, Input};
 use crate::known::Known;
 use crate::memory::{Bytes, Demand};
-use crate::trial::{Work, said};
+use crate::trial::{said, seconds};
 
 #[derive(Args)]
 pub struct Flags {
@@ -59,18 +59,18 @@ impl Wanted {
 
 /// What work would take.
 fn wanted(data: &Data, seeds: Seeds) -> Vec<Wanted> {
-    let evidence = data.labelled.then_some(Work::Evidence);
     let kinds = [
-        ("k-center", Demand::READING, Some(Work::KCenter)),
-        ("convex", Demand::READING, Some(Work::Convex)),
-        ("facility-location, prototypes", Demand::COVERAGE, Some(Work::Coverage)),
-        ("select (gleaner), audit, score", Demand::EVIDENCE, evidence),
+        ("k-center", Demand::READING, Some("k-center")),
+        ("convex", Demand::READING, Some("convex")),
+        ("facility-location, prototypes", Demand::COVERAGE, Some("facility-location")),
+        ("select (gleaner), audit, score", Demand::EVIDENCE, data.labelled.then_some("gleaner")),
         ("select by auto", Demand::TRIALS, None),
     ];
-    let of = |(what, demand, work): (_, Demand, Option<Work>)| {
+    let of = |(what, demand, work): (_, Demand, Option<&str>)| {
         let memory = demand.of(data.len(), data.width());
         // What cannot be done of these rows takes no time.
-        let seconds = work.and_then(|work| work.seconds(&data.table.data, seeds).ok());
+        let seconds =
+            work.and_then(|name| seconds(name, &data.table.data, data.labelled, seeds).ok());
         Wanted { what, memory, seconds }
     };
     kinds.into_iter().map(of).collect()

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
-use gleaner::data::table::{
-    Categories, Extent, Groups, StoredTable, Table, TableOptions, extent, load, store,
-};
-use gleaner::data::{Dataset, Malformed, Source};
+use gleaner::data::table::{Categories, Extent, Groups, Table, TableOptions, extent, load, store};
+use gleaner::data::{Dataset, Malformed};
 use gleaner::{Error, Result};
 use sha2::{Digest, Sha256};
 
@@ -17,6 +15,7 @@ use crate::embedded::{self, Embedded, Embedding, Shown, Texts};
 use crate::known::Known;
 use crate::listed::{Listed, listed_wrong};
 use crate::memory::Demand;
+use crate::stored::Stored;
 
 #[derive(Args, Clone)]
 pub struct Input {
@@ -458,56 +457,6 @@ impl Known for Data {
 
     fn skipped(&self) -> usize {
         self.table.skipped.len()
-    }
-}
-
-/// A table whose features stay on disk.
-pub struct Stored {
-    pub table: StoredTable,
-    labelled: bool,
-    files: Vec<PathBuf>,
-    hashes: Vec<String>,
-}
-
-impl Known for Stored {
-    fn files(&self) -> (&[PathBuf], &[String]) {
-        (&self.files, &self.hashes)
-    }
-
-    fn origin(&self, i: usize) -> (usize, usize) {
-        self.table.origin(i).unwrap_or_default() // rows are those of the table
-    }
-
-    fn labelled(&self) -> bool {
-        self.labelled
-    }
-
-    fn classes(&self) -> (&[u32], &[String]) {
-        (self.table.labels(), &self.table.class_names)
-    }
-
-    fn ids(&self) -> Option<&[String]> {
-        self.table.ids.as_deref()
-    }
-
-    fn groups(&self) -> Option<&Groups> {
-        self.table.groups.as_ref()
-    }
-
-    fn features(&self) -> &[String] {
-        &self.table.columns
-    }
-
-    fn stored(&self) -> bool {
-        true
-    }
-
-    fn width(&self) -> usize {
-        self.table.width()
-    }
-
-    fn skipped(&self) -> usize {
-        self.table.skipped()
     }
 }
 

@@ -20,6 +20,7 @@ mod page;
 mod report;
 mod score;
 mod select;
+mod stored;
 mod summary;
 mod tasks;
 mod train;

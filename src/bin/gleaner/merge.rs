@@ -63,8 +63,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<ExitCode> {
     };
     let count = parts[0].keep.of(found.iter().map(|found| found.rows).sum())?;
     match Tasks::new(streaming, tasks)?.next(&found, &asked, count)? {
-        Next::Chosen(choice) => {
-            finish(&flags, &folder, (&parts, &found, &choice), context)?;
+        Next::Chosen { choice, places } => {
+            finish(&flags, &folder, (&parts, &choice, &places), context)?;
             Ok(ExitCode::SUCCESS)
         }
         Next::Again(next) => {
@@ -83,7 +83,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<ExitCode> {
 fn finish(
     flags: &Flags,
     folder: &Folder,
-    (parts, found, choice): (&[Part], &[Candidates], &Choice),
+    (parts, choice, places): (&[Part], &Choice, &[(usize, usize)]),
     context: Context,
 ) -> Result<()> {
     let first = &parts[0]; // there is one
@@ -92,8 +92,8 @@ fn finish(
         (None, Some(out)) => out.into(),
         (None, None) => return Err(mixed(&folder.0, "parts that name no output".into())),
     };
-    let rows = found.iter().map(|found| found.rows).sum();
-    let Merged { mut columns, classes } = Merged::of(parts, found, choice);
+    let rows = parts.iter().map(|part| part.number("rows")).sum();
+    let Merged { mut columns, classes } = Merged::of(parts, choice, places);
     columns.extend(nested(&flags.nested, choice.len(), rows)?);
     let (command, input) = ("merge", input(parts, rows));
     let (method, indices) = (&first.method, &choice.indices);
@@ -160,39 +160,16 @@ struct Merged {
 }
 
 impl Merged {
-    fn of(parts: &[Part], found: &[Candidates], choice: &Choice) -> Self {
-        let places = places(found, choice);
+    fn of(parts: &[Part], choice: &Choice, places: &[(usize, usize)]) -> Self {
         let alike = parts[0].columns.iter().enumerate();
         let mut columns: Vec<Column> = alike
-            .map(|(k, first)| Column::new(first.name.clone(), gathered(parts, k, &places)))
+            .map(|(k, first)| Column::new(first.name.clone(), gathered(parts, k, places)))
             .collect();
         let labels = parts[0].classes.is_some().then(|| columns.last()).flatten();
         let classes = labels.map(|labels| balance(parts, &labels.values));
         columns.extend(choice.gains.clone().map(|gains| Column::new("gain", Values::Real(gains))));
         Self { columns, classes }
     }
-}
-
-/// The task of each chosen row, and its place among the candidates there.
-fn places(found: &[Candidates], choice: &Choice) -> Vec<(usize, usize)> {
-    let mut first = vec![0];
-    first.extend(found.iter().scan(0, |rows, found| {
-        *rows += found.rows;
-        Some(*rows)
-    }));
-    let sorted = |found: &Candidates| {
-        let mut places: Vec<usize> = (0..found.indices.len()).collect();
-        places.sort_unstable_by_key(|place| found.indices[*place]);
-        places
-    };
-    let sorted: Vec<Vec<usize>> = found.iter().map(sorted).collect();
-    let place = |i: &usize| {
-        let task = first.partition_point(|first| first <= i) - 1; // the first task begins at 0
-        let (places, own) = (&sorted[task], i - first[task]);
-        // What was chosen was a candidate.
-        (task, places[places.partition_point(|place| found[task].indices[*place] < own)])
-    };
-    choice.indices.iter().map(place).collect()
 }
 
 /// A column of the chosen rows; all parts have columns alike.
@@ -244,16 +221,15 @@ fn balance(parts: &[Part], labels: &Values) -> Vec<Balance> {
 
 /// What all tasks read.
 fn input(parts: &[Part], rows: usize) -> Value {
-    let number = |part: &Part, name: &str| part.input[name].as_u64().unwrap_or(0);
     let files = parts.iter().flat_map(|part| part.input["files"].as_array().into_iter().flatten());
     let classes = parts.iter().flat_map(|part| part.classes.iter().flatten());
     let classes: BTreeSet<&str> = classes.map(|class| class.0.as_str()).collect();
     json!({
         "files": files.collect::<Vec<_>>(),
         "rows": rows,
-        "features": number(&parts[0], "features"),
+        "features": parts[0].number("features"),
         "classes": parts[0].classes.is_some().then_some(classes.len()),
-        "skipped_rows": parts.iter().map(|part| number(part, "skipped_rows")).sum::<u64>(),
+        "skipped_rows": parts.iter().map(|part| part.number("skipped_rows")).sum::<usize>(),
         "stored": true,
     })
 }

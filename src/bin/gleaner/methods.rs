@@ -4,7 +4,7 @@ use candle_core::{DType, Device};
 use gleaner::choose::{
     Choice, ClassBalanced, CrossFit, FacilityLocation, Kind, Needs, Random, Shares, Strategy, named,
 };
-use gleaner::data::Standardiser;
+use gleaner::data::{Source, Standardiser};
 use gleaner::experiment::{
     Certificate, Model, Observations, PortfolioOptions, Run, Selector, Stages, certified,
 };
@@ -129,14 +129,19 @@ pub fn check(strategy: &dyn Strategy, data: &Data, target: bool) -> Result<()> {
 }
 
 /// What is known of the rows, as far as `needs` go.
-pub fn observed(data: &Data, needs: Needs, seeds: Seeds) -> Result<Observations> {
+pub fn observed(
+    data: &dyn Source,
+    labelled: bool,
+    needs: Needs,
+    seeds: Seeds,
+) -> Result<Observations> {
     let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
-    if !data.labelled {
-        Observations::inputs(&data.table.data)
+    if !labelled {
+        Observations::inputs(data)
     } else if judged.iter().any(|kind| needs.contains(*kind)) {
-        Observations::out_of_fold(&data.table.data, &CrossFit::default(), seeds)
+        Observations::out_of_fold(data, &CrossFit::default(), seeds)
     } else {
-        Observations::labelled_inputs(&data.table.data)
+        Observations::labelled_inputs(data)
     }
 }
 

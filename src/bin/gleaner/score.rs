@@ -64,7 +64,7 @@ fn scores(
     seeds: Seeds,
 ) -> Result<Vec<(String, Vec<f64>)>> {
     let needs = strategies.iter().map(|strategy| strategy.needs()).fold(Needs::NOTHING, Needs::and);
-    let seen = observed(data, needs, seeds)?;
+    let seen = observed(&data.table.data, data.labelled, needs, seeds)?;
     let known = evidence(&seen, data)?;
     let mut found = Vec::new();
     for strategy in strategies {

@@ -241,7 +241,7 @@ fn chosen(
     };
     let seeds = context.seeds;
     context.step("choosing", || {
-        let seen = observed(data, strategy.needs(), seeds)?;
+        let seen = observed(&data.table.data, data.labelled, strategy.needs(), seeds)?;
         let mut known = evidence(&seen, data)?;
         let target = target.as_ref().map(Observations::evidence).transpose()?;
         if let Some(target) = &target {

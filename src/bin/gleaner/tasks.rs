@@ -8,18 +8,20 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor, WithDType};
 use gleaner::choose::{Asked, Candidates, Streaming, Tasks};
+use gleaner::data::Source;
 use gleaner::experiment::Run;
 use gleaner::learn::Checkpoint;
 use gleaner::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Extra, Stored};
+use crate::input::Extra;
 use crate::keep::Keep;
 use crate::known::Known;
 use crate::memory::Demand;
 use crate::output::{Column, Values};
 use crate::select;
+use crate::stored::Stored;
 use crate::summary::Balance;
 
 /// One of several tasks.
@@ -67,25 +69,13 @@ impl Folder {
 
     /// What tasks are asked, once they have been asked more than what they begin with, and what they had been told.
     pub fn asked(&self) -> Result<Option<(Vec<Asked>, Value)>> {
-        match Checkpoint::load(self.of_merge().join(format!("{ASKED}.safetensors"))) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Ok(None)
-            }
-            loaded => {
-                let state = loaded?;
-                Ok(Some((asked_of(&state)?, state.note("told")?)))
-            }
-        }
+        let state = state(&self.of_merge(), ASKED)?;
+        state.map(|state| Ok((asked_of(&state)?, state.note("told")?))).transpose()
     }
 
     /// What a task found and left, if it has.
     pub fn part(&self, task: Task) -> Result<Option<(Candidates, Part)>> {
-        match Checkpoint::load(self.of_task(task).join(format!("{PART}.safetensors"))) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Ok(None)
-            }
-            loaded => Ok(Some(Part::of(&loaded?)?)),
-        }
+        state(&self.of_task(task), PART)?.map(|state| Part::of(&state)).transpose()
     }
 
     /// How many tasks there are, by the folders of those that have begun.
@@ -112,6 +102,14 @@ impl Folder {
                 },
             }),
         }
+    }
+}
+
+/// A stage of another process's run, if it is there: it may be at work.
+fn state(run: &Path, stage: &str) -> Result<Option<Checkpoint>> {
+    match Checkpoint::load(run.join(format!("{stage}.safetensors"))) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        loaded => loaded.map(Some),
     }
 }
 
@@ -213,10 +211,8 @@ fn columns(stored: &Stored, rows: &[usize], task: Task) -> Vec<Column> {
 
 /// How many rows there are of each class; none is kept yet.
 fn classes(stored: &Stored) -> Vec<Balance> {
-    let (labels, classes) = stored.classes();
-    let mut counts = vec![0; classes.len()];
-    labels.iter().for_each(|label| counts[*label as usize] += 1);
-    counts.into_iter().enumerate().map(|(c, rows)| (stored.class(c as u32), rows, 0)).collect()
+    let counts = stored.table.class_counts().into_iter().enumerate();
+    counts.map(|(class, rows)| (stored.class(class as u32), rows, 0)).collect()
 }
 
 /// The command line without the task, and the seed.
@@ -234,6 +230,11 @@ pub fn mixed(path: &Path, found: String) -> Error {
 }
 
 impl Part {
+    /// A number of what it read.
+    pub fn number(&self, name: &str) -> usize {
+        self.input[name].as_u64().unwrap_or(0) as usize
+    }
+
     fn state(&self, found: &Candidates) -> Result<Checkpoint> {
         let mut state = Checkpoint::new();
         state.set("index", tensor(found.indices.iter().map(|i| *i as i64).collect())?);

@@ -368,11 +368,8 @@ mod tests {
         let mut block = Block::new(0..1, k);
         for j in 1..points {
             block.take(0, (j, cosine(0, j) as f32), (&screen.slack, &cosine));
-            assert!(
-                block.found[0].len() <= 4 * k + 4 * LANES,
-                "{} candidates",
-                block.found[0].len()
-            );
+            let found = block.found[0].len();
+            assert!(found <= crowded(k), "{found} candidates");
         }
     }
 }

@@ -117,11 +117,14 @@ impl Priced {
         };
         let kept = found.iter().map(kept).sum::<Result<f64>>()?;
         self.tried.push((self.now, kept));
-        let next = next_price(&self.tried, count);
-        // Of the last ones tried the best is what all rows are to be kept at.
-        let best = || best(&self.tried, count).filter(|best| *best != self.now);
-        let next = if self.tried.len() < PASSES { next } else { next.and_then(|_| best()) };
-        let next = next.filter(|_| self.tried.len() <= PASSES);
+        let next = match self.tried.len() {
+            few if few < PASSES => next_price(&self.tried, count),
+            // Of those tried the best is the one at which rows are kept.
+            PASSES => next_price(&self.tried, count)
+                .and(best(&self.tried, count))
+                .filter(|best| *best != self.now),
+            _ => None,
+        };
         Ok(next.map(|now| Self { now, ..self }))
     }
 }

@@ -72,8 +72,8 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
             [only] => self.bisected(only, count)?,
             _ => {
                 let (trial, points) = trial(&cells);
-                let share = (count as f64 * points as f64 / all as f64).round() as usize;
-                let (price, _) = self.price(&trial, share.max(1), share.max(1))?;
+                let share = share_of(count, points, all);
+                let (price, _) = self.price(&trial, share, share)?;
                 self.adjusted(&cells, count, price)?
             }
         };
@@ -163,7 +163,7 @@ impl<C: Costs, L: Fn(&[usize]) -> Result<C> + Sync> Stream<'_, L> {
         const FAR: usize = 4;
         let all: usize = cells.iter().map(Vec::len).sum();
         let (trial, points) = trial(cells);
-        let share = ((count as f64 * points as f64 / all as f64).round() as usize).max(1);
+        let share = share_of(count, points, all);
         let (_, mut tried) = self.price(&trial, share, share.saturating_mul(FAR))?;
         tried.sort_by(|a, b| a.0.total_cmp(&b.0));
         let of_all = |kept: usize| kept as f64 * all as f64 / points as f64;
@@ -273,6 +273,11 @@ fn trial(cells: &[Vec<usize>]) -> (Vec<&[usize]>, usize) {
     let trial: Vec<&[usize]> = cells.iter().step_by(step).map(Vec::as_slice).collect();
     let points = trial.iter().map(|cell| cell.len()).sum();
     (trial, points)
+}
+
+/// How many of some of all points are to be kept; one at least.
+fn share_of(count: usize, points: usize, all: usize) -> usize {
+    ((count as f64 * points as f64 / all as f64).round() as usize).max(1)
 }
 
 /// The program of one batch.
