@@ -19,7 +19,7 @@ import time
 
 import numpy
 
-METHODS = ("k-center", "convex")
+METHODS = ("k-center", "convex", "facility-location")
 SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 
 

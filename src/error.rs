@@ -125,6 +125,16 @@ pub enum Error {
         /// What it is instead.
         found: String,
     },
+    /// Another of several ranks that do one job together failed, and all stop.
+    #[error(
+        "rank {rank}: expected all ranks to succeed, found that rank {failed} failed; it says why"
+    )]
+    Rank {
+        /// This one.
+        rank: usize,
+        /// The first that failed.
+        failed: usize,
+    },
     /// A solver stopped before it met its tolerance.
     #[error(
         "{method} stopped after {iterations} iterations: residual {residual:.1e} > {tolerance:.1e}"

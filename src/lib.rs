@@ -41,19 +41,21 @@
 //! | [`conic`] | any convex program with cone constraints, written as mathematics, solved and differentiated, in `f64` | nothing else |
 //! | [`layer`] | both as candle operations, costs, tensors to matrices | program, conic |
 //! | [`data`] | readers, splits, shares | nothing else |
-//! | [`choose`] | evidence in, a choice out: the strategies | program, data |
+//! | [`choose`] | evidence in, a choice out: the strategies | ranks, program, data |
 //! | [`value`] | whether a label is right, what a point is worth | choose, data |
 //! | [`learn`] | models to train, optimisers, a learner by itself | layer, data |
 //! | [`joint`] | learner and selection model together, and the final choice | all of the above |
 //! | [`gradcheck`] | any gradient against central differences | layer |
 //! | [`experiment`] | core-sets, active learning, rivals side by side; runs that survive a kill | all of the above |
 //! | `report` | tables, pictures, pages | nothing else |
+//! | [`ranks`] | several processes or threads that do one job together | nothing else |
 //! | [`seeds`] | where every generator of a run comes from | nothing else |
 //!
 //! # Features
 //! `report`: CSV tables, SVG charts and pages of results. `text`: labelled texts from CSV files. `images`: folders of pictures.
 //! `tables`: ready-made features from csv, npy, npz and safetensors files; `parquet`: from parquet files too,
-//! and with `images` pictures in them. `download`: files of the Hugging Face hub. `cuda`, `cudnn`, `metal`,
+//! and with `images` pictures in them. `download`: files of the Hugging Face hub. `mpi`: processes on several machines
+//! that do one job together. `cuda`, `cudnn`, `metal`,
 //! `accelerate`, `mkl`: passed on to candle.
 
 #![deny(missing_docs)]
@@ -72,6 +74,7 @@ pub mod joint;
 pub mod layer;
 pub mod learn;
 pub mod program;
+pub mod ranks;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod seeds;

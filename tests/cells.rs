@@ -2,7 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use gleaner::Result;
-use gleaner::choose::{Choice, Convex, Evidence, KCenter, Random, Strategy, Streaming};
+use gleaner::choose::{
+    Choice, Convex, Evidence, FacilityLocation, KCenter, Random, Similarity, Strategy, Streaming,
+};
 use gleaner::data::Dataset;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -91,6 +93,11 @@ fn a_pool_of_one_cell_is_chosen_from_as_a_whole() -> Result<()> {
     assert_eq!(KCenter.select_from(&data, 90, &mut rng(5))?.indices, plain.indices);
     let plain = Convex::default().select(&evidence, 90, &mut rng(5))?;
     assert_eq!(Convex::default().select_from(&data, 90, &mut rng(5))?, plain);
+    let plain = FacilityLocation::default().select(&evidence, 90, &mut rng(5))?;
+    assert_eq!(FacilityLocation::default().select_from(&data, 90, &mut rng(5))?, plain);
+    let within = FacilityLocation { budget: Some(1.0), ..Default::default() };
+    assert!(within.as_streaming().is_none() && within.select_from(&data, 5, &mut rng(5)).is_err());
+    assert!(FacilityLocation::default().select_from(&data, 701, &mut rng(5)).is_err());
     assert!(KCenter.select_from(&data, 701, &mut rng(5)).is_err());
     assert!(Convex::default().select_from(&data, 0, &mut rng(5)).is_err());
     Ok(())
@@ -119,6 +126,55 @@ fn cells_share_a_price() -> Result<()> {
     Ok(())
 }
 
+/// Three cells: gains sum up to no more than what the choice is worth, which is nearly what a search of all finds; whatever the
+/// scale of the rows, and with any number of threads.
+#[test]
+fn rows_are_covered_cell_by_cell() -> Result<()> {
+    const POINTS: usize = 20_000;
+    let rows = clusters(POINTS, 3, &mut rng(12));
+    for (unit, similarity) in [
+        (1e12f32, Similarity::Cosine),
+        (1.0, Similarity::Rbf { bandwidth: 0.3 }),
+        (1e-9, Similarity::Linear { reach: 1e-9 }),
+    ] {
+        let rows: Vec<f32> = rows.iter().map(|x| x * unit).collect();
+        let (source, evidence) = (data(&rows, 3)?, Evidence::new(POINTS).with_features(&rows, 3)?);
+        let strategy = FacilityLocation { similarity, ..Default::default() };
+        let choose = || strategy.select_from(&source, 800, &mut rng(13));
+        let choice = choose()?;
+        check_distinct(&choice, 800, POINTS);
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(choice, one.install(choose)?, "for any number of threads");
+        let worth = |choice: &Choice| covered(&rows, 3, choice, similarity);
+        let gains = choice.gains.as_ref().unwrap();
+        assert!(gains.is_sorted_by(|a, b| a >= b));
+        let (ours, sum) = (worth(&choice), gains.iter().sum::<f64>());
+        assert!(sum <= ours * (1.0 + 1e-5), "{similarity:?}: {sum} of {ours}");
+        let whole = worth(&strategy.select(&evidence, 800, &mut rng(13))?);
+        let random = worth(&Random.select(&evidence, 800, &mut rng(13))?);
+        assert!(ours > 0.98 * whole && ours > random, "{similarity:?}: {random} {ours} {whole}");
+    }
+    Ok(())
+}
+
+/// The sum over all rows of the similarity to the chosen one most like it.
+fn covered(rows: &[f32], width: usize, choice: &Choice, similarity: Similarity) -> f64 {
+    let row = |i: usize| rows[i * width..(i + 1) * width].iter().map(|x| f64::from(*x));
+    let product = |i: usize, j: usize| row(i).zip(row(j)).map(|(a, b)| a * b).sum::<f64>();
+    let of = |i: usize, j: usize| match similarity {
+        Similarity::Cosine => product(i, j) / (product(i, i) * product(j, j)).sqrt(),
+        Similarity::Rbf { bandwidth } => {
+            let far: f64 = row(i).zip(row(j)).map(|(a, b)| (a - b).powi(2)).sum();
+            (-far / (2.0 * bandwidth * bandwidth)).exp()
+        }
+        Similarity::Linear { reach } => {
+            1.0 - row(i).zip(row(j)).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() / reach
+        }
+    };
+    let best = |i| choice.indices.iter().map(|j| of(i, *j)).fold(0.0, f64::max);
+    (0..rows.len() / width).map(best).sum()
+}
+
 /// A source whose rows cannot be read says so.
 #[test]
 fn a_source_that_fails_is_an_error() -> Result<()> {
@@ -137,6 +193,7 @@ fn a_source_that_fails_is_an_error() -> Result<()> {
     let broken = Broken(data(&clusters(60, 2, &mut rng(9)), 2)?);
     assert!(KCenter.select_from(&broken, 5, &mut rng(9)).is_err());
     assert!(Convex::default().select_from(&broken, 5, &mut rng(9)).is_err());
+    assert!(FacilityLocation::default().select_from(&broken, 5, &mut rng(9)).is_err());
     Ok(())
 }
 

@@ -776,7 +776,9 @@ fn tasks_make_one_choice() {
         .collect();
     let keys: Vec<&String> = tables.iter().flat_map(|table| table.ids.as_ref().unwrap()).collect();
     let sources: Vec<&dyn Source> = tables.iter().map(|table| table as &dyn Source).collect();
-    for (method, rounds) in [("random", 1), ("k-center", 1), ("convex", 2)] {
+    for (method, rounds) in
+        [("random", 1), ("k-center", 1), ("convex", 2), ("facility-location", 1)]
+    {
         let words = format!(
             "select part-*.csv --label kind --id key --keep 99 --method {method} --seed 4 --out {method}.csv"
         );
@@ -880,7 +882,7 @@ fn large_tables_stay_on_disk() {
     };
     write("x.npy", &[ROWS as u64, 2], (0..2 * ROWS).map(number).collect());
     write("y.npy", &[ROWS as u64], (0..ROWS).map(|row| (row % 3) as f32).collect());
-    for method in ["k-center", "convex", "random"] {
+    for method in ["k-center", "convex", "random", "facility-location"] {
         let chosen = |threads: usize, form: &str| {
             let words = format!(
                 "select x.npy --label y --keep 500 --method {method} --nested 10 --threads {threads} --memory-limit 60MB \
@@ -933,10 +935,11 @@ fn large_tables_stay_on_disk() {
         gleaner(path, "select x.npy --keep 5 --method k-center --memory-limit 5MB --out k.csv");
     assert!(refused.is_err_and(|(code, told)| code == 2 && told.contains("--memory-limit")));
     // Nothing is left but what was asked for: scratch files have no names.
-    let known = ["x.npy", "y.npy", "text.csv", "late.csv", "k-center", "convex", "random"];
+    let made = ["k-center", "convex", "random", "facility-location"];
+    let known = ["x.npy", "y.npy", "text.csv", "late.csv"].into_iter().chain(made);
     for entry in std::fs::read_dir(path).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let asked = known.iter().any(|start| name.starts_with(start));
+        let asked = known.clone().any(|start| name.starts_with(start));
         assert!(asked && !name.ends_with(".partial"), "{name}");
     }
 }

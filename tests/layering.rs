@@ -8,6 +8,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("whole_file", &[]),
     ("hash", &[]),
+    ("ranks", &[]),
     ("adam", &[]),
     ("seeds", &["hash"]),
     ("report", &["whole_file"]),
@@ -16,10 +17,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("data", &["hash"]),
     ("layer", &["program", "conic"]),
     ("gradcheck", &["layer"]),
-    ("choose", &["seeds", "program", "data"]),
+    ("choose", &["seeds", "ranks", "program", "data"]),
     ("value", &["seeds", "adam", "choose", "data"]),
     ("learn", &["whole_file", "hash", "seeds", "layer", "data"]),
-    ("joint", &["seeds", "adam", "program", "layer", "learn", "data", "choose", "value"]),
+    ("joint", &["seeds", "ranks", "adam", "program", "layer", "learn", "data", "choose", "value"]),
     (
         "experiment",
         &[

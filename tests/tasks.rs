@@ -52,7 +52,7 @@ fn to_chosen(rows: &[f32], choice: &Choice) -> Vec<f64> {
 }
 
 fn methods() -> Vec<Box<dyn gleaner::Strategy>> {
-    ["random", "k-center", "convex"].map(|name| named(name).unwrap()).into()
+    ["random", "k-center", "convex", "facility-location"].map(|name| named(name).unwrap()).into()
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn the_selection_model_has_the_right_gradient() {
             let flat = to_vec(&here).unwrap();
             for k in (0..flat.len()).step_by(3) {
                 let step = 1e-5;
-                let mut at = |h: f64| {
+                let at = |h: f64| {
                     let mut flat = flat.clone();
                     flat[k] += h;
                     let moved = Tensor::from_vec(flat, here.shape(), &Device::Cpu).unwrap();

@@ -4,6 +4,7 @@ use crate::choose::strategies::check_share;
 use crate::choose::{Choice, Streaming};
 use crate::data::Source;
 use crate::error::{Error, Result};
+use crate::ranks::{Ranks, agreed};
 use crate::seeds::Seeds;
 
 /// How many more candidates than its share a task gives at first.
@@ -23,6 +24,7 @@ const ROUNDS: usize = 64;
 /// | [`Random`](crate::choose::Random) | 1, rarely 2 | a uniform sample of all rows |
 /// | [`KCenter`](crate::choose::KCenter) | 1 where tasks have rows alike | centres under one radius `r` for all: every row is within `r` of a centre, or within `2 r` where its cell has none; `r` is at most twice the best radius of `k` centres, for every `k < count / cells` |
 /// | [`Convex`](crate::choose::Convex) | 2 to 8, mostly 2 or 3 | what all programs keep at one price for all, as in one process |
+/// | [`FacilityLocation`](crate::choose::FacilityLocation) | 1, more where one task has what gains most | the greedy search for what rows are worth to those of their own cell: at least `1 - 1/e` of the most there is |
 ///
 /// # Example
 /// ```
@@ -64,7 +66,7 @@ pub struct Asked {
 }
 
 /// What a task found among its rows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidates {
     /// Number of its rows.
     pub rows: usize,
@@ -168,21 +170,67 @@ impl<'a> Tasks<'a> {
             return Err(Error::shape("sources", self.tasks, sources.len()));
         }
         let rows: usize = sources.iter().map(|source| source.points()).sum();
+        self.rounds(rows, count, |parts: &mut [Candidates], asked, which| {
+            for task in which {
+                parts[task] = self.candidates(task, sources[task], &asked[task], seeds)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The same on several ranks, each of which is the task of its number and has the rows of `source`; all ranks return
+    /// the choice, in which rows of later ranks are counted on from those of earlier ones.
+    ///
+    /// In a round each rank that is asked anything new looks at its own rows, and what it finds goes to all others.
+    ///
+    /// # Errors
+    /// As [`choose`](Self::choose); [`Error::Shape`] unless there are as many tasks as ranks, [`Error::Rank`] where another
+    /// rank fails.
+    pub fn choose_on(
+        &self,
+        ranks: &dyn Ranks,
+        source: &dyn Source,
+        count: usize,
+        seeds: Seeds,
+    ) -> Result<Choice> {
+        let task = ranks.rank();
+        let fits = ranks.size() == self.tasks;
+        agreed(
+            ranks,
+            if fits { Ok(()) } else { Err(Error::shape("ranks", self.tasks, ranks.size())) },
+        )?;
+        let mut rows = [source.points() as f64];
+        ranks.sum(&mut rows)?;
+        self.rounds(rows[0] as usize, count, |parts: &mut [Candidates], asked, which| {
+            let found = match which.contains(&task) {
+                true => self.candidates(task, source, &asked[task], seeds).map(|c| c.to_numbers()),
+                false => Ok(Vec::new()),
+            };
+            let all = ranks.gather(&agreed(ranks, found)?)?;
+            let new = parts.iter_mut().zip(&all).filter(|(_, said)| !said.is_empty());
+            new.for_each(|(part, said)| *part = Candidates::of_numbers(said));
+            Ok(())
+        })
+    }
+
+    /// Rounds until there is a choice; `ask` lets some of the tasks find what they are asked for.
+    fn rounds(
+        &self,
+        rows: usize,
+        count: usize,
+        ask: impl Fn(&mut [Candidates], &[Asked], Vec<usize>) -> Result<()>,
+    ) -> Result<Choice> {
         check_share(rows, count)?;
         let mut asked = self.first(count as f64 / rows as f64);
-        let found =
-            |(task, asked): (usize, &Asked)| self.candidates(task, sources[task], asked, seeds);
-        let mut parts = asked.iter().enumerate().map(found).collect::<Result<Vec<_>>>()?;
+        let mut parts = vec![Candidates::default(); self.tasks];
+        ask(&mut parts, &asked, (0..self.tasks).collect())?;
         for _ in 0..ROUNDS {
             let again = match self.next(&parts, &asked, count)? {
                 Next::Chosen { choice, .. } => return Ok(choice),
                 Next::Again(again) => again,
             };
-            for (task, (before, now)) in asked.iter().zip(&again).enumerate() {
-                if before != now {
-                    parts[task] = found((task, now))?;
-                }
-            }
+            let new = (0..self.tasks).filter(|task| asked[*task] != again[*task]).collect();
+            ask(&mut parts, &again, new)?;
             asked = again;
         }
         let (method, tolerance) = ("a choice by tasks", 0.0);
@@ -208,6 +256,25 @@ impl Asked {
 }
 
 impl Candidates {
+    /// As ranks tell one another: how many rows and candidates, their positions, which are exact below 2^53, and the rest.
+    fn to_numbers(&self) -> Vec<f64> {
+        let sizes = [self.rows, self.indices.len()].into_iter().chain(self.indices.iter().copied());
+        sizes
+            .map(|n| n as f64)
+            .chain(self.gains.iter().copied())
+            .chain(self.numbers.clone())
+            .collect()
+    }
+
+    /// What [`to_numbers`](Self::to_numbers) made.
+    fn of_numbers(said: &[f64]) -> Self {
+        let count = said[1] as usize;
+        let (indices, rest) = said[2..].split_at(count);
+        let (gains, numbers) = rest.split_at(count);
+        let indices = indices.iter().map(|index| *index as usize).collect();
+        Self { rows: said[0] as usize, indices, gains: gains.to_vec(), numbers: numbers.to_vec() }
+    }
+
     fn check(&self) -> Result<()> {
         let outside = self.indices.iter().any(|index| *index >= self.rows);
         let falling =

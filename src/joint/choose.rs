@@ -218,7 +218,7 @@ impl<L: Learner> Trainer<L> {
         let everyone: Vec<usize> = (0..data.points()).collect();
         for chunk in everyone.chunks(CHUNK) {
             let batch = data.batch_at(chunk)?.to_device(&self.learner.device())?;
-            let View { features, evidence } = self.view(&batch, false)?;
+            let View { features, evidence, .. } = self.view(&batch)?;
             places.push(self.model.embed(&features, &evidence)?.detach());
             match self.model.column_costs(&evidence)? {
                 Some(costs) => column_costs.extend(to_vec(&costs)?),

@@ -35,6 +35,7 @@ mod memory;
 mod model;
 mod normal;
 mod options;
+mod parts;
 mod trainer;
 
 pub use choose::{Amount, Balance, ChooseOptions};

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::hypergradient::{Hypergradient, hypergradient, weighted_gradient};
 use super::model::SelectionModel;
 use super::options::{CostFeatures, StageSeconds, StepReport, TrainerOptions};
+use super::parts::{Found, Gradient, Kept, Likes, Shared};
 use crate::data::{Batch, Source, shuffled_batches};
 use crate::error::{Error, Result};
 use crate::joint::memory::ExemplarMemory;
@@ -13,6 +14,7 @@ use crate::layer::bridge::{to_scalar, to_vec};
 use crate::layer::{LayerInputs, SelectionLayer, Status};
 use crate::learn::Learner;
 use crate::learn::optimiser::Optimiser;
+use crate::ranks::{Ranks, agreed};
 use crate::seeds::{Part, Seeds};
 
 /// A batch whose weights sum to less is represented by memory: there is nothing to learn from it.
@@ -44,6 +46,8 @@ pub struct Trainer<L> {
 pub(super) struct View {
     pub(super) features: Tensor,
     pub(super) evidence: Tensor,
+    /// The running loss of each point, this look at it included.
+    running: Vec<f64>,
 }
 
 /// A batch's program, solved.
@@ -181,7 +185,7 @@ impl<L: Learner> Trainer<L> {
         seed: u64,
         watch: impl FnMut(&StepReport),
     ) -> Result<()> {
-        self.fit_some(data, batch, 0..steps, seed, watch)
+        self.fit_some(None, data, batch, (0..steps, seed), watch)
     }
 
     /// As [`fit_steps`](Self::fit_steps) of a new trainer, less what this one has done already: `steps` counts from
@@ -197,17 +201,34 @@ impl<L: Learner> Trainer<L> {
         seed: u64,
         watch: impl FnMut(&StepReport),
     ) -> Result<()> {
-        self.fit_some(data, batch, self.steps..steps, seed, watch)
+        self.fit_some(None, data, batch, (self.steps..steps, seed), watch)
+    }
+
+    /// As [`fit_until`](Self::fit_until) on several ranks, all of which see the same `data`: a step takes the next `batch` points
+    /// a rank, each rank its own. See [`step_on`](Self::step_on).
+    ///
+    /// # Errors
+    /// As [`step_on`](Self::step_on).
+    pub fn fit_on(
+        &mut self,
+        ranks: &dyn Ranks,
+        data: &dyn Source,
+        batch: usize,
+        steps: usize,
+        seed: u64,
+        watch: impl FnMut(&StepReport),
+    ) -> Result<()> {
+        self.fit_some(Some(ranks), data, batch, (self.steps..steps, seed), watch)
     }
 
     /// Steps over some of the batches in the order that `seed` decides.
     fn fit_some(
         &mut self,
+        ranks: Option<&dyn Ranks>,
         data: &dyn Source,
         batch: usize,
-        which: std::ops::Range<usize>,
-        seed: u64,
-        watch: impl FnMut(&StepReport),
+        (which, seed): (std::ops::Range<usize>, u64),
+        mut watch: impl FnMut(&StepReport),
     ) -> Result<()> {
         let mut rng = Seeds::new(seed).part(Part::Batches).stream(0);
         let points = data.points();
@@ -215,8 +236,15 @@ impl<L: Learner> Trainer<L> {
         // A last short batch may be too small for the program's budget: leave it out.
         let whole = epochs.flatten().filter(|b| b.len() == batch.min(points));
         let device = self.learner.device();
-        let some = whole.take(which.end).skip(which.start);
-        self.fit(some.map(|b| data.batch_at(&b)?.to_device(&device)), watch)
+        let (rank, size) = ranks.map_or((0, 1), |ranks| (ranks.rank(), ranks.size()));
+        let own = whole.skip(rank).step_by(size);
+        let some = own.take(which.end).skip(which.start);
+        let mut batches = some.map(|b| data.batch_at(&b)?.to_device(&device));
+        let Some(ranks) = ranks else { return self.fit(batches, watch) };
+        batches.try_for_each(|batch| {
+            watch(&self.step_on(ranks, &agreed(ranks, batch)?)?);
+            Ok(())
+        })
     }
 
     /// One step on one batch.
@@ -226,14 +254,87 @@ impl<L: Learner> Trainer<L> {
     /// update itself is refused (a gradient that is not finite), learner and selection model are then as
     /// before.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
+        self.step_parts(std::slice::from_ref(batch)).map(|mut reports| reports.remove(0))
+    }
+
+    /// One step on several batches, each with a program of its own: from the same learner and selection model each finds its
+    /// gradients, and both models follow their means over the batches. A batch of which memory represents all has no say.
+    /// What is remembered and seen is remembered and seen of all, in their order. The reports are of the batches.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`Error::Shape`] without batches.
+    pub fn step_parts(&mut self, batches: &[Batch]) -> Result<Vec<StepReport>> {
+        if batches.is_empty() {
+            return Err(Error::shape("batches of a step", "at least one", 0));
+        }
+        let parts = batches.iter().map(|batch| self.part(batch)).collect::<Result<Vec<_>>>()?;
+        let mut reports: Vec<StepReport> = parts.iter().map(|part| part.report.clone()).collect();
+        let mut clock = Clock::start();
+        self.take(Shared::of(parts, &self.likes())?)?;
+        let seconds = clock.lap() / reports.len() as f64;
+        reports.iter_mut().for_each(|report| {
+            report.seconds.update += seconds;
+            report.remembered = self.memory.len();
+        });
+        Ok(reports)
+    }
+
+    /// One step on a batch a rank: what [`step_parts`](Self::step_parts) does with all of them, to rounding, here and on every
+    /// other rank. Trainers that were made alike on all ranks stay alike. What the learner changes in its forward pass (running
+    /// moments) becomes the mean over the ranks, in one process one batch after the other.
+    ///
+    /// # Cost
+    /// The gradients of both models, in `f64`, and what is remembered go from every rank to every other.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step) on the ranks that fail, [`Error::Rank`] on the others, before anything has changed.
+    ///
+    /// # Example
+    /// ```
+    /// # use candle_core::{DType, Device, Tensor};
+    /// # use gleaner::data::Dataset;
+    /// # use gleaner::learn::{Mlp, MlpOptions};
+    /// # use gleaner::{Learner, Trainer, TrainerOptions};
+    /// use gleaner::ranks::{Ranks, Threads};
+    /// # let points: Vec<f32> = (0..120).map(|k| (k % 7) as f32).collect();
+    /// # let labels: Vec<u32> = (0..60).map(|k| k % 2).collect();
+    /// # let data = Dataset::new(Tensor::from_vec(points, (60, 2), &Device::Cpu)?, labels, 2)?;
+    /// # let validation = data.clone();
+    ///
+    /// // With `Mpi::start()?` in place of a thread, the same lines work on several machines.
+    /// let trained = Threads::run(2, |ranks| -> gleaner::Result<Vec<f32>> {
+    ///     let shape = MlpOptions { inputs: 2, hidden: vec![8], classes: 2 };
+    ///     let learner = Mlp::new(&shape, 0, DType::F32, &Device::Cpu)?;
+    ///     let options = TrainerOptions { warm_up: 1, ..Default::default() };
+    ///     let mut trainer = Trainer::new(learner, &validation, options, 0)?;
+    ///     trainer.fit_on(ranks, &data, 10, 3, 0, |_| {})?; // three steps on 2 x 10 points
+    ///     Ok(trainer.learner().variables()[0].1.flatten_all()?.to_vec1()?)
+    /// })?;
+    /// let [first, second] = &trained[..] else { unreachable!() };
+    /// assert_eq!(first.as_ref().unwrap(), second.as_ref().unwrap());
+    /// # Ok::<(), gleaner::Error>(())
+    /// ```
+    pub fn step_on(&mut self, ranks: &dyn Ranks, batch: &Batch) -> Result<StepReport> {
+        let part = agreed(ranks, self.part(batch))?;
+        let mut report = part.report.clone();
+        let mut clock = Clock::start();
+        let shared = Shared::on(ranks, part, &self.likes())?;
+        agreed(ranks, self.take(shared))?;
+        self.average_buffers(ranks)?;
+        report.seconds.update += clock.lap();
+        report.remembered = self.memory.len();
+        Ok(report)
+    }
+
+    /// What a batch finds; changes nothing.
+    fn part(&self, batch: &Batch) -> Result<Found> {
         if batch.indices.is_empty() {
             return Err(Error::shape("points of a batch", "at least one", 0));
         }
         let mut clock = Clock::start();
-        let mut seconds = StageSeconds::default();
-        let view = self.view(batch, true)?;
-        seconds.evidence = clock.lap();
-        let mut report = StepReport {
+        let view = self.view(batch)?;
+        let seconds = StageSeconds { evidence: clock.lap(), ..Default::default() };
+        let report = StepReport {
             step: self.steps,
             training_loss: 0.0,
             validation_loss: None,
@@ -243,39 +344,74 @@ impl<L: Learner> Trainer<L> {
             remembered: self.memory.len(),
             seconds,
         };
+        let seen = batch.indices.iter().copied().zip(view.running.iter().copied()).collect();
+        let mut part = Found { report, seen, learner: None, model: None, kept: None };
+        let report = &mut part.report;
         if self.steps < self.options.warm_up {
             let (loss, gradient) = weighted_gradient(&self.learner, batch, &report.weights)?;
             report.training_loss = loss;
-            seconds.hypergradient = clock.lap();
-            self.learner_optimiser.step(&gradient)?;
-        } else {
-            let solved = self.solve(batch, &view)?;
-            report.weights = to_vec(&solved.weights)?;
-            seconds.selection = clock.lap();
-            if report.weights.iter().sum::<f64>() <= NOTHING_NEW {
-                report.status = Some(solved.status);
-                report.seconds = seconds;
-                self.steps += 1;
-                return Ok(report);
-            }
-            let found = self.look_ahead(batch, &report.weights)?;
-            seconds.hypergradient = clock.lap();
-            report.training_loss = found.training_loss;
-            report.validation_loss = Some(found.validation_loss);
-            let (upward, size) = self.model_direction(&solved.weights, &found)?;
-            report.model_gradient = size;
-            report.status = Some(solved.status);
-            self.learner_optimiser.step(&found.gradient)?;
-            if let Some(upward) = upward {
-                self.model_optimiser.step(&upward)?;
-            }
-            self.remember(batch, &view, &report.weights)?;
-            report.remembered = self.memory.len();
+            part.learner = Some(gradient);
+            report.seconds.hypergradient = clock.lap();
+            return Ok(part);
         }
-        seconds.update = clock.lap();
-        report.seconds = seconds;
+        let solved = self.solve(batch, &view)?;
+        report.weights = to_vec(&solved.weights)?;
+        report.status = Some(solved.status);
+        report.seconds.selection = clock.lap();
+        if report.weights.iter().sum::<f64>() <= NOTHING_NEW {
+            return Ok(part);
+        }
+        let found = self.look_ahead(batch, &report.weights)?;
+        report.seconds.hypergradient = clock.lap();
+        report.training_loss = found.training_loss;
+        report.validation_loss = Some(found.validation_loss);
+        (part.model, report.model_gradient) = self.model_direction(&solved.weights, &found)?;
+        part.kept = self.kept(batch, &view, &report.weights)?;
+        part.learner = Some(found.gradient);
+        report.seconds.update = clock.lap();
+        Ok(part)
+    }
+
+    /// Both models follow what all parts found.
+    fn take(&mut self, shared: Shared) -> Result<()> {
+        if let Some(gradient) = &shared.learner {
+            self.learner_optimiser.step(gradient)?;
+        }
+        if let Some(gradient) = &shared.model {
+            self.model_optimiser.step(gradient)?;
+        }
+        for Kept { ids, rows } in &shared.kept {
+            self.memory.insert(ids, rows, &mut self.rng)?;
+        }
+        for (index, loss) in shared.seen {
+            if self.history.len() <= index {
+                self.history.resize(index + 1, f64::NAN);
+            }
+            self.history[index] = loss;
+        }
         self.steps += 1;
-        Ok(report)
+        Ok(())
+    }
+
+    fn likes(&self) -> Likes {
+        let of = |variables: &[(String, candle_core::Var)]| -> Vec<Tensor> {
+            variables.iter().map(|(_, var)| var.as_detached_tensor()).collect()
+        };
+        let (learner, model) = (of(self.learner.variables()), of(self.model.variables()));
+        let dtype = model.first().or(learner.first()).map_or(DType::F32, Tensor::dtype);
+        Likes { learner, model, rows: (dtype, self.place.clone()) }
+    }
+
+    /// Running moments become those of all ranks.
+    fn average_buffers(&self, ranks: &dyn Ranks) -> Result<()> {
+        for (_, buffer) in self.learner.buffers() {
+            let mut numbers = to_vec(buffer)?;
+            ranks.sum(&mut numbers)?;
+            numbers.iter_mut().for_each(|number| *number /= ranks.size() as f64);
+            let mean = Tensor::from_vec(numbers, buffer.shape(), &Device::Cpu)?;
+            buffer.set(&mean.to_dtype(buffer.dtype())?.to_device(buffer.device())?)?;
+        }
+        Ok(())
     }
 
     fn look_ahead(&self, batch: &Batch, weights: &[f64]) -> Result<Hypergradient> {
@@ -287,8 +423,8 @@ impl<L: Learner> Trainer<L> {
     ///
     /// # Errors
     /// As [`step`](Self::step).
-    pub fn model_gradient(&mut self, batch: &Batch) -> Result<(f64, Vec<Option<Tensor>>)> {
-        let view = self.view(batch, false)?;
+    pub fn model_gradient(&self, batch: &Batch) -> Result<(f64, Vec<Option<Tensor>>)> {
+        let view = self.view(batch)?;
         let solved = self.solve(batch, &view)?;
         let found = self.look_ahead(batch, &to_vec(&solved.weights)?)?;
         Ok((found.validation_loss, self.through(&solved.weights, &found.by_weight)?))
@@ -315,7 +451,7 @@ impl<L: Learner> Trainer<L> {
         &self,
         weights: &Tensor,
         found: &Hypergradient,
-    ) -> Result<(Option<Vec<Option<Tensor>>>, f64)> {
+    ) -> Result<(Option<Gradient>, f64)> {
         let upstream = &found.by_weight;
         let typical = upstream.iter().map(|g| g.abs()).sum::<f64>() / upstream.len() as f64;
         if typical == 0.0 {
@@ -330,17 +466,18 @@ impl<L: Learner> Trainer<L> {
         Ok((Some(gradient), square.sqrt()))
     }
 
-    fn remember(&mut self, batch: &Batch, view: &View, weights: &[f64]) -> Result<()> {
+    /// The rows of the points that are to be remembered.
+    fn kept(&self, batch: &Batch, view: &View, weights: &[f64]) -> Result<Option<Kept>> {
         let kept: Vec<usize> =
             (0..weights.len()).filter(|&j| weights[j] > self.options.threshold).collect();
         if kept.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let rows = Tensor::cat(&[&view.features, &view.evidence], 1)?.contiguous()?;
         let index: Vec<u32> = kept.iter().map(|&j| j as u32).collect();
         let index = Tensor::from_vec(index, kept.len(), rows.device())?;
-        let ids: Vec<usize> = kept.iter().map(|&j| batch.indices[j]).collect();
-        self.memory.insert(&ids, &rows.index_select(&index, 0)?, &mut self.rng)
+        let ids = kept.iter().map(|&j| batch.indices[j]).collect();
+        Ok(Some(Kept { ids, rows: rows.index_select(&index, 0)? }))
     }
 
     /// The program of a batch: its own points, the nearest exemplars, today's `phi`.
@@ -379,7 +516,7 @@ impl<L: Learner> Trainer<L> {
     }
 
     /// What the selection model may look at: nothing here carries a gradient into the learner.
-    pub(super) fn view(&mut self, batch: &Batch, record: bool) -> Result<View> {
+    pub(super) fn view(&self, batch: &Batch) -> Result<View> {
         let n = batch.indices.len();
         let learned = self.learner.features(&batch.inputs)?.detach();
         let logits = self.learner.head(&learned)?.detach();
@@ -388,31 +525,22 @@ impl<L: Learner> Trainer<L> {
             CostFeatures::Learner => learned,
         };
         let losses = to_vec(&self.learner.losses(&batch.inputs, &batch.labels)?.detach())?;
-        let remembered: Vec<f64> = batch
-            .indices
-            .iter()
-            .zip(&losses)
-            .map(|(&index, &loss)| self.running_loss(index, loss, record))
-            .collect();
+        let pairs = batch.indices.iter().zip(&losses);
+        let running: Vec<f64> =
+            pairs.map(|(&index, &loss)| self.running_loss(index, loss)).collect();
         let (logits, labels) =
             (logits.to_device(&self.place)?, batch.labels.to_device(&self.place)?);
         let features = features.to_device(&self.place)?;
-        Ok(View { evidence: evidence(&logits, &labels, &losses, &remembered)?, features })
+        let evidence = evidence(&logits, &labels, &losses, &running)?;
+        Ok(View { features, evidence, running })
     }
 
-    /// The running mean loss of a point, updated if asked to.
-    fn running_loss(&mut self, index: usize, loss: f64, record: bool) -> f64 {
+    /// The running mean loss of a point after this look at it.
+    fn running_loss(&self, index: usize, loss: f64) -> f64 {
         /// Share of the past in the running mean.
         const PAST: f64 = 0.8;
         let seen = self.history.get(index).copied().filter(|past| past.is_finite());
-        let mean = seen.map_or(loss, |past| PAST * past + (1.0 - PAST) * loss);
-        if record {
-            if self.history.len() <= index {
-                self.history.resize(index + 1, f64::NAN);
-            }
-            self.history[index] = mean;
-        }
-        mean
+        seen.map_or(loss, |past| PAST * past + (1.0 - PAST) * loss)
     }
 }
 

@@ -69,7 +69,7 @@ impl Demand {
         let all: f64 = extents.iter().map(of).sum();
         let width = extents.iter().map(|extent| extent.features).max().unwrap_or(0);
         let together = extents.iter().map(|e| bytes(e.at_once as f64, e.features));
-        let cell = bytes(4_096.0, width).max(16e6).min(all);
+        let cell = bytes(8_192.0, width).max(16e6).min(all);
         let sample = (all / 64.0).min(64e6);
         let threads = rayon::current_num_threads() as f64;
         let fixed = 5e6 + COPIES * (cell * threads + sample) + 2.0 * together.fold(0.0, f64::max);

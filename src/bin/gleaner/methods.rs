@@ -94,7 +94,7 @@ pub fn demand(strategy: &dyn Strategy) -> Demand {
     let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
     if judged.iter().any(|kind| strategy.needs().contains(*kind)) || strategy.name() == "gleaner" {
         Demand::EVIDENCE
-    } else if strategy.as_streaming().is_some() {
+    } else if ["random", "k-center", "convex"].contains(&strategy.name()) {
         Demand::READING
     } else {
         Demand::COVERAGE

@@ -63,7 +63,7 @@ pub struct Flags {
     /// Smaller choices that this one contains: a column each says who is in.
     #[arg(long, value_delimiter = ',', value_name = "KEEP,…")]
     nested: Vec<Keep>,
-    /// Does a part of the work: task 3 of 64 looks at its files only, by random, k-center or convex, and leaves what it finds
+    /// Does a part of the work: task 3 of 64 looks at its files only, by random, k-center, convex or facility-location, and leaves what it finds
     /// beside OUT, in a folder .parts. Tasks run wherever and whenever you like; gleaner merge makes one choice of what they found.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["quota", "group", "cost", "weights", "target_set", "nested"])]
     task: Option<Task>,
@@ -108,7 +108,11 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     }
     if let Some(task) = flags.task {
         let Some(streaming) = strategy.as_streaming() else {
-            return refused("--task", "the method random, k-center or convex", strategy.name());
+            return refused(
+                "--task",
+                "the method random, k-center, convex or facility-location",
+                strategy.name(),
+            );
         };
         return tasks::run(&flags, task, streaming, context);
     }
@@ -116,7 +120,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     if let Some(streaming) = strategy.as_streaming()
         && plain
         && !flags.weights
-        && flags.input.is_large(&Extra::default(), Demand::READING, Demand::on_disk, &context)?
+        && flags.input.is_large(&Extra::default(), demand(streaming), Demand::on_disk, &context)?
     {
         return large(&flags, streaming, context);
     }

@@ -38,6 +38,7 @@ fn together(name: &str, all: usize) -> usize {
     match name {
         "k-center" if all > LARGE => 10_000,
         "convex" => all.min(4_096),
+        "facility-location" if all > LARGE => 8_192,
         _ => all,
     }
 }

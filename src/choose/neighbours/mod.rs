@@ -144,7 +144,7 @@ impl Similarity {
     }
 
     /// Rows as [`closeness`](Self::closeness) takes them.
-    fn prepared(self, rows: &[f32], width: usize) -> Cow<'_, [f32]> {
+    pub(crate) fn prepared(self, rows: &[f32], width: usize) -> Cow<'_, [f32]> {
         match self {
             Self::Cosine => Cow::Owned(unit_rows(rows, width)),
             Self::Rbf { .. } | Self::Linear { .. } => Cow::Borrowed(rows),

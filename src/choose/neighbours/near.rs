@@ -12,7 +12,7 @@ use crate::data::Standardiser;
 use crate::error::Result;
 
 /// Rows up to which all are compared with one another.
-const EXACT: usize = 100_000;
+pub(crate) const EXACT: usize = 100_000;
 /// Rows of a cell, about, in which all are compared.
 const LEAF: usize = 2_000;
 /// Divisions into cells.

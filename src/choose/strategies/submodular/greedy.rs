@@ -105,7 +105,7 @@ impl Greedy {
 
 /// The set so far, and what each point added to it.
 #[derive(Default)]
-struct Chosen {
+pub(crate) struct Chosen {
     points: Vec<usize>,
     gains: Vec<f64>,
 }
@@ -115,6 +115,11 @@ impl Chosen {
         objective.add(point);
         self.points.push(point);
         self.gains.push(gain);
+    }
+
+    /// Each gain with its point.
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (f64, usize)> {
+        self.gains.into_iter().zip(self.points)
     }
 
     fn value(&self) -> f64 {
@@ -135,7 +140,8 @@ struct Bound {
     round: usize,
 }
 
-fn lazy(objective: &mut impl Objective, points: usize, count: usize) -> Chosen {
+/// As [`Greedy::Lazy`].
+pub(crate) fn lazy(objective: &mut impl Objective, points: usize, count: usize) -> Chosen {
     let gains: Vec<f64> = (0..points).into_par_iter().map(|point| objective.gain(point)).collect();
     let bounds = gains.into_iter().enumerate();
     let mut heap: BinaryHeap<Bound> =
