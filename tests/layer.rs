@@ -244,8 +244,13 @@ fn row_i_of_the_tensor_is_row_i_of_the_program() {
         let by_rows = gradient(&seen.backward().unwrap(), &costs);
         let upstream = DMatrix::from_row_slice(n, width, &values(&to_assignment));
         let of_weights = DVector::from_vec(values(&to_weights));
-        let upstream = Upstream { assignment: Some(&upstream), weights: Some(&of_weights) };
-        let expected = solved.pullback(upstream).unwrap().costs;
+        // Assignment and weights are pulled back one by one.
+        let expected = [
+            Upstream { assignment: Some(&upstream), weights: None },
+            Upstream { assignment: None, weights: Some(&of_weights) },
+        ]
+        .map(|upstream| solved.pullback(upstream).unwrap().costs);
+        let expected = &expected[0] + &expected[1];
         assert_eq!(DMatrix::from_row_slice(n, width, &by_rows), expected, "{n} x {width}");
     }
 }

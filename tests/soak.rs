@@ -1,10 +1,13 @@
-//! Long runs: memory stays where it is, and one layer serves many threads as it serves one.
+//! Long runs: memory stays where it is, one layer serves many threads as it serves one, and a day of training that is stopped
+//! every hour ends where an unbroken one does.
 //!
-//! `GLEANER_SOAK=100000` takes so many steps of the layer, and ten times as many conic programs.
+//! `GLEANER_SOAK=100000` takes so many steps of the layer and of the day, and ten times as many conic programs.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use gleaner::conic::{Cone, ConicOptions, ConicProgram, Pattern, Upstream, Values};
-use gleaner::{LayerInputs, LayerOptions, SelectionLayer};
+use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
+use gleaner::learn::{Mlp, MlpOptions};
+use gleaner::{LayerInputs, LayerOptions, SelectionLayer, Trainer, TrainerOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -72,6 +75,8 @@ fn memory_is_flat_and_threads_share_a_layer() {
         assert!(solution.pullback(upstream).unwrap().right[0].is_finite());
     });
 
+    a_day(steps().div_ceil(24));
+
     // Sixteen threads on one layer find what one finds, to the bit.
     let problems: Vec<Tensor> = (0..16).map(|_| costs(20, &mut rng).unwrap()).collect();
     let alone: Vec<Vec<f64>> = problems.iter().map(|p| gradient(&layer, p).unwrap()).collect();
@@ -88,4 +93,38 @@ fn memory_is_flat_and_threads_share_a_layer() {
         let threads: Vec<_> = (0..16).map(|problem| scope.spawn(together(problem))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
+}
+
+/// A day of so many steps an hour: every hour a new trainer loads what the last one saved. Neither memory nor the file grows,
+/// and the file is that of a run that nobody stopped.
+fn a_day(hour: usize) {
+    const HOURS: usize = 24;
+    let options = ClusterOptions { points: 1_000, test: 20, ..Default::default() };
+    let made = clusters(&options, &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [stopped, unbroken] = ["stopped", "unbroken"].map(|name| folder.path().join(name));
+    let mut sizes = Vec::new();
+    flat("day", HOURS, |now| {
+        let mut trainer = trainer(&made);
+        if now > 0 {
+            trainer.load(&stopped).unwrap();
+        }
+        trainer.fit_until(&made.train, 32, hour * (now + 1), 7, |_| {}).unwrap();
+        trainer.save(&stopped).unwrap();
+        sizes.push(std::fs::metadata(&stopped).unwrap().len());
+    });
+    let mut whole = trainer(&made);
+    whole.fit_until(&made.train, 32, hour * HOURS, 7, |_| {}).unwrap();
+    whole.save(&unbroken).unwrap();
+    assert!(std::fs::read(&stopped).unwrap() == std::fs::read(&unbroken).unwrap());
+    // Memory is full and every point seen by noon; then only the digits of a count can add to the file.
+    assert!(sizes[HOURS - 1] <= sizes[HOURS / 2] + 64, "{sizes:?}");
+}
+
+fn trainer(made: &Clusters) -> Trainer<Mlp> {
+    let (inputs, classes) = (made.train.inputs().dim(1).unwrap(), made.train.classes());
+    let shape = MlpOptions { inputs, hidden: vec![16], classes };
+    let learner = Mlp::new(&shape, 0, DType::F32, &Device::Cpu).unwrap();
+    let options = TrainerOptions { warm_up: 20, memory: 60, ..Default::default() };
+    Trainer::new(learner, &made.validation, options, 1).unwrap()
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use gleaner::data::cifar::{CifarOptions, load};
-use gleaner::data::{Dataset, shuffled_batches};
-use gleaner::joint::{CostFeatures, Heads, ModelOptions, StageSeconds};
+use gleaner::data::{Batch, Dataset, shuffled_batches};
+use gleaner::joint::{CostFeatures, Heads, ModelOptions, StageSeconds, weighted_gradient};
 use gleaner::learn::{Cnn, CnnOptions};
 use gleaner::program::Budget;
 use gleaner::{LayerOptions, Trainer, TrainerOptions};
@@ -25,6 +25,8 @@ const REMEMBERED: usize = 40;
 const TRAINING: usize = 5_000;
 /// Images that the selection answers to: as many as published, and as few as can do.
 const VALIDATION: [usize; 2] = [1_000, 100];
+/// Images of a part of the validation set, as the trainer asks it.
+const PIECE: usize = 64;
 /// Steps that may fill the memory before the clock runs.
 const FILLING: usize = 100;
 
@@ -37,7 +39,8 @@ pub fn time_all(data: Option<&Path>, quick: bool) -> Result<Vec<Row>> {
         let validation = images.subset(&(TRAINING..TRAINING + count).collect::<Vec<_>>())?;
         time(&training, &validation, steps)
     };
-    VALIDATION.into_iter().map(line).collect()
+    let lines = VALIDATION.into_iter().map(line).collect::<Result<Vec<_>>>()?;
+    Ok(lines.concat())
 }
 
 /// The first images of CIFAR-10, or noise of the same shape.
@@ -56,7 +59,8 @@ fn images(data: Option<&Path>) -> Result<Dataset> {
     Ok(Dataset::new(pixels, labels, 10)?)
 }
 
-fn time(training: &Dataset, validation: &Dataset, steps: usize) -> Result<Row> {
+/// Steps, and in turn with them what no step can do without: the learner's gradient on a batch and on the validation set.
+fn time(training: &Dataset, validation: &Dataset, steps: usize) -> Result<Vec<Row>> {
     let layer = LayerOptions { budget: Budget::Fraction(0.2), ..Default::default() };
     let options = TrainerOptions {
         layer,
@@ -77,26 +81,51 @@ fn time(training: &Dataset, validation: &Dataset, steps: usize) -> Result<Row> {
         trainer.step(&next()?)?;
         fill += 1;
     }
-    let (mut times, mut stages) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
+    let points: Vec<usize> = (0..validation.len()).collect();
+    let pieces = points.chunks(PIECE).map(|piece| validation.batch(piece));
+    let pieces = pieces.collect::<gleaner::Result<Vec<_>>>()?;
+    let (mut times, mut floors, mut stages) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..steps {
+        let batch = next()?;
         let start = Instant::now();
-        let report = trainer.step(&next()?)?;
+        let report = trainer.step(&batch)?;
         times.push(milliseconds(start.elapsed()));
         stages.push(report.seconds);
+        let start = Instant::now();
+        std::iter::once(&batch).chain(&pieces).try_for_each(|part| gradient(&trainer, part))?;
+        floors.push(milliseconds(start.elapsed()));
     }
-    let note = shares(&stages);
+    let ratios = times.iter().zip(&floors).map(|(time, floor)| time / floor).collect();
+    let ratio = Timing::of(ratios);
+    let note = format!(
+        "{}; {:.2} times its learner's gradients alone ({:.2} to {:.2})",
+        shares(&stages),
+        ratio.median,
+        ratio.low,
+        ratio.high
+    );
     let case = format!("hostcp epoch ({} validation images)", validation.len());
     println!("{case}: {note}");
-    Ok(Row {
-        case,
+    let row = |system: &str, times, note| Row {
+        case: case.clone(),
         n: BATCH,
         m: REMEMBERED,
         p: "inf",
-        system: "gleaner".into(),
+        system: system.into(),
         forward: Some(Timing::of(times)),
         note,
         ..Row::default()
-    })
+    };
+    Ok(vec![
+        row("gleaner", times, note),
+        row("gleaner, the learner's gradients alone", floors, String::new()),
+    ])
+}
+
+/// Of the learner on some points.
+fn gradient(trainer: &Trainer<Cnn>, points: &Batch) -> Result<()> {
+    weighted_gradient(trainer.learner(), points, &vec![1.0; points.indices.len()])?;
+    Ok(())
 }
 
 /// What the stages of a step take of it.

@@ -47,8 +47,20 @@ pub fn hypergradient(
     validation: &Batch,
     look_ahead: LookAhead,
 ) -> Result<Hypergradient> {
+    let losses = learner.losses(&batch.inputs, &batch.labels)?;
+    hypergradient_of(learner, (batch, &losses), weights, validation, look_ahead)
+}
+
+/// The same, where the losses of the batch have been made.
+pub(super) fn hypergradient_of(
+    learner: &dyn Learner,
+    (batch, losses): (&Batch, &Tensor),
+    weights: &[f64],
+    validation: &Batch,
+    look_ahead: LookAhead,
+) -> Result<Hypergradient> {
     look_ahead.check()?;
-    let (training_loss, gradient) = weighted_gradient(learner, batch, weights)?;
+    let (training_loss, gradient) = weighted_gradient_of(learner, losses, weights)?;
     let total: f64 = weights.iter().sum();
     let shares: Vec<f64> = weights.iter().map(|w| w / total).collect();
     let situation = Situation { learner, batch, shares: &shares, gradient: &gradient, validation };
@@ -73,12 +85,20 @@ pub fn weighted_gradient(
     batch: &Batch,
     weights: &[f64],
 ) -> Result<(f64, Vec<Option<Tensor>>)> {
+    weighted_gradient_of(learner, &learner.losses(&batch.inputs, &batch.labels)?, weights)
+}
+
+/// The same, where the losses have been made.
+pub(super) fn weighted_gradient_of(
+    learner: &dyn Learner,
+    losses: &Tensor,
+    weights: &[f64],
+) -> Result<(f64, Vec<Option<Tensor>>)> {
     let total: f64 = weights.iter().sum();
     let usable = total > 0.0 && total.is_finite();
     if !usable {
         return Err(Error::range("sum of weights", "> 0", total));
     }
-    let losses = learner.losses(&batch.inputs, &batch.labels)?;
     let shares: Vec<f64> = weights.iter().map(|w| w / total).collect();
     let shares = Tensor::from_vec(shares, weights.len(), &candle_core::Device::Cpu)?;
     let shares = shares.to_dtype(losses.dtype())?.to_device(losses.device())?;

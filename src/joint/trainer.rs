@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
-use super::hypergradient::{Hypergradient, hypergradient, weighted_gradient};
+use super::hypergradient::{Hypergradient, hypergradient_of, weighted_gradient_of};
 use super::model::SelectionModel;
 use super::options::{CostFeatures, StageSeconds, StepReport, TrainerOptions};
 use super::parts::{Found, Gradient, Kept, Likes, Shared};
@@ -48,6 +48,8 @@ pub(super) struct View {
     pub(super) evidence: Tensor,
     /// The running loss of each point, this look at it included.
     running: Vec<f64>,
+    /// The loss of each point, with the way back into the learner.
+    losses: Tensor,
 }
 
 /// A batch's program, solved.
@@ -348,7 +350,8 @@ impl<L: Learner> Trainer<L> {
         let mut part = Found { report, seen, learner: None, model: None, kept: None };
         let report = &mut part.report;
         if self.steps < self.options.warm_up {
-            let (loss, gradient) = weighted_gradient(&self.learner, batch, &report.weights)?;
+            let (loss, gradient) =
+                weighted_gradient_of(&self.learner, &view.losses, &report.weights)?;
             report.training_loss = loss;
             part.learner = Some(gradient);
             report.seconds.hypergradient = clock.lap();
@@ -361,7 +364,7 @@ impl<L: Learner> Trainer<L> {
         if report.weights.iter().sum::<f64>() <= NOTHING_NEW {
             return Ok(part);
         }
-        let found = self.look_ahead(batch, &report.weights)?;
+        let found = self.look_ahead(batch, &view, &report.weights)?;
         report.seconds.hypergradient = clock.lap();
         report.training_loss = found.training_loss;
         report.validation_loss = Some(found.validation_loss);
@@ -414,8 +417,9 @@ impl<L: Learner> Trainer<L> {
         Ok(())
     }
 
-    fn look_ahead(&self, batch: &Batch, weights: &[f64]) -> Result<Hypergradient> {
-        hypergradient(&self.learner, batch, weights, &self.validation, self.options.look_ahead)
+    fn look_ahead(&self, batch: &Batch, view: &View, weights: &[f64]) -> Result<Hypergradient> {
+        let (seen, look_ahead) = ((batch, &view.losses), self.options.look_ahead);
+        hypergradient_of(&self.learner, seen, weights, &self.validation, look_ahead)
     }
 
     /// The gradient of the validation loss after the look-ahead with respect to every variable of the
@@ -426,7 +430,7 @@ impl<L: Learner> Trainer<L> {
     pub fn model_gradient(&self, batch: &Batch) -> Result<(f64, Vec<Option<Tensor>>)> {
         let view = self.view(batch)?;
         let solved = self.solve(batch, &view)?;
-        let found = self.look_ahead(batch, &to_vec(&solved.weights)?)?;
+        let found = self.look_ahead(batch, &view, &to_vec(&solved.weights)?)?;
         Ok((found.validation_loss, self.through(&solved.weights, &found.by_weight)?))
     }
 
@@ -515,24 +519,25 @@ impl<L: Learner> Trainer<L> {
         Ok(Some(all.index_select(&index, 0)?))
     }
 
-    /// What the selection model may look at: nothing here carries a gradient into the learner.
+    /// What the selection model may look at: nothing but the losses carries a gradient into the learner.
     pub(super) fn view(&self, batch: &Batch) -> Result<View> {
         let n = batch.indices.len();
-        let learned = self.learner.features(&batch.inputs)?.detach();
-        let logits = self.learner.head(&learned)?.detach();
+        let learned = self.learner.features(&batch.inputs)?;
+        let logits = self.learner.head(&learned)?;
+        let losses = self.learner.losses_of(&logits, &batch.labels)?;
         let features = match self.options.cost_features {
             CostFeatures::Inputs => batch.inputs.reshape((n, ()))?.detach(),
-            CostFeatures::Learner => learned,
+            CostFeatures::Learner => learned.detach(),
         };
-        let losses = to_vec(&self.learner.losses(&batch.inputs, &batch.labels)?.detach())?;
-        let pairs = batch.indices.iter().zip(&losses);
+        let (logits, each) = (logits.detach(), to_vec(&losses.detach())?);
+        let pairs = batch.indices.iter().zip(&each);
         let running: Vec<f64> =
             pairs.map(|(&index, &loss)| self.running_loss(index, loss)).collect();
         let (logits, labels) =
             (logits.to_device(&self.place)?, batch.labels.to_device(&self.place)?);
         let features = features.to_device(&self.place)?;
-        let evidence = evidence(&logits, &labels, &losses, &running)?;
-        Ok(View { features, evidence, running })
+        let evidence = evidence(&logits, &labels, &each, &running)?;
+        Ok(View { features, evidence, running, losses })
     }
 
     /// The running mean loss of a point after this look at it.

@@ -1,5 +1,7 @@
 //! The selection program as a candle operation: costs in, assignment and weights out, differentiable.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Tensor};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -7,8 +9,8 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::layer::bridge::{dims2, to_vec};
 use crate::program::{
-    Budget, BudgetRow, Diagnostics, Gradients, Multipliers, Norm, ProgramOptions, Regulariser,
-    Selection, SelectionProgram, SolveOptions, Upstream, Verdict, typical,
+    Budget, BudgetRow, Diagnostics, Multipliers, Norm, ProgramOptions, Regulariser, Selection,
+    SelectionProgram, SolveOptions, Upstream, Verdict, typical,
 };
 
 /// A length in the units of the costs.
@@ -193,17 +195,15 @@ impl SelectionLayer {
         let items = Items::gather(costs, (count, n, width), &inputs, &self.options)?;
         let solved: Vec<Result<Selection>> =
             (0..count).into_par_iter().map(|k| items.solve(k, &self.options)).collect();
-        let (op, statuses) = SelectionOp::new(solved, &items);
-        let groups = items.q;
-        let flat = items.costs_tensor.apply_op2(&items.parameters_tensor, op)?;
-        let back = |part: Tensor| -> Result<Tensor> {
+        let (solved, statuses) = Solved::new(solved, &items);
+        let solved = Arc::new(solved);
+        let part = |of: Part| -> Result<Tensor> {
+            let op = SelectionOp { solved: Arc::clone(&solved), of };
+            let part = items.costs_tensor.apply_op2(&items.parameters_tensor, op)?;
             Ok(part.to_dtype(costs.dtype())?.to_device(costs.device())?)
         };
-        Ok(BatchOutput {
-            assignment: back(flat.narrow(1, 0, n * width)?.reshape((count, n, width))?)?,
-            weights: back(flat.narrow(1, n * width, groups)?)?,
-            statuses,
-        })
+        let (assignment, weights) = (part(Part::Assignment)?, part(Part::Weights)?);
+        Ok(BatchOutput { assignment, weights, statuses })
     }
 }
 
@@ -368,18 +368,17 @@ impl<'a> Items<'a> {
     }
 }
 
-/// One call's answers and what their derivative needs. A fresh object a call: candle keeps it from
-/// forward to backward.
-struct SelectionOp {
+/// One call's answers and what their derivative needs.
+struct Solved {
     selections: Vec<Option<Selection>>,
-    /// Entries of the assignment, weights and parameters of one program.
-    entries: usize,
+    n: usize,
+    width: usize,
+    /// Weights and parameters of one program.
     weights: usize,
     parameters: usize,
-    width: usize,
 }
 
-impl SelectionOp {
+impl Solved {
     fn new(solved: Vec<Result<Selection>>, items: &Items) -> (Self, Vec<Result<Status>>) {
         let (selections, statuses) = solved
             .into_iter()
@@ -395,22 +394,77 @@ impl SelectionOp {
                 Err(error) => (None, Err(error)),
             })
             .unzip();
-        let (entries, width) = (items.n * items.width, items.width);
         let parameters = items.q + items.n + items.rows.map_or(1, <[BudgetRow]>::len) + 1;
-        (Self { selections, entries, weights: items.q, parameters, width }, statuses)
+        (
+            Self { selections, n: items.n, width: items.width, weights: items.q, parameters },
+            statuses,
+        )
     }
 
-    /// Length of one program's row in the flat answer: assignment, then weights.
+    /// Entries of the assignment of one program.
+    fn entries(&self) -> usize {
+        self.n * self.width
+    }
+}
+
+/// Which part of the answers.
+#[derive(Clone, Copy)]
+enum Part {
+    Assignment,
+    Weights,
+}
+
+/// A part of one call's answers, each with a derivative of its own: candle makes a zero of every output that a loss does not
+/// use, and adds to it. A fresh object a call: candle keeps it from forward to backward.
+struct SelectionOp {
+    solved: Arc<Solved>,
+    of: Part,
+}
+
+impl SelectionOp {
+    /// Numbers of one program.
     fn stride(&self) -> usize {
-        self.entries + self.weights
+        match self.of {
+            Part::Assignment => self.solved.entries(),
+            Part::Weights => self.solved.weights,
+        }
     }
 
-    /// Gradients of one program from its row of the flat upstream gradient.
-    fn pull(&self, selection: &Selection, upstream: &[f64]) -> Result<Gradients> {
-        let (assignment, weights) = upstream.split_at(self.entries);
-        let assignment = DMatrix::from_row_slice(self.entries / self.width, self.width, assignment);
-        let weights = DVector::from_column_slice(weights);
-        selection.pullback(Upstream { assignment: Some(&assignment), weights: Some(&weights) })
+    fn shape(&self) -> Shape {
+        let Solved { selections, n, width, weights, .. } = &*self.solved;
+        match self.of {
+            Part::Assignment => Shape::from((selections.len(), *n, *width)),
+            Part::Weights => Shape::from((selections.len(), *weights)),
+        }
+    }
+
+    /// Gradients of one program, each in its row, from its row of the upstream gradient.
+    fn pull(
+        &self,
+        selection: &Selection,
+        upstream: &[f64],
+        to_costs: &mut [f64],
+        to_parameters: &mut [f64],
+    ) -> Result<()> {
+        let Solved { n, width, .. } = *self.solved;
+        let found = match self.of {
+            Part::Assignment => {
+                let assignment = DMatrix::from_row_slice(n, width, upstream);
+                selection.pullback(Upstream { assignment: Some(&assignment), weights: None })
+            }
+            Part::Weights => {
+                let weights = DVector::from_column_slice(upstream);
+                selection.pullback(Upstream { assignment: None, weights: Some(&weights) })
+            }
+        }?;
+        for (j, column) in found.costs.column_iter().enumerate() {
+            let places = to_costs[j..].iter_mut().step_by(width);
+            places.zip(&column).for_each(|(place, slope)| *place = *slope);
+        }
+        let parts = [&found.column_costs, &found.row_masses, &found.budgets];
+        let numbers = parts.into_iter().flat_map(|part| part.iter()).chain([&found.eps]);
+        to_parameters.iter_mut().zip(numbers).for_each(|(place, slope)| *place = *slope);
+        Ok(())
     }
 }
 
@@ -426,17 +480,18 @@ impl CustomOp2 for SelectionOp {
         _: &CpuStorage,
         _: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let mut flat = Vec::with_capacity(self.selections.len() * self.stride());
-        for selection in &self.selections {
-            match selection {
-                Some(selection) => {
-                    flat.extend_from_slice(selection.assignment().transpose().as_slice());
-                    flat.extend_from_slice(selection.weights().as_slice());
-                }
-                None => flat.resize(flat.len() + self.stride(), 0.0),
+        let selections = &self.solved.selections;
+        let mut flat = vec![0.0; selections.len() * self.stride()];
+        // Costs without a column, all of which are refused, have chunks of nothing.
+        let answers = flat.par_chunks_mut(self.stride().max(1)).zip(selections);
+        answers.for_each(|(flat, selection)| match (selection, self.of) {
+            (None, _) => {}
+            (Some(selection), Part::Assignment) => selection.add_to_rows(flat),
+            (Some(selection), Part::Weights) => {
+                flat.copy_from_slice(selection.weights().as_slice());
             }
-        }
-        Ok((CpuStorage::F64(flat), Shape::from((self.selections.len(), self.stride()))))
+        });
+        Ok((CpuStorage::F64(flat), self.shape()))
     }
 
     fn bwd(
@@ -446,31 +501,21 @@ impl CustomOp2 for SelectionOp {
         _: &Tensor,
         upstream: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let Solved { selections, parameters: of_parameters, .. } = &*self.solved;
         let upstream = to_vec(upstream)?;
-        let pulled: Vec<Option<Gradients>> = self
-            .selections
-            .par_iter()
-            .zip(upstream.par_chunks(self.stride()))
-            .map(|(selection, upstream)| {
-                selection.as_ref().map(|s| self.pull(s, upstream)).transpose()
+        let mut to_costs = vec![0.0; selections.len() * self.solved.entries()];
+        let mut to_parameters = vec![0.0; selections.len() * of_parameters];
+        let places = to_costs
+            .par_chunks_mut(self.solved.entries().max(1))
+            .zip(to_parameters.par_chunks_mut(*of_parameters));
+        let programs = selections.par_iter().zip(upstream.par_chunks(self.stride().max(1)));
+        let pulled: Vec<Result<()>> = (programs.zip(places))
+            .map(|((selection, upstream), (to_costs, to_parameters))| match selection {
+                Some(selection) => self.pull(selection, upstream, to_costs, to_parameters),
+                None => Ok(()),
             })
-            .collect::<Result<_>>()?;
-        let (mut to_costs, mut to_parameters) = (Vec::new(), Vec::new());
-        for gradients in &pulled {
-            match gradients {
-                Some(g) => {
-                    to_costs.extend_from_slice(g.costs.transpose().as_slice());
-                    to_parameters.extend_from_slice(g.column_costs.as_slice());
-                    to_parameters.extend_from_slice(g.row_masses.as_slice());
-                    to_parameters.extend_from_slice(g.budgets.as_slice());
-                    to_parameters.push(g.eps);
-                }
-                None => {
-                    to_costs.resize(to_costs.len() + self.entries, 0.0);
-                    to_parameters.resize(to_parameters.len() + self.parameters, 0.0);
-                }
-            }
-        }
+            .collect();
+        pulled.into_iter().collect::<Result<()>>()?;
         let device = &Device::Cpu;
         Ok((
             Some(Tensor::from_vec(to_costs, costs.shape(), device)?),

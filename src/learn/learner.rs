@@ -78,7 +78,8 @@ pub trait Learner {
         }
     }
 
-    /// Loss of each point (n) from its inputs. [`Learner::losses_of`] its logits unless overridden.
+    /// Loss of each point (n) from its inputs: [`Learner::losses_of`] its [logits](Learner::logits). Override that for a loss of
+    /// your own; who has the logits already does not ask here.
     fn losses(&self, inputs: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
         self.losses_of(&self.logits(inputs)?, labels)
     }

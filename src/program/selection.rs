@@ -254,6 +254,23 @@ impl Selection {
         })
     }
 
+    /// Adds `Z` to a matrix that lies row by row.
+    pub(crate) fn add_to_rows(&self, rows: &mut [f64]) {
+        let width = self.program().costs().ncols();
+        match (&self.face, self.assignment.get()) {
+            (Face::Smooth(face), None) => {
+                let entries = face.0.entries.iter();
+                entries.for_each(|e| rows[e.row() * width + e.column()] += e.value);
+            }
+            _ => {
+                for (j, column) in self.assignment().column_iter().enumerate() {
+                    let places = rows[j..].iter_mut().step_by(width);
+                    places.zip(&column).for_each(|(place, z)| *place += z);
+                }
+            }
+        }
+    }
+
     /// `s`, one weight a group (by default: an incoming point).
     pub fn weights(&self) -> &DVector<f64> {
         &self.weights
