@@ -190,6 +190,30 @@ fn ranks_choose_as_tasks_of_one_process_do() -> Result<()> {
     Ok(())
 }
 
+/// Nobody waits for a rank that has ended, whether it returned or panicked.
+#[test]
+fn who_has_ended_is_not_waited_for() -> Result<()> {
+    for panics in [false, true] {
+        let told = std::panic::catch_unwind(|| {
+            Threads::run(3, |ranks| match ranks.rank() {
+                1 if panics => panic!("on purpose"),
+                1 => Ok(0),
+                _ => ranks.gather(&[1.0]).map(|all| all.len()),
+            })
+        });
+        match told {
+            Ok(told) => {
+                let told = told?;
+                assert!(!panics && told[1].is_ok());
+                assert!(matches!(told[0], Err(Error::Rank { rank: 0, failed: 1 })));
+                assert!(matches!(told[2], Err(Error::Rank { failed: 0 | 1, .. })));
+            }
+            Err(_) => assert!(panics),
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn what_each_says_reaches_all() -> Result<()> {
     let heard = Threads::run(4, |ranks| -> Result<_> {

@@ -29,13 +29,13 @@ pub trait Ranks {
     /// Replaces each number by the sum of what all ranks have in its place; to the bit the same on all of them.
     ///
     /// # Errors
-    /// [`Error::Shape`] on all ranks if they have different numbers of numbers.
+    /// [`Error::Shape`] on all ranks if they have different numbers of numbers, and as [`gather`](Self::gather).
     fn sum(&self, numbers: &mut [f64]) -> Result<()>;
 
     /// What each rank says, by rank; they may say differently much.
     ///
     /// # Errors
-    /// Where a transport can fail.
+    /// [`Error::Rank`] where a rank is known to have ended.
     fn gather(&self, numbers: &[f64]) -> Result<Vec<Vec<f64>>>;
 }
 
