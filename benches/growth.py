@@ -84,7 +84,7 @@ def draw(seconds, path):
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 3.6))
-    for (method, points), colour in zip(seconds.items(), ("#0b6e99", "#b3541e")):
+    for (method, points), colour in zip(seconds.items(), ("#0b6e99", "#b3541e", "#4f7a28"), strict=True):
         axes.loglog(*zip(*points), marker="o", color=colour, label=method)
     (rows, _), start = seconds["convex"][0], min(points[0][1] for points in seconds.values())
     axes.loglog([rows, SIZES[-1]], [start, start * (SIZES[-1] / rows) ** 1.1], "--", color="#888888", label="power 1.1")
