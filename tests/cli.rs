@@ -174,8 +174,17 @@ fn the_certified_choice_says_what_it_gains() {
     let line = format!("select {TREES} --keep 10% --method auto --out again.csv");
     killed_at(path, &line, "again.run/configuration.json");
     assert!(!path.join("again.csv").exists());
-    gleaner(path, &line).unwrap();
+    gleaner(path, &format!("{line} --resume")).unwrap();
     assert_eq!(json(&path.join("again.json"))["chosen_sha256"], report["chosen_sha256"]);
+    // Nothing is left to go on with, here and where nothing ever is.
+    for line in [line, format!("select {TREES} --keep 9 --out again.csv"), format!("info {TREES}")]
+    {
+        let refused = gleaner(path, &format!("{line} --resume"));
+        assert!(
+            refused.is_err_and(|(code, told)| code == 2 && told.contains("--resume")),
+            "{line}"
+        );
+    }
     let weights = column(&path.join("kept.csv"), "weight");
     let total: f64 = weights.iter().map(|weight| weight.parse::<f64>().unwrap()).sum();
     assert!((total - 18.0).abs() < 1e-9);

@@ -8,7 +8,7 @@ use gleaner::joint::{Eviction, Heads, ModelOptions};
 use gleaner::layer::bridge::to_vec;
 use gleaner::learn::{Mlp, MlpOptions};
 use gleaner::ranks::{Ranks, Threads, agreed};
-use gleaner::{Error, Result, Seeds, Trainer, TrainerOptions};
+use gleaner::{Error, Learner, Result, Seeds, Trainer, TrainerOptions};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -187,6 +187,22 @@ fn ranks_choose_as_tasks_of_one_process_do() -> Result<()> {
         assert!(matches!(told[0], Err(Error::Rank { failed: 2, .. })), "{name}: {:?}", told[0]);
         assert!(matches!(told[2], Err(Error::OutOfRange { .. })), "{name}");
     }
+    Ok(())
+}
+
+/// Another seed on one rank is told before the first step.
+#[test]
+fn trainers_that_differ_are_refused() -> Result<()> {
+    let (train, validation) = data(200);
+    let told = Threads::run(2, |ranks| -> Result<()> {
+        let mut trainer = trainer(&validation, DType::F32, Eviction::OldestOut)?;
+        if ranks.rank() == 1 {
+            let (_, variable) = &trainer.learner().variables()[0];
+            variable.set(&(variable.as_tensor() + 1.0)?)?;
+        }
+        trainer.fit_on(ranks, &train, 10, 3, 0, |_| panic!("no step is taken"))
+    })?;
+    assert!(told.iter().all(|told| matches!(told, Err(Error::Shape { .. }))), "{told:?}");
     Ok(())
 }
 

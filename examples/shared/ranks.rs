@@ -8,7 +8,7 @@ use gleaner::{Learner, Trainer, TrainerOptions};
 pub fn trainer(made: &Clusters) -> gleaner::Result<Trainer<Mlp>> {
     let (inputs, classes) = (made.train.inputs().dim(1)?, made.train.classes());
     let shape = MlpOptions { inputs, hidden: vec![32], classes };
-    let options = TrainerOptions { warm_up: 20, ..Default::default() };
+    let options = TrainerOptions { warm_up: 20, learner_rate: 1e-2, ..Default::default() };
     Trainer::new(Mlp::new(&shape, 3, DType::F32, &Device::Cpu)?, &made.validation, options, 4)
 }
 

@@ -36,6 +36,7 @@ mod model;
 mod normal;
 mod options;
 mod parts;
+mod ranked;
 mod trainer;
 
 pub use choose::{Amount, Balance, ChooseOptions};

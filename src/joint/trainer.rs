@@ -14,7 +14,6 @@ use crate::layer::bridge::{to_scalar, to_vec};
 use crate::layer::{LayerInputs, SelectionLayer, Status};
 use crate::learn::Learner;
 use crate::learn::optimiser::Optimiser;
-use crate::ranks::{Ranks, agreed};
 use crate::seeds::{Part, Seeds};
 
 /// A batch whose weights sum to less is represented by memory: there is nothing to learn from it.
@@ -187,7 +186,7 @@ impl<L: Learner> Trainer<L> {
         seed: u64,
         watch: impl FnMut(&StepReport),
     ) -> Result<()> {
-        self.fit_some(None, data, batch, (0..steps, seed), watch)
+        self.fit_some(data, batch, 0..steps, seed, watch)
     }
 
     /// As [`fit_steps`](Self::fit_steps) of a new trainer, less what this one has done already: `steps` counts from
@@ -203,50 +202,21 @@ impl<L: Learner> Trainer<L> {
         seed: u64,
         watch: impl FnMut(&StepReport),
     ) -> Result<()> {
-        self.fit_some(None, data, batch, (self.steps..steps, seed), watch)
-    }
-
-    /// As [`fit_until`](Self::fit_until) on several ranks, all of which see the same `data`: a step takes the next `batch` points
-    /// a rank, each rank its own. See [`step_on`](Self::step_on).
-    ///
-    /// # Errors
-    /// As [`step_on`](Self::step_on).
-    pub fn fit_on(
-        &mut self,
-        ranks: &dyn Ranks,
-        data: &dyn Source,
-        batch: usize,
-        steps: usize,
-        seed: u64,
-        watch: impl FnMut(&StepReport),
-    ) -> Result<()> {
-        self.fit_some(Some(ranks), data, batch, (self.steps..steps, seed), watch)
+        self.fit_some(data, batch, self.steps..steps, seed, watch)
     }
 
     /// Steps over some of the batches in the order that `seed` decides.
     fn fit_some(
         &mut self,
-        ranks: Option<&dyn Ranks>,
         data: &dyn Source,
         batch: usize,
-        (which, seed): (std::ops::Range<usize>, u64),
-        mut watch: impl FnMut(&StepReport),
+        which: std::ops::Range<usize>,
+        seed: u64,
+        watch: impl FnMut(&StepReport),
     ) -> Result<()> {
-        let mut rng = Seeds::new(seed).part(Part::Batches).stream(0);
-        let points = data.points();
-        let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
-        // A last short batch may be too small for the program's budget: leave it out.
-        let whole = epochs.flatten().filter(|b| b.len() == batch.min(points));
         let device = self.learner.device();
-        let (rank, size) = ranks.map_or((0, 1), |ranks| (ranks.rank(), ranks.size()));
-        let own = whole.skip(rank).step_by(size);
-        let some = own.take(which.end).skip(which.start);
-        let mut batches = some.map(|b| data.batch_at(&b)?.to_device(&device));
-        let Some(ranks) = ranks else { return self.fit(batches, watch) };
-        batches.try_for_each(|batch| {
-            watch(&self.step_on(ranks, &agreed(ranks, batch)?)?);
-            Ok(())
-        })
+        let some = whole_batches(data.points(), batch, seed).take(which.end).skip(which.start);
+        self.fit(some.map(|b| data.batch_at(&b)?.to_device(&device)), watch)
     }
 
     /// One step on one batch.
@@ -281,55 +251,8 @@ impl<L: Learner> Trainer<L> {
         Ok(reports)
     }
 
-    /// One step on a batch a rank: what [`step_parts`](Self::step_parts) does with all of them, to rounding, here and on every
-    /// other rank. Trainers that were made alike on all ranks stay alike. What the learner changes in its forward pass (running
-    /// moments) becomes the mean over the ranks, in one process one batch after the other.
-    ///
-    /// # Cost
-    /// The gradients of both models, in `f64`, and what is remembered go from every rank to every other.
-    ///
-    /// # Errors
-    /// As [`step`](Self::step) on the ranks that fail, [`Error::Rank`] on the others, before anything has changed.
-    ///
-    /// # Example
-    /// ```
-    /// # use candle_core::{DType, Device, Tensor};
-    /// # use gleaner::data::Dataset;
-    /// # use gleaner::learn::{Mlp, MlpOptions};
-    /// # use gleaner::{Learner, Trainer, TrainerOptions};
-    /// use gleaner::ranks::{Ranks, Threads};
-    /// # let points: Vec<f32> = (0..120).map(|k| (k % 7) as f32).collect();
-    /// # let labels: Vec<u32> = (0..60).map(|k| k % 2).collect();
-    /// # let data = Dataset::new(Tensor::from_vec(points, (60, 2), &Device::Cpu)?, labels, 2)?;
-    /// # let validation = data.clone();
-    ///
-    /// // With `Mpi::start()?` in place of a thread, the same lines work on several machines.
-    /// let trained = Threads::run(2, |ranks| -> gleaner::Result<Vec<f32>> {
-    ///     let shape = MlpOptions { inputs: 2, hidden: vec![8], classes: 2 };
-    ///     let learner = Mlp::new(&shape, 0, DType::F32, &Device::Cpu)?;
-    ///     let options = TrainerOptions { warm_up: 1, ..Default::default() };
-    ///     let mut trainer = Trainer::new(learner, &validation, options, 0)?;
-    ///     trainer.fit_on(ranks, &data, 10, 3, 0, |_| {})?; // three steps on 2 x 10 points
-    ///     Ok(trainer.learner().variables()[0].1.flatten_all()?.to_vec1()?)
-    /// })?;
-    /// let [first, second] = &trained[..] else { unreachable!() };
-    /// assert_eq!(first.as_ref().unwrap(), second.as_ref().unwrap());
-    /// # Ok::<(), gleaner::Error>(())
-    /// ```
-    pub fn step_on(&mut self, ranks: &dyn Ranks, batch: &Batch) -> Result<StepReport> {
-        let part = agreed(ranks, self.part(batch))?;
-        let mut report = part.report.clone();
-        let mut clock = Clock::start();
-        let shared = Shared::on(ranks, part, &self.likes())?;
-        agreed(ranks, self.take(shared))?;
-        self.average_buffers(ranks)?;
-        report.seconds.update += clock.lap();
-        report.remembered = self.memory.len();
-        Ok(report)
-    }
-
     /// What a batch finds; changes nothing.
-    fn part(&self, batch: &Batch) -> Result<Found> {
+    pub(super) fn part(&self, batch: &Batch) -> Result<Found> {
         if batch.indices.is_empty() {
             return Err(Error::shape("points of a batch", "at least one", 0));
         }
@@ -376,7 +299,7 @@ impl<L: Learner> Trainer<L> {
     }
 
     /// Both models follow what all parts found.
-    fn take(&mut self, shared: Shared) -> Result<()> {
+    pub(super) fn take(&mut self, shared: Shared) -> Result<()> {
         if let Some(gradient) = &shared.learner {
             self.learner_optimiser.step(gradient)?;
         }
@@ -396,25 +319,14 @@ impl<L: Learner> Trainer<L> {
         Ok(())
     }
 
-    fn likes(&self) -> Likes {
+    /// What gradients and remembered rows are like.
+    pub(super) fn likes(&self) -> Likes {
         let of = |variables: &[(String, candle_core::Var)]| -> Vec<Tensor> {
             variables.iter().map(|(_, var)| var.as_detached_tensor()).collect()
         };
         let (learner, model) = (of(self.learner.variables()), of(self.model.variables()));
         let dtype = model.first().or(learner.first()).map_or(DType::F32, Tensor::dtype);
         Likes { learner, model, rows: (dtype, self.place.clone()) }
-    }
-
-    /// Running moments become those of all ranks.
-    fn average_buffers(&self, ranks: &dyn Ranks) -> Result<()> {
-        for (_, buffer) in self.learner.buffers() {
-            let mut numbers = to_vec(buffer)?;
-            ranks.sum(&mut numbers)?;
-            numbers.iter_mut().for_each(|number| *number /= ranks.size() as f64);
-            let mean = Tensor::from_vec(numbers, buffer.shape(), &Device::Cpu)?;
-            buffer.set(&mean.to_dtype(buffer.dtype())?.to_device(buffer.device())?)?;
-        }
-        Ok(())
     }
 
     fn look_ahead(&self, batch: &Batch, view: &View, weights: &[f64]) -> Result<Hypergradient> {
@@ -549,6 +461,17 @@ impl<L: Learner> Trainer<L> {
     }
 }
 
+/// Shuffled batches, epoch after epoch. A last short batch may be too small for the program's budget: it is left out.
+pub(super) fn whole_batches(
+    points: usize,
+    batch: usize,
+    seed: u64,
+) -> impl Iterator<Item = Vec<usize>> {
+    let mut rng = Seeds::new(seed).part(Part::Batches).stream(0);
+    let epochs = std::iter::repeat_with(move || shuffled_batches(points, batch, &mut rng));
+    epochs.flatten().filter(move |b| b.len() == batch.min(points))
+}
+
 /// Where the selection of a batch is computed: many small operations about a program that is solved on the CPU
 /// anyway. An accelerator pays for each of them, and for every look at a number; it wins where features are so
 /// many that costs are real work.
@@ -594,14 +517,14 @@ fn typical_cost(costs: &Tensor) -> Result<f64> {
 }
 
 /// A stopwatch.
-struct Clock(std::time::Instant);
+pub(super) struct Clock(std::time::Instant);
 
 impl Clock {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    fn lap(&mut self) -> f64 {
+    pub(super) fn lap(&mut self) -> f64 {
         let seconds = self.0.elapsed().as_secs_f64();
         self.0 = std::time::Instant::now();
         seconds

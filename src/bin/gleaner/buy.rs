@@ -65,6 +65,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         let expected = "no --label: labels are what is bought".to_owned();
         return Err(Error::Unknown { what: "flag", expected, found: "--label".into() });
     }
+    context.resumes(Some(&flags.out.join("run")))?;
     let strategy = strategy(&flags.method)?;
     let data = flags.input.read(&Extra::default(), Demand::SAMPLE, &mut context)?;
     let (inputs, classes) = (data.table.data.inputs().clone(), flags.classes.len());

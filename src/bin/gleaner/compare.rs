@@ -84,6 +84,7 @@ const DRAWN: [&str; 8] = [
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     flags.input.labelled()?;
+    context.resumes(Some(&flags.out.join("run")))?;
     let share = |keep: &Keep| {
         keep.share().ok_or_else(|| Error::Shape {
             what: "--keep and --noise of a comparison",

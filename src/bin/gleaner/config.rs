@@ -13,8 +13,8 @@ use gleaner::{Error, Result};
 use serde_json::{Map, Value};
 
 /// Flags that do not change what comes out.
-const OF_THE_MACHINE: [&str; 7] =
-    ["config", "quiet", "json", "help", "version", "threads", "memory-limit"];
+const OF_THE_MACHINE: [&str; 8] =
+    ["config", "quiet", "json", "help", "version", "threads", "memory-limit", "resume"];
 const COMMAND: &str = "command";
 const DATA: &str = "data";
 

@@ -1,7 +1,7 @@
 //! What every command has: seeds, threads, how much is said, and what took how long.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -31,6 +31,9 @@ pub struct Global {
     /// Asks for what a file says, in TOML or in the report of an earlier run; flags have the last word.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Goes on with what this command left when it was stopped, or refuses; without it the same command goes on too, or starts.
+    #[arg(long, global = true)]
+    resume: bool,
 }
 
 pub struct Context {
@@ -60,6 +63,27 @@ impl Context {
 
     pub fn memory_limit(&self) -> Option<Bytes> {
         self.global.memory_limit
+    }
+
+    /// Where a command keeps what is done, if it does.
+    ///
+    /// # Errors
+    /// With `--resume` [`Error::File`] where nothing was left there, [`Error::Shape`] for a command that starts anew every time.
+    pub fn resumes(&self, folder: Option<&Path>) -> Result<()> {
+        match folder {
+            _ if !self.global.resume => Ok(()),
+            Some(folder) if folder.is_dir() => Ok(()),
+            Some(folder) => Err(Error::File {
+                path: folder.to_owned(),
+                expected: "what a command left that was stopped".into(),
+                found: "nothing; without --resume it starts".into(),
+            }),
+            None => {
+                let expected = "compare, demo, train, buy, and select by auto or --task";
+                let found = "a command that keeps nothing, and starts anew".into();
+                Err(Error::Shape { what: "--resume", expected: expected.into(), found })
+            }
+        }
     }
 
     /// A line for people.

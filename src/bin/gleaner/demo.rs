@@ -36,6 +36,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     one_thread_a_job(jobs)?;
     context.say(&format!("{study}"));
     let folder = flags.out.join(if flags.quick { "run-quick" } else { "run" });
+    context.resumes(Some(&folder))?;
     let run = |noise: f64, seed: u64, asked: Configuration| {
         Run::open(folder.join(format!("noise{noise}-seed{seed}")), &asked)
     };

@@ -116,18 +116,23 @@ fn start() -> gleaner::Result<ExitCode> {
             let page = clap_mangen::Man::new(whole);
             page.render(&mut std::io::stdout()).map_err(output::stdout_error)?;
         }
-        Command::Merge(flags) => return merge::run(flags, context()?),
+        Command::Merge(flags) => return merge::run(flags, anew(context()?)?),
         Command::Compare(flags) => compare::run(flags, context()?)?,
         Command::Demo(flags) => demo::run(flags, context()?)?,
         Command::Select(flags) => select::run(flags, context()?)?,
-        Command::Audit(flags) => audit::run(flags, context()?)?,
-        Command::Score(flags) => score::run(flags, context()?)?,
+        Command::Audit(flags) => audit::run(flags, anew(context()?)?)?,
+        Command::Score(flags) => score::run(flags, anew(context()?)?)?,
         Command::Train(flags) => train::run(flags, context()?)?,
         Command::Buy(flags) => buy::run(flags, context()?)?,
-        Command::Report(flags) => report::run(flags, context()?)?,
-        Command::Info(flags) => info::run(flags, context()?)?,
+        Command::Report(flags) => report::run(flags, anew(context()?)?)?,
+        Command::Info(flags) => info::run(flags, anew(context()?)?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// For a command that keeps nothing to go on with.
+fn anew(context: Context) -> gleaner::Result<Context> {
+    context.resumes(None).map(|()| context)
 }
 
 /// What the system or the numbers refused is 1, what was asked for wrongly 2.

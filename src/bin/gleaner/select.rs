@@ -116,6 +116,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         };
         return tasks::run(&flags, task, streaming, context);
     }
+    let kept = auto.then(|| flags.run());
+    context.resumes(kept.as_deref())?;
     let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
     if let Some(streaming) = strategy.as_streaming()
         && plain
@@ -167,6 +169,11 @@ impl Flags {
         self.input.read(&extra, demand, context)
     }
 
+    /// Where what was tried is kept until all is done.
+    fn run(&self) -> PathBuf {
+        self.out.with_extension("run")
+    }
+
     fn places(&self) -> Places<'_> {
         Places { out: &self.out, report: self.report.as_ref(), page: &self.page }
     }
@@ -215,7 +222,7 @@ fn tried(
     count: usize,
     context: &mut Context,
 ) -> Result<(Certificate, Choice)> {
-    let (seed, folder) = (context.seeds.value(), flags.out.with_extension("run"));
+    let (seed, folder) = (context.seeds.value(), flags.run());
     let asked = [
         ("data", data.report().to_string()),
         ("keep", count.to_string()),

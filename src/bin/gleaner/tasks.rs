@@ -141,6 +141,7 @@ pub fn run(
     mut context: Context,
 ) -> Result<()> {
     let folder = Folder::beside(&flags.out);
+    context.resumes(Some(&folder.of_task(task)))?;
     let input = flags.input.of_task(task.number - 1, task.tasks)?;
     let tasks = Tasks::new(method, task.tasks)?;
     let told = told(&context);

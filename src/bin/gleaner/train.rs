@@ -80,6 +80,7 @@ struct Parts {
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     flags.input.labelled()?;
+    context.resumes(Some(&flags.out.join("run")))?;
     let data = flags.input.read(&Extra::default(), Demand::SAMPLE, &mut context)?;
     data.check_labels()?;
     let parts = parts(&flags, &data, &mut context)?;
