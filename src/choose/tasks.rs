@@ -24,7 +24,7 @@ const ROUNDS: usize = 64;
 /// | [`Random`](crate::choose::Random) | 1, rarely 2 | a uniform sample of all rows |
 /// | [`KCenter`](crate::choose::KCenter) | 1 where tasks have rows alike | centres under one radius `r` for all: every row is within `r` of a centre, or within `2 r` where its cell has none; `r` is at most twice the best radius of `k` centres, for every `k < count / cells` |
 /// | [`Convex`](crate::choose::Convex) | 2 to 8, mostly 2 or 3 | what all programs keep at one price for all, as in one process |
-/// | [`FacilityLocation`](crate::choose::FacilityLocation) | 1, more where one task has what gains most | the greedy search for what rows are worth to those of their own cell: at least `1 - 1/e` of the most there is |
+/// | [`FacilityLocation`](crate::choose::FacilityLocation) | 1, more where one task has what gains most | the greedy search for what rows are worth to those of their own cell: at least `1 - 1/e` of the most there is of that |
 ///
 /// # Example
 /// ```

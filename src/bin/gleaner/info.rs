@@ -7,7 +7,7 @@ use gleaner::{Result, Seeds};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::input::{Data, Extra, Input};
+use crate::input::{Data, Extra, Input, LARGE};
 use crate::known::Known;
 use crate::memory::{Bytes, Demand};
 use crate::trial::{said, seconds};
@@ -59,10 +59,12 @@ impl Wanted {
 
 /// What work would take.
 fn wanted(data: &Data, seeds: Seeds) -> Vec<Wanted> {
+    // More rows are covered cell by cell.
+    let coverage = if data.len() > LARGE { Demand::READING } else { Demand::COVERAGE };
     let kinds = [
         ("k-center", Demand::READING, Some("k-center")),
         ("convex", Demand::READING, Some("convex")),
-        ("facility-location, prototypes", Demand::COVERAGE, Some("facility-location")),
+        ("facility-location, prototypes", coverage, Some("facility-location")),
         ("select (gleaner), audit, score", Demand::EVIDENCE, data.labelled.then_some("gleaner")),
         ("select by auto", Demand::TRIALS, None),
     ];
