@@ -65,7 +65,7 @@ impl Context {
         self.global.memory_limit
     }
 
-    /// Where a command keeps what is done, if it does.
+    /// Refuses to start anew where `--resume` is asked for; `folder` is where the command keeps what is done, if it keeps anything.
     ///
     /// # Errors
     /// With `--resume` [`Error::File`] where nothing was left there, [`Error::Shape`] for a command that starts anew every time.

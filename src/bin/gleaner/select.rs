@@ -63,8 +63,8 @@ pub struct Flags {
     /// Smaller choices that this one contains: a column each says who is in.
     #[arg(long, value_delimiter = ',', value_name = "KEEP,…")]
     nested: Vec<Keep>,
-    /// Does a part of the work: task 3 of 64 looks at its files only, by random, k-center, convex or facility-location, and leaves what it finds
-    /// beside OUT, in a folder .parts. Tasks run wherever and whenever you like; gleaner merge makes one choice of what they found.
+    /// Does a part of the work: task 3 of 64 looks at its files only, by random, k-center, convex or facility-location, and leaves
+    /// what it finds beside OUT, in a folder .parts. Tasks run wherever and whenever you like; gleaner merge makes one choice of what they found.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["quota", "group", "cost", "weights", "target_set", "nested"])]
     task: Option<Task>,
     #[command(flatten)]
