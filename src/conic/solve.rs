@@ -44,14 +44,15 @@ pub(super) fn solve(
     options: &ConicOptions,
 ) -> Result<Outcome> {
     let away = Away::new(&program.form, &data);
-    if let Some(outcome) = from_nearby(program, (&data, &away), start, options)? {
-        return Ok(outcome);
-    }
-    let outcome = solve_as_it_is(program, data.clone(), (start, &[]), options)?;
+    let outcome = match from_nearby(program, (&data, &away), start, options)? {
+        Some(outcome) => outcome,
+        None => solve_as_it_is(program, data.clone(), (start, &[]), options)?,
+    };
     if outcome.as_solution().is_none_or(|found| away.leaves_digits(program, &data, found)) {
         return Ok(outcome);
     }
-    let why = format!("a right-hand side of {:e} leaves no digits for others", largest(&data.b));
+    let largest = largest(&data.b).max(largest(&data.a));
+    let why = format!("numbers as large as {largest:e} leave no digits for others");
     Ok(Outcome::Failed { why })
 }
 
@@ -128,19 +129,28 @@ impl Away {
         Some((near, moved))
     }
 
-    /// Whether what an answer may be off by, in the units of its largest numbers, is little in those that are usual.
+    /// Whether every row holds in its own units, where the largest numbers of the answer are out of all proportion to them:
+    /// a residual that is little beside those may be all that another row says.
     fn leaves_digits(&self, program: &ConicProgram, data: &Data, found: &ConicSolution) -> bool {
         /// Numbers that are no farther apart are of one program.
         const SPREAD: f64 = 1e8;
-        /// Units that are usual.
+        /// What a row may be off by, in its largest term or in units that are usual.
         const OFF: f64 = 1e-3;
         let Some(usual) = self.usual else { return true };
-        let mut terms = vec![0.0; self.rows.len()];
-        program.form.constraints.add_sizes(&data.a, found.x(), &mut terms);
-        let terms = terms.iter().zip(&self.entries).map(|(term, entry)| term / entry);
-        let spread = terms.chain(self.rows.iter().copied()).fold(0.0, f64::max) / usual;
-        let residual = found.verdict().primal_residual;
-        spread <= SPREAD || residual == 0.0 || residual * spread <= OFF
+        let constraints = &program.form.constraints;
+        let mut terms: Vec<f64> = data.b.iter().map(|b| b.abs()).collect();
+        constraints.add_sizes(&data.a, found.x(), &mut terms);
+        let smallest = self.entries.iter().fold(f64::INFINITY, |least, entry| least.min(*entry));
+        if largest(&terms) <= SPREAD * usual * smallest {
+            return true;
+        }
+        let mut residuals: Vec<f64> = found.s().iter().zip(&data.b).map(|(s, b)| s - b).collect();
+        constraints.add_product(&data.a, found.x(), &mut residuals);
+        // What is no number is not little.
+        let is_little = |(residual, (term, entry)): (&f64, (&f64, &f64))| {
+            residual.abs() <= OFF * term.max(usual * entry)
+        };
+        residuals.iter().zip(terms.iter().zip(&self.entries)).all(is_little)
     }
 }
 
