@@ -97,7 +97,7 @@ fn chosen_rows_are_right_labelled_and_the_same_every_time() {
     assert_eq!(report["input"]["rows"], 180);
     assert_eq!(report["input"]["features"], 5); // x, y, flat and two colours
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "asked certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed tried weights";
+    let expected = "asked certificate chosen_sha256 classes command gleaner input kept method out peak_memory_bytes seconds seed suspects tried weights";
     assert_eq!(keys.join(" "), expected);
 
     let hash = |flags: &str| {
@@ -188,6 +188,48 @@ fn the_certified_choice_says_what_it_gains() {
     let weights = column(&path.join("kept.csv"), "weight");
     let total: f64 = weights.iter().map(|weight| weight.parse::<f64>().unwrap()).sum();
     assert!((total - 18.0).abs() < 1e-9);
+}
+
+/// What was found of the rows is there for the next try, is used, and is nobody else's.
+#[test]
+fn evidence_is_kept_until_all_is_written() {
+    let folder = folder();
+    let path = folder.path();
+    let told = |line: &str| gleaner(path, line).unwrap_err();
+    for command in ["audit TREES", "select TREES --keep 10%"] {
+        let line = command.replace("TREES", TREES);
+        gleaner(path, &format!("{line} --out whole.csv")).unwrap();
+        let again = format!("{line} --out again.csv");
+        let stage = path.join("again.run/out-of-fold.safetensors");
+        assert_eq!(told(&format!("{again} --report trees.csv/r.json")).0, 1);
+        let bytes = fs::read(&stage).unwrap();
+        fs::write(&stage, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(told(&again).1.contains("out-of-fold.safetensors"), "{again}");
+        fs::write(&stage, bytes).unwrap();
+        // Other labels are other evidence.
+        let other = again
+            .replace("--label kind", "--label colour")
+            .replace("--ignore clean", "--ignore clean,kind");
+        let (code, refused) = told(&format!("{other} --resume"));
+        assert!(code == 2 && refused.contains("contents"), "{refused}");
+        gleaner(path, &format!("{again} --resume")).unwrap();
+        let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+        assert_eq!(read("again.csv"), read("whole.csv"), "{again}");
+        assert!(!path.join("again.run").exists());
+
+        told(&format!("{again} --report trees.csv/r.json"));
+        gleaner(path, &other).unwrap();
+        gleaner(path, &other.replace("again.csv", "other.csv")).unwrap();
+        assert_eq!(read("again.csv"), read("other.csv"), "{other}");
+    }
+    // The page of a choice shows the labels that look wrong; one that looks at no label knows of none.
+    let suspects = &json(&path.join("whole.json"))["suspects"];
+    let rows = suspects["rows"].as_array().unwrap();
+    assert!((9..=30).contains(&rows.len()) && suspects["likely"][0].is_string(), "{suspects}");
+    let page = fs::read_to_string(path.join("whole.html")).unwrap();
+    assert!(page.contains("suspect labels") && page.contains("of them kept"));
+    gleaner(path, &format!("select {TREES} --keep 9 --method k-center --out near.csv")).unwrap();
+    assert!(json(&path.join("near.json"))["suspects"].is_null());
 }
 
 #[test]
@@ -420,7 +462,7 @@ fn reports_keep_their_form() {
         ("info TREES", "classes columns feature_bytes feature_names input work"),
         (
             "select TREES --keep 9 --out x.csv",
-            "certificate chosen_sha256 classes input kept method out tried weights",
+            "certificate chosen_sha256 classes input kept method out suspects tried weights",
         ),
         (
             "audit TREES --out x.csv",

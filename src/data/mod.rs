@@ -27,6 +27,7 @@
 pub(crate) mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
+mod fingerprint;
 mod image;
 mod principal;
 #[cfg(any(feature = "text", feature = "tables"))]
@@ -43,6 +44,7 @@ pub mod table;
 pub mod text;
 
 pub use dataset::{Batch, Dataset};
+pub use fingerprint::fingerprint;
 pub use image::augmentation::Augmentation;
 pub use image::cifar;
 #[cfg(feature = "images")]

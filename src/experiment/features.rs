@@ -3,7 +3,9 @@
 use candle_core::{DType, Device};
 
 use super::{Comparison, ComparisonOptions, Configuration, Data, Model, Run, Stages, compare};
-use crate::data::{Dataset, Standardiser, flip_labels, flip_labels_to_next, stratified_split};
+use crate::data::{
+    Dataset, Standardiser, fingerprint, flip_labels, flip_labels_to_next, stratified_split,
+};
 use crate::error::Result;
 use crate::learn::{Learner, Length, Mlp, MlpOptions, TrainingOptions};
 use crate::seeds::Seeds;
@@ -84,7 +86,11 @@ impl FeatureStudy<'_> {
         let training = TrainingOptions { length: Length::Steps(self.steps), ..Default::default() };
         let model = Model { name: "mlp".into(), build: &build, training };
         let data_of = format!("{}, {} points, {noise:?}", self.name, self.points);
+        let parts = [&data.pool, &data.validation, &data.test];
+        let contents = parts.into_iter().map(|part| fingerprint(part));
+        let contents = contents.collect::<Result<Vec<_>>>()?.join(" ");
         let mut asked = Configuration::from([("data".into(), data_of)]);
+        asked.insert("contents".into(), contents);
         self.options.note(&mut asked);
         model.note("model", &mut asked);
         let run = run(asked)?;

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::stages::CHUNK;
+use super::{Run, kept};
 use crate::choose::{CrossFit, Evidence};
 use crate::data::Source;
 use crate::data::dataset::check_labels;
@@ -129,13 +130,36 @@ impl Observations {
     /// # Errors
     /// As [`inputs`](Self::inputs) and [`CrossFit::classes`].
     pub fn out_of_fold(data: &dyn Source, settings: &CrossFit, seeds: Seeds) -> Result<Self> {
-        let mut seen = Self::labelled_inputs(data)?;
-        let (rows, labels, classes) = (&seen.features, data.labels(), data.classes());
-        let found = settings.classes(rows, seen.width, labels, classes, seeds)?;
-        let own = found.probabilities.chunks(classes).zip(labels).map(|(p, y)| p[*y as usize]);
-        seen.losses = own.map(|p| -f64::from(p.max(f32::MIN_POSITIVE)).ln()).collect();
-        (seen.classes, seen.probabilities) = (classes, found.probabilities);
-        Ok(seen)
+        let seen = Self::labelled_inputs(data)?;
+        let (labels, classes) = (data.labels(), data.classes());
+        let found = settings.classes(&seen.features, seen.width, labels, classes, seeds)?;
+        Ok(seen.judged(found.probabilities, classes))
+    }
+
+    /// [`out_of_fold`](Self::out_of_fold) of many rows, which can be killed at any moment: the nearest others, then the
+    /// probabilities are kept in `run`, and the same call goes on from there. A run belongs to one table, with the same
+    /// settings and seeds: its [configuration](super::Configuration) should say which.
+    ///
+    /// # Errors
+    /// As [`out_of_fold`](Self::out_of_fold), [`Run::load`] and [`Run::save`]; [`Error::Shape`] if the run holds what was
+    /// found of another table.
+    pub fn out_of_fold_in(
+        run: &Run,
+        data: &dyn Source,
+        settings: &CrossFit,
+        seeds: Seeds,
+    ) -> Result<Self> {
+        let seen = Self::labelled_inputs(data)?;
+        let (table, labelled) = ((&*seen.features, seen.width), (data.labels(), data.classes()));
+        let found = kept::out_of_fold(settings, table, labelled, seeds, run)?;
+        Ok(seen.judged(found.probabilities, data.classes()))
+    }
+
+    /// With probabilities of its labels' classes, and the losses that follow.
+    fn judged(self, probabilities: Vec<f32>, classes: usize) -> Self {
+        let own = probabilities.chunks(classes).zip(&self.labels).map(|(p, y)| p[*y as usize]);
+        let losses = own.map(|p| -f64::from(p.max(f32::MIN_POSITIVE)).ln()).collect();
+        Self { losses, classes, probabilities, ..self }
     }
 
     /// The inputs themselves as features, and the labels.

@@ -67,7 +67,33 @@ impl Run {
     /// [`Error::Configuration`] if the run there was started with another configuration, or another
     /// process is at work on it; [`Error::Io`] and [`Error::File`] if the folder cannot be used.
     pub fn open(folder: impl AsRef<Path>, configuration: &Configuration) -> Result<Self> {
-        let folder = folder.as_ref().to_path_buf();
+        Self::opened(folder.as_ref(), configuration, compare)
+    }
+
+    /// The same for what is soon found again: a run there that was started with another configuration makes way.
+    ///
+    /// # Errors
+    /// As [`Run::open`], for another process at work and folders that cannot be used.
+    pub fn open_or_replace(
+        folder: impl AsRef<Path>,
+        configuration: &Configuration,
+    ) -> Result<Self> {
+        let folder = folder.as_ref();
+        Self::opened(folder, configuration, |path, stored, asked| {
+            match compare(path, stored, asked) {
+                // Its stages first: what is left if this is killed is still a part of the old run.
+                Err(_) => remove_stages(folder).and_then(|()| write_configuration(path, asked)),
+                same => same,
+            }
+        })
+    }
+
+    fn opened(
+        folder: &Path,
+        configuration: &Configuration,
+        compare: impl FnOnce(&Path, &[u8], &Configuration) -> Result<()>,
+    ) -> Result<Self> {
+        let folder = folder.to_path_buf();
         fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
         let lock = lock(&folder)?;
         let mut configuration = configuration.clone();
@@ -76,9 +102,7 @@ impl Run {
         match fs::read(&path) {
             Ok(bytes) => compare(&path, &bytes, &configuration)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let text = serde_json::to_string_pretty(&configuration)
-                    .map_err(|error| unwritable(&path, &error))?;
-                write_bytes(&path, (text + "\n").as_bytes())?;
+                write_configuration(&path, &configuration)?;
             }
             Err(source) => return Err(io_error(&path, source)),
         }
@@ -119,6 +143,22 @@ fn whole(
 ) -> MutexGuard<'_, BTreeMap<String, Checkpoint>> {
     // A panic elsewhere cannot leave the map half-changed: entries are inserted whole.
     states.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_configuration(path: &Path, configuration: &Configuration) -> Result<()> {
+    let text =
+        serde_json::to_string_pretty(configuration).map_err(|error| unwritable(path, &error))?;
+    write_bytes(path, (text + "\n").as_bytes())
+}
+
+fn remove_stages(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
+        let path = entry.map_err(|source| io_error(folder, source))?.path();
+        if path.extension().is_some_and(|ending| ending == "safetensors") {
+            fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Letters, digits and dots stay; anything else would ask too much of a file system.

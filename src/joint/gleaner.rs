@@ -148,6 +148,18 @@ impl Gleaner {
     /// [`Error::Unknown`](crate::Error::Unknown) without features or labels, those of [`CrossFit::classes`] and
     /// [`Judge::new`].
     pub fn look(&self, evidence: &Evidence, seeds: Seeds) -> Result<Gleaned> {
+        self.look_with(evidence, seeds, |table, labelled| {
+            self.cross_fit.classes(table.0, table.1, labelled.0, labelled.1, seeds)
+        })
+    }
+
+    /// The same by probabilities out of fold that `find` has, for a table and its width, labels and classes.
+    pub(crate) fn look_with(
+        &self,
+        evidence: &Evidence,
+        seeds: Seeds,
+        find: impl FnOnce((&[f32], usize), (&[u32], usize)) -> Result<OutOfFold>,
+    ) -> Result<Gleaned> {
         let (features, width) = evidence.features(NAME)?;
         let labels = evidence.labels(NAME)?;
         let validation = match evidence.validation(NAME) {
@@ -156,7 +168,7 @@ impl Gleaner {
         };
         let known = labels.iter().chain(validation.iter().flat_map(|v| v.1));
         let classes = known.max().map_or(0, |largest| *largest as usize + 1);
-        let out_of_fold = self.cross_fit.classes(features, width, labels, classes, seeds)?;
+        let out_of_fold = find((features, width), (labels, classes))?;
         let likely = out_of_fold.likely();
         let unlikely = likely.iter().zip(labels).map(|(a, b)| a != b).collect();
         let rows = Standardiser::fit(features, width)?.apply(features);

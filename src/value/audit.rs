@@ -119,14 +119,41 @@ impl Audit {
     /// [`Error::OutOfRange`] for a setting that is none, [`Error::Unknown`] without features or labels, and those of
     /// [`CrossFit::classes`].
     pub fn of(evidence: &Evidence, options: &AuditOptions, seeds: Seeds) -> Result<Self> {
+        let near = Self::near(evidence, options, seeds)?;
+        let seen = Self::out_of_fold(evidence, options, &near, seeds)?;
+        Self::made(evidence, options, near, &seen)
+    }
+
+    /// The first part of the work, and most of it where there are many points.
+    pub(crate) fn near(evidence: &Evidence, options: &AuditOptions, seeds: Seeds) -> Result<Near> {
         options.check()?;
         let (features, width) = evidence.features(NAME)?;
-        let labels = evidence.labels(NAME)?;
-        let classes = labels.iter().max().map_or(0, |largest| *largest as usize + 1);
         let asked = options.neighbours.max(options.cross_fit.neighbours);
-        let Near { lists, recall } = near_standardised(features, width, asked, seeds)?;
-        let (cross_fit, labelled) = (&options.cross_fit, (labels, classes));
-        let seen = cross_fit.with_neighbours(features, width, labelled, &lists, seeds)?;
+        near_standardised(features, width, asked, seeds)
+    }
+
+    /// The second part.
+    pub(crate) fn out_of_fold(
+        evidence: &Evidence,
+        options: &AuditOptions,
+        near: &Near,
+        seeds: Seeds,
+    ) -> Result<OutOfFold> {
+        let (features, width) = evidence.features(NAME)?;
+        let labelled = labelled(evidence)?;
+        let cross_fit = &options.cross_fit;
+        cross_fit.with_neighbours(features, width, labelled, &near.lists, seeds)
+    }
+
+    /// What both say.
+    pub(crate) fn made(
+        evidence: &Evidence,
+        options: &AuditOptions,
+        Near { lists, recall }: Near,
+        seen: &OutOfFold,
+    ) -> Result<Self> {
+        let (features, width) = evidence.features(NAME)?;
+        let (labels, classes) = labelled(evidence)?;
         let judged = Evidence::new(labels.len())
             .with_probabilities(&seen.probabilities, classes)?
             .with_labels(labels)?;
@@ -135,7 +162,7 @@ impl Audit {
         let reach = |i| mean(neighbours.of(i).map(|(_, distance)| distance));
         let reach: Vec<f64> = (0..labels.len()).map(reach).collect();
         Ok(Self {
-            labels: verdicts(labels, &seen, &confident, &neighbours),
+            labels: verdicts(labels, seen, &confident, &neighbours),
             joint: confident.joint,
             duplicates: duplicates(&neighbours, labels.len(), options.duplicate * median(&reach)),
             outliers: outliers(&reach, options.outlier),
@@ -186,6 +213,12 @@ impl Neighbours {
         let distance = |(j, closeness): (u32, f64)| (j as usize, (-closeness).sqrt());
         self.lists.of(i).take(self.count).map(distance)
     }
+}
+
+/// Labels, and how many classes they name.
+fn labelled<'a>(evidence: &Evidence<'a>) -> Result<(&'a [u32], usize)> {
+    let labels = evidence.labels(NAME)?;
+    Ok((labels, labels.iter().max().map_or(0, |largest| *largest as usize + 1)))
 }
 
 fn verdicts(

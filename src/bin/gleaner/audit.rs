@@ -6,14 +6,15 @@ use clap::Args;
 use gleaner::Result;
 use gleaner::data::Source;
 use gleaner::data::table::Groups;
-use gleaner::experiment::Observations;
 use gleaner::experiment::metrics::average_precision;
+use gleaner::experiment::{Observations, audited};
 use gleaner::report::text_table;
 use gleaner::value::{Audit, AuditOptions};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
+use crate::kept::Kept;
 use crate::known::Known;
 use crate::memory::Demand;
 use crate::output::{self, Column, Values};
@@ -56,6 +57,7 @@ impl Flags {
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
+    context.resumes(Some(&Kept::beside(&flags.out)))?;
     let on_disk = Demand::AUDIT_ON_DISK;
     if flags.input.is_large(&flags.extra(), Demand::EVIDENCE, |_| on_disk, &context)? {
         let stored = flags.input.store(&flags.extra(), &flags.out, &mut context)?;
@@ -79,9 +81,10 @@ fn look(
 ) -> Result<()> {
     known.check_labels()?;
     let seeds = context.seeds;
+    let kept = context.keep(&flags.out, "audit", source)?;
     let audit = context.step("looking", || {
         let seen = Observations::labelled_inputs(source)?;
-        Audit::of(&seen.evidence()?, &AuditOptions::default(), seeds)
+        audited(&seen.evidence()?, &AuditOptions::default(), seeds, kept.run())
     })?;
     let columns = columns(known, &audit, &order(&audit));
     context.step("writing", || output::write(&flags.out, &columns))?;
@@ -92,6 +95,7 @@ fn look(
     let sheet = data.map(|_| Sheet::of(&columns));
     let left = Left { report: &report, sheet: sheet.as_ref(), data };
     let page = flags.page.write(&path, &left, &mut context)?;
+    kept.done()?;
     context.tell(&(text(flags, known, &audit, found) + &page), report)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use clap::Args;
 use gleaner::choose::{Random, named};
-use gleaner::data::{Dataset, Standardiser};
+use gleaner::data::{Dataset, Standardiser, fingerprint};
 use gleaner::experiment::{
     ActiveLearning, Configuration, KNOWN_WITHOUT_LABELS, Model, Oracle, Outcome, Rounds, Run,
     Stages, Task, active_learning,
@@ -80,7 +80,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     }
     rounds.check(data.len())?;
     let seed = context.seeds.value();
-    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, seed))?;
+    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, seed)?)?;
     let shape = MlpOptions { inputs: data.width(), hidden: vec![64], classes };
     let build = |seed| -> Result<Box<dyn Learner>> {
         Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &Device::Cpu)?))
@@ -118,18 +118,19 @@ fn test(flags: &Flags, data: &Data, context: &mut Context) -> Result<Option<Data
     flags.input.read_labelled(path, (label, classes), data, context).map(Some)
 }
 
-fn configuration(flags: &Flags, data: &Data, seed: u64) -> Configuration {
+fn configuration(flags: &Flags, data: &Data, seed: u64) -> Result<Configuration> {
     let Flags { classes, initial, round, rounds, method, steps, test, .. } = flags;
     let set = |name: &str, value: String| (name.to_owned(), value);
-    Configuration::from([
+    Ok(Configuration::from([
         set("data", data.report().to_string()),
+        set("contents", fingerprint(&data.table.data)?),
         set("classes", classes.join(", ")),
         set("labels", format!("{initial}, then {rounds} times {round}")),
         set("method", method.clone()),
         set("steps", steps.to_string()),
         set("test", format!("{test:?}")),
         set("seed", seed.to_string()),
-    ])
+    ]))
 }
 
 /// Labels that are written into a file by whoever knows them.

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use gleaner::data::{Source, fingerprint};
 use gleaner::{Error, Result, Seeds};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use crate::kept::Kept;
 use crate::memory::Bytes;
 
 #[derive(Args)]
@@ -79,11 +81,21 @@ impl Context {
                 found: "nothing; without --resume it starts".into(),
             }),
             None => {
-                let expected = "compare, demo, train, buy, and select by auto or --task";
+                let expected = "select, audit, score, compare, demo, train or buy";
                 let found = "a command that keeps nothing, and starts anew".into();
                 Err(Error::Shape { what: "--resume", expected: expected.into(), found })
             }
         }
+    }
+
+    /// The run of what `method` finds of these rows on the way to `out`. Another one makes way, unless `--resume` asks for it.
+    pub fn keep(&self, out: &Path, method: &str, source: &dyn Source) -> Result<Kept> {
+        let asked = [
+            ("method", method.to_owned()),
+            ("contents", fingerprint(source)?),
+            ("seed", self.seeds.value().to_string()),
+        ];
+        if self.global.resume { Kept::open(out, asked) } else { Kept::open_or_replace(out, asked) }
     }
 
     /// A line for people.

@@ -10,6 +10,7 @@ mod embedded;
 mod info;
 mod input;
 mod keep;
+mod kept;
 mod known;
 mod listed;
 mod memory;
@@ -120,8 +121,8 @@ fn start() -> gleaner::Result<ExitCode> {
         Command::Compare(flags) => compare::run(flags, context()?)?,
         Command::Demo(flags) => demo::run(flags, context()?)?,
         Command::Select(flags) => select::run(flags, context()?)?,
-        Command::Audit(flags) => audit::run(flags, anew(context()?)?)?,
-        Command::Score(flags) => score::run(flags, anew(context()?)?)?,
+        Command::Audit(flags) => audit::run(flags, context()?)?,
+        Command::Score(flags) => score::run(flags, context()?)?,
         Command::Train(flags) => train::run(flags, context()?)?,
         Command::Buy(flags) => buy::run(flags, context()?)?,
         Command::Report(flags) => report::run(flags, anew(context()?)?)?,

@@ -1,17 +1,18 @@
 //! Methods by name, and the evidence that a table can give them.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device};
 use gleaner::choose::{
     Choice, ClassBalanced, CrossFit, FacilityLocation, Kind, Needs, Random, Shares, Strategy, named,
 };
 use gleaner::data::{Source, Standardiser};
 use gleaner::experiment::{
-    Certificate, Model, Observations, PortfolioOptions, Run, Selector, Stages, certified,
+    Certificate, Model, Observations, PortfolioOptions, Run, Selector, Stages, certified, gleaned,
 };
 use gleaner::joint::Gleaner;
 use gleaner::learn::{Length, Mlp, MlpOptions, TrainingOptions};
 use gleaner::{Error, Evidence, Learner, Result, Seeds};
-
 use rand::RngCore;
 
 use crate::input::Data;
@@ -61,6 +62,24 @@ pub fn certified_best(
     certified((&pool, None), &model, &ways, share, &PortfolioOptions::default(), seed, stages)
 }
 
+/// The method `gleaner` on one table, once: what takes a while is kept in a run.
+pub struct GleanerIn(pub Arc<Run>);
+
+impl Strategy for GleanerIn {
+    fn name(&self) -> &str {
+        "gleaner"
+    }
+
+    fn needs(&self) -> Needs {
+        Gleaner::default().needs()
+    }
+
+    fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
+        let seeds = Seeds::new(rng.next_u64());
+        gleaned(&Gleaner::default(), evidence, seeds, &self.0)?.choose(count)
+    }
+}
+
 /// A choice that was made elsewhere, so that what goes around strategies goes around it.
 pub struct Made(pub Choice);
 
@@ -91,8 +110,7 @@ pub fn balanced(inner: Box<dyn Strategy>, shares: Option<Shares>) -> Box<dyn Str
 
 /// The memory that a strategy takes, by what it looks at.
 pub fn demand(strategy: &dyn Strategy) -> Demand {
-    let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
-    if judged.iter().any(|kind| strategy.needs().contains(*kind)) || strategy.name() == "gleaner" {
+    if is_judged(strategy.needs()) || strategy.name() == "gleaner" {
         Demand::EVIDENCE
     } else if ["random", "k-center", "convex"].contains(&strategy.name()) {
         Demand::READING
@@ -128,20 +146,27 @@ pub fn check(strategy: &dyn Strategy, data: &Data, target: bool) -> Result<()> {
     }
 }
 
-/// What is known of the rows, as far as `needs` go.
+/// Whether a strategy looks at probabilities out of fold, which take a while.
+pub fn is_judged(needs: Needs) -> bool {
+    let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
+    judged.iter().any(|kind| needs.contains(*kind))
+}
+
+/// What is known of the rows, as far as `needs` go; what takes a while is kept in `run`.
 pub fn observed(
     data: &dyn Source,
     labelled: bool,
     needs: Needs,
     seeds: Seeds,
+    run: Option<&Run>,
 ) -> Result<Observations> {
-    let judged = [Kind::Probabilities, Kind::Losses, Kind::Errors];
-    if !labelled {
-        Observations::inputs(data)
-    } else if judged.iter().any(|kind| needs.contains(*kind)) {
-        Observations::out_of_fold(data, &CrossFit::default(), seeds)
-    } else {
-        Observations::labelled_inputs(data)
+    match (labelled, is_judged(needs), run) {
+        (false, ..) => Observations::inputs(data),
+        (true, false, _) => Observations::labelled_inputs(data),
+        (true, true, None) => Observations::out_of_fold(data, &CrossFit::default(), seeds),
+        (true, true, Some(run)) => {
+            Observations::out_of_fold_in(run, data, &CrossFit::default(), seeds)
+        }
     }
 }
 

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gleaner::choose::{Needs, Strategy, all};
+use gleaner::experiment::Run;
 use gleaner::{Error, Result, Seeds};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
+use crate::kept::Kept;
 use crate::known::Known;
 use crate::memory::Demand;
 use crate::methods::{check, evidence, method, observed};
@@ -30,6 +32,7 @@ pub struct Flags {
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
+    context.resumes(Some(&Kept::beside(&flags.out)))?;
     let asked = flags.by.iter().map(|name| method(Some(name), true)).collect::<Result<Vec<_>>>()?;
     let data = flags.input.read(&Extra::default(), Demand::EVIDENCE, &mut context)?;
     data.check_labels()?;
@@ -39,7 +42,9 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let usual = asked.is_empty();
     let strategies = if usual { possible(&data) } else { asked };
     let seeds = context.seeds;
-    let scores = context.step("scoring", || scores(&data, &strategies, usual, seeds))?;
+    let kept = context.keep(&flags.out, "score", &data.table.data)?;
+    let scores =
+        context.step("scoring", || scores(&data, &strategies, usual, (seeds, kept.run())))?;
     let everyone: Vec<usize> = (0..data.len()).collect();
     let mut columns = data.keys(&everyone);
     let names: Vec<String> = scores.iter().map(|(name, _)| name.clone()).collect();
@@ -48,6 +53,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let text = format!("{} rows by {}: {}\n", data.len(), names.join(", "), flags.out.display());
     let report = json!({"command": "score", "input": data.report(), "by": names, "out": flags.out});
     let report = context.complete(report);
+    kept.done()?;
     context.tell(&text, report)
 }
 
@@ -61,10 +67,10 @@ fn scores(
     data: &Data,
     strategies: &[Box<dyn Strategy>],
     usual: bool,
-    seeds: Seeds,
+    (seeds, run): (Seeds, &Run),
 ) -> Result<Vec<(String, Vec<f64>)>> {
     let needs = strategies.iter().map(|strategy| strategy.needs()).fold(Needs::NOTHING, Needs::and);
-    let seen = observed(&data.table.data, data.labelled, needs, seeds)?;
+    let seen = observed(&data.table.data, data.labelled, needs, seeds, Some(run))?;
     let known = evidence(&seen, data)?;
     let mut found = Vec::new();
     for strategy in strategies {

@@ -1,19 +1,25 @@
 //! `gleaner select`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use gleaner::choose::{Affordable, Choice, Grouped, Kind, Shares, Streaming, Weighted};
+use gleaner::choose::{Affordable, Choice, CrossFit, Grouped, Kind, Shares, Streaming, Weighted};
+use gleaner::data::fingerprint;
 use gleaner::experiment::{Certificate, Observations, Run, Tried};
-use gleaner::{Error, Result, Strategy};
+use gleaner::value::ConfidentLearning;
+use gleaner::{Error, Result, Seeds, Strategy};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::input::{Data, Extra, Input};
 use crate::keep::Keep;
+use crate::kept::Kept;
 use crate::known::Known;
 use crate::memory::Demand;
-use crate::methods::{Made, balanced, certified_best, check, demand, evidence, method, observed};
+use crate::methods::{
+    GleanerIn, Made, balanced, certified_best, check, demand, evidence, is_judged, method, observed,
+};
 use crate::output::{self, Column, Values};
 use crate::page::PageFlags;
 use crate::summary::{Balance, Places, Summary, nested};
@@ -116,9 +122,11 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         };
         return tasks::run(&flags, task, streaming, context);
     }
-    let kept = auto.then(|| flags.run());
-    context.resumes(kept.as_deref())?;
     let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
+    // Of parts of the rows it looks at each by itself.
+    let gleans = plain && strategy.name() == "gleaner";
+    let judged = flags.input.is_labelled() && (gleans || is_judged(strategy.needs()));
+    context.resumes((auto || judged).then(|| Kept::beside(&flags.out)).as_deref())?;
     if let Some(streaming) = strategy.as_streaming()
         && plain
         && !flags.weights
@@ -133,17 +141,35 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     let count = flags.keep.of(data.len())?;
     let nested = nested(&flags.nested, count, data.len())?;
     let mut name = strategy.name().to_owned();
-    let (choice, certificate) = match auto {
-        true => {
-            let (certificate, choice) = tried(&flags, &data, count, &mut context)?;
-            name.clone_from(&certificate.kept);
-            let kept = restricted(Box::new(Made(choice)), &flags)?;
-            (chosen(&flags, &data, kept, count, &mut context)?, Some(certificate))
-        }
-        false => (chosen(&flags, &data, strategy, count, &mut context)?, None),
+    let kept = match (auto, judged) {
+        (true, _) => Some(of_trials(&flags, &data, count, &context)?),
+        (false, true) => Some(context.keep(&flags.out, &name, &data.table.data)?),
+        (false, false) => None,
     };
-    let told = flags.told(&data, (&choice, &name), nested, certificate.as_ref());
-    flags.places().finish(told, Some(&data), context)
+    let run = kept.as_ref().map(Kept::run);
+    let (choice, certificate) = match run {
+        Some(run) if auto => {
+            let seed = context.seeds.value();
+            let try_all = || certified_best(&data, count, seed, run);
+            let (certificate, choice) = context.step("trying methods", try_all)?;
+            name.clone_from(&certificate.kept);
+            let made = restricted(Box::new(Made(choice)), &flags)?;
+            (chosen(&flags, &data, (made, None), count, &mut context)?, Some(certificate))
+        }
+        run => {
+            let strategy = match run {
+                Some(run) if gleans => Box::new(GleanerIn(run.clone())),
+                _ => strategy,
+            };
+            (chosen(&flags, &data, (strategy, run), count, &mut context)?, None)
+        }
+    };
+    let mut told = flags.told(&data, (&choice, &name), nested, certificate.as_ref());
+    if let Some(kept) = kept.as_ref().filter(|_| !auto) {
+        told.1["suspects"] = suspects(&data, kept.run(), context.seeds)?;
+    }
+    flags.places().finish(told, Some(&data), context)?;
+    kept.map_or(Ok(()), Kept::done)
 }
 
 /// Rows of a table that stays on disk.
@@ -167,11 +193,6 @@ impl Flags {
             name => demand(method(name, self.input.is_labelled())?.as_ref()),
         };
         self.input.read(&extra, demand, context)
-    }
-
-    /// Where what was tried is kept until all is done.
-    fn run(&self) -> PathBuf {
-        self.out.with_extension("run")
     }
 
     fn places(&self) -> Places<'_> {
@@ -198,6 +219,7 @@ impl Flags {
         report["certificate"] = json!(certificate.map(Certificate::to_string));
         report["tried"] = json!(certificate.map(ways));
         report["weights"] = json!(self.weights);
+        report["suspects"] = Value::Null;
         let certificate = certificate.map(|certificate| certificate as &dyn std::fmt::Display);
         let mut columns = columns(data, choice, self.weights);
         columns.extend(nested);
@@ -214,32 +236,21 @@ fn restricted(inner: Box<dyn Strategy>, flags: &Flags) -> Result<Box<dyn Strateg
     })
 }
 
-/// What cross-validation certifies. It takes minutes: what is done lies beside the output until all is, and the same
-/// command goes on with it.
-fn tried(
-    flags: &Flags,
-    data: &Data,
-    count: usize,
-    context: &mut Context,
-) -> Result<(Certificate, Choice)> {
-    let (seed, folder) = (context.seeds.value(), flags.run());
+/// Where trainings are kept: they take minutes, and the same command goes on with them.
+fn of_trials(flags: &Flags, data: &Data, count: usize, context: &Context) -> Result<Kept> {
     let asked = [
         ("data", data.report().to_string()),
+        ("contents", fingerprint(&data.table.data)?),
         ("keep", count.to_string()),
-        ("seed", seed.to_string()),
+        ("seed", context.seeds.value().to_string()),
     ];
-    let asked = asked.map(|(name, value)| (name.to_owned(), value)).into();
-    let found = context.step("trying methods", || {
-        certified_best(data, count, seed, &Run::open(&folder, &asked)?)
-    })?;
-    std::fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
-    Ok(found)
+    Kept::open(&flags.out, asked)
 }
 
 fn chosen(
     flags: &Flags,
     data: &Data,
-    strategy: Box<dyn Strategy>,
+    (strategy, run): (Box<dyn Strategy>, Option<&Arc<Run>>),
     count: usize,
     context: &mut Context,
 ) -> Result<Choice> {
@@ -252,7 +263,13 @@ fn chosen(
     };
     let seeds = context.seeds;
     context.step("choosing", || {
-        let seen = observed(&data.table.data, data.labelled, strategy.needs(), seeds)?;
+        let seen = observed(
+            &data.table.data,
+            data.labelled,
+            strategy.needs(),
+            seeds,
+            run.map(Arc::as_ref),
+        )?;
         let mut known = evidence(&seen, data)?;
         let target = target.as_ref().map(Observations::evidence).transpose()?;
         if let Some(target) = &target {
@@ -264,6 +281,19 @@ fn chosen(
             false => strategy.select(&known, count, rng),
         }
     })
+}
+
+/// Rows that are confidently of another class than their label says, by the probabilities of the run, and which.
+fn suspects(data: &Data, run: &Run, seeds: Seeds) -> Result<Value> {
+    let seen = Observations::out_of_fold_in(run, &data.table.data, &CrossFit::default(), seeds)?;
+    let found = ConfidentLearning::of(&seen.evidence()?)?;
+    let labels = data.classes().0;
+    let likely = found.confident.iter().zip(labels).enumerate();
+    let likely =
+        likely.filter_map(|(i, (likely, label))| Some((i, likely.filter(|c| c != label)?)));
+    let (rows, likely): (Vec<usize>, Vec<String>) =
+        likely.map(|(i, class)| (i, data.class(class))).unzip();
+    Ok(json!({"rows": rows, "likely": likely}))
 }
 
 fn columns(data: &dyn Known, choice: &Choice, weighted: bool) -> Vec<Column> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
-use gleaner::data::{Dataset, Standardiser, stratified_split};
+use gleaner::data::{Dataset, Standardiser, fingerprint, stratified_split};
 use gleaner::experiment::{Configuration, Run};
 use gleaner::joint::ChooseOptions;
 use gleaner::learn::{
@@ -85,7 +85,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     data.check_labels()?;
     let parts = parts(&flags, &data, &mut context)?;
     let seed = context.seeds.value();
-    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, seed))?;
+    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, seed)?)?;
     let mut trainer =
         Trainer::new(mlp(&flags, &parts, seed)?, &parts.validation, options(&flags)?, seed)?;
     if let Some(state) = run.load(STAGE)? {
@@ -165,11 +165,12 @@ fn parts(flags: &Flags, data: &Data, context: &mut Context) -> Result<Parts> {
     })
 }
 
-fn configuration(flags: &Flags, data: &Data, seed: u64) -> Configuration {
+fn configuration(flags: &Flags, data: &Data, seed: u64) -> Result<Configuration> {
     let Flags { validation, keep, steps, warm_up, batch, hidden, rows, .. } = flags;
     let set = |name: &str, value: String| (name.to_owned(), value);
-    Configuration::from([
+    Ok(Configuration::from([
         set("data", data.report().to_string()),
+        set("contents", fingerprint(&data.table.data)?),
         set("rows", rows.as_ref().map_or("all".into(), |path| path.display().to_string())),
         set("validation", validation.to_string()),
         set("keep", keep.to_string()),
@@ -177,7 +178,7 @@ fn configuration(flags: &Flags, data: &Data, seed: u64) -> Configuration {
         set("batch", batch.to_string()),
         set("hidden", format!("{hidden:?}")),
         set("seed", seed.to_string()),
-    ])
+    ]))
 }
 
 fn options(flags: &Flags) -> Result<TrainerOptions> {

@@ -55,7 +55,7 @@ fn trial(
     let part = Subset::new(data, some)?;
     let count = ((SHARE * rows as f64).round() as usize).max(1);
     let start = Instant::now();
-    let seen = observed(&part, labelled, strategy.needs(), seeds)?;
+    let seen = observed(&part, labelled, strategy.needs(), seeds, None)?;
     strategy.select(&seen.evidence()?, count, &mut rng)?;
     Ok(start.elapsed().as_secs_f64())
 }

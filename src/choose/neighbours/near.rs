@@ -48,6 +48,24 @@ impl Lists {
         Self { k, others, closeness }
     }
 
+    /// How many of each row, who, and how close.
+    pub(crate) fn parts(&self) -> (usize, &[u32], &[f64]) {
+        (self.k, &self.others, &self.closeness)
+    }
+
+    /// Of so many points; nothing where [`parts`](Self::parts) do not belong together.
+    pub(crate) fn from_parts(
+        points: usize,
+        k: usize,
+        others: Vec<u32>,
+        closeness: Vec<f64>,
+    ) -> Option<Self> {
+        let entries = points.checked_mul(k)?;
+        let whole = others.len() == entries && closeness.len() == entries;
+        let known = others.iter().all(|j| (*j as usize) < points);
+        (whole && known).then_some(Self { k, others, closeness })
+    }
+
     pub(crate) fn of(&self, i: usize) -> impl Iterator<Item = (u32, f64)> {
         let own = i * self.k..(i + 1) * self.k;
         let all = self.others[own.clone()].iter().copied().zip(self.closeness[own].iter().copied());

@@ -38,9 +38,12 @@ pub fn page(left: &Left) -> Result<Report> {
     let found = left.data.and_then(|data| Some((data, places(data, sheet)?)));
     if let Some((data, places)) = &found {
         let mut marks = vec![Mark::Dropped; data.len()];
+        let suspects = suspects(left, data.len());
+        suspects.iter().for_each(|(i, _)| marks[*i] = Mark::Suspect);
         places.iter().for_each(|i| marks[*i] = Mark::Kept);
         page.balance.extend(groups(data, &marks));
         looks(&mut page, data, places, &marks);
+        suspect(&mut page, data, &suspects, &marks);
         page.map = Some(map(data, &marks)?);
     }
     page.tables.push(rows_kept(sheet, found)?);
@@ -60,6 +63,32 @@ fn looks(page: &mut Report, data: &Data, places: &[usize], marks: &[Mark]) {
     let some: Vec<(usize, String)> = dropped.iter().step_by(step).map(captioned).collect();
     put(page, "Kept", data, &kept);
     put(page, "Not kept, some of them", data, &some);
+}
+
+/// Rows whose labels look wrong, by their place in the data, each with its likely class.
+fn suspects<'a>(left: &'a Left, rows: usize) -> Vec<(usize, &'a str)> {
+    let (places, likely) = (left.list("/suspects/rows"), left.list("/suspects/likely"));
+    let place = |place: &Value| place.as_u64().map(|place| place as usize).filter(|i| *i < rows);
+    let pairs = places.iter().zip(likely);
+    pairs.filter_map(|(i, class)| Some((place(i)?, class.as_str()?))).collect()
+}
+
+fn suspect(page: &mut Report, data: &Data, suspects: &[(usize, &str)], marks: &[Mark]) {
+    if suspects.is_empty() {
+        return;
+    }
+    let kept = suspects.iter().filter(|(i, _)| marks[*i] == Mark::Kept).count();
+    page.figures.push(figure(grouped(suspects.len()), "suspect labels"));
+    page.figures.push(figure(grouped(kept), "of them kept"));
+    page.notes.push(
+        "A label is suspect if models that have not seen its row are confident of another one; gleaner audit says more."
+            .into(),
+    );
+    let labels = data.table.data.labels();
+    let captioned = |(i, likely): &(usize, &str)| {
+        (*i, format!("{}: given {}, likely {likely}", data.name(*i), data.class(labels[*i])))
+    };
+    put(page, "Suspects", data, &suspects.iter().map(captioned).collect::<Vec<_>>());
 }
 
 fn verdict(left: &Left) -> Option<Verdict> {
