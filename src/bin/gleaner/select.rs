@@ -283,16 +283,19 @@ fn chosen(
     })
 }
 
-/// Rows that are confidently of another class than their label says, by the probabilities of the run, and which.
+/// Rows that are confidently of another class than their label says, by the probabilities of the run, and which; the most
+/// suspect first.
 fn suspects(data: &Data, run: &Run, seeds: Seeds) -> Result<Value> {
     let seen = Observations::out_of_fold_in(run, &data.table.data, &CrossFit::default(), seeds)?;
     let found = ConfidentLearning::of(&seen.evidence()?)?;
-    let labels = data.classes().0;
-    let likely = found.confident.iter().zip(labels).enumerate();
-    let likely =
-        likely.filter_map(|(i, (likely, label))| Some((i, likely.filter(|c| c != label)?)));
+    let likely = found.confident.iter().zip(data.classes().0).enumerate();
+    let mut likely: Vec<(usize, u32)> = likely
+        .filter_map(|(i, (likely, label))| Some((i, likely.filter(|class| class != label)?)))
+        .collect();
+    let suspicion = |i: usize| found.suspicion[i];
+    likely.sort_by(|a, b| suspicion(b.0).total_cmp(&suspicion(a.0)).then(a.0.cmp(&b.0)));
     let (rows, likely): (Vec<usize>, Vec<String>) =
-        likely.map(|(i, class)| (i, data.class(class))).unzip();
+        likely.into_iter().map(|(i, class)| (i, data.class(class))).unzip();
     Ok(json!({"rows": rows, "likely": likely}))
 }
 
