@@ -222,6 +222,14 @@ fn evidence_is_kept_until_all_is_written() {
         gleaner(path, &other.replace("again.csv", "other.csv")).unwrap();
         assert_eq!(read("again.csv"), read("other.csv"), "{other}");
     }
+    // A folder of somebody else's is not touched.
+    fs::create_dir(path.join("theirs.run")).unwrap();
+    fs::write(path.join("theirs.run/model.safetensors"), "weights").unwrap();
+    let (code, refused) = told(&format!("audit {TREES} --out theirs.csv"));
+    assert!(code == 2 && refused.contains("theirs.run"), "{refused}");
+    assert!(
+        path.join("theirs.run/model.safetensors").exists() && !path.join("theirs.csv").exists()
+    );
     // The page of a choice shows the labels that look wrong; one that looks at no label knows of none.
     let suspects = &json(&path.join("whole.json"))["suspects"];
     let rows = suspects["rows"].as_array().unwrap();

@@ -7,7 +7,8 @@ use super::system::{Step, System};
 
 /// Multipliers and slacks below this, relative to the largest, are zero for all that is known of them.
 const WEAK: f64 = 1e-7;
-/// Values of no size are compared with this share of the largest entry of `P` and `A`.
+/// Values of no size are compared with this, or with this share of the largest entry of `P` and `A` where all are small: one
+/// that is huge is no allowance for other rows.
 const FLOOR: f64 = 1e-6;
 /// A Newton step must reduce the residual this much within [`PATIENCE`] steps to go on.
 const PATIENCE: usize = 3;
@@ -47,16 +48,16 @@ impl Point {
         form.constraints.add_product(&data.a, &x, &mut ax);
         let stationarity: Vec<f64> = (0..n).map(|j| px[j] + data.q[j] + az[j]).collect();
         let feasibility: Vec<f64> = (0..m).map(|i| ax[i] + s[i] - data.b[i]).collect();
-        let entries = largest(&data.p).max(largest(&data.a));
+        let floor = FLOOR * largest(&data.p).max(largest(&data.a)).min(1.0);
         let relative = |residual: &[f64], terms: [&[f64]; 3]| {
-            let size = terms.iter().map(|term| largest(term)).fold(FLOOR * entries, f64::max);
+            let size = terms.iter().map(|term| largest(term)).fold(floor, f64::max);
             let residual = largest_or_nan(residual);
             if residual == 0.0 { 0.0 } else { residual / size.max(f64::MIN_POSITIVE) }
         };
         let dual_residual = relative(&stationarity, [&px, &data.q, &az]);
         let mut terms = vec![0.0; m];
         form.constraints.add_sizes(&data.a, &x, &mut terms);
-        let primal_residual = shortfall(form, &feasibility, [&terms, &s, &data.b], FLOOR * entries);
+        let primal_residual = shortfall(form, &feasibility, [&terms, &s, &data.b], floor);
         let slopes = largest(&px).max(largest(&data.q)) / largest(&data.a).max(f64::MIN_POSITIVE);
         let sizes = (slopes.min(f64::MAX), largest(&ax).max(largest(&data.b)));
         Self { x, w, z, s, stationarity, dual_residual, feasibility, primal_residual, sizes }

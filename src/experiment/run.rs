@@ -1,6 +1,7 @@
 //! The folder of a run that can be killed at any moment and started again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, Result};
 use crate::learn::checkpoint::{Checkpoint, unwritable};
 use crate::whole_file::{io_error, write_bytes};
+
+const CONFIGURATION: &str = "configuration.json";
+const LOCK: &str = "lock";
 
 /// What a run is asked to do: every setting that its results depend on, as text.
 pub type Configuration = BTreeMap<String, String>;
@@ -82,7 +86,10 @@ impl Run {
         Self::opened(folder, configuration, |path, stored, asked| {
             match compare(path, stored, asked) {
                 // Its stages first: what is left if this is killed is still a part of the old run.
-                Err(_) => remove_stages(folder).and_then(|()| write_configuration(path, asked)),
+                Err(_) => {
+                    remove_files(&stages(folder)?)?;
+                    write_configuration(path, asked)
+                }
                 same => same,
             }
         })
@@ -98,7 +105,7 @@ impl Run {
         let lock = lock(&folder)?;
         let mut configuration = configuration.clone();
         configuration.insert("gleaner".into(), env!("CARGO_PKG_VERSION").into());
-        let path = folder.join("configuration.json");
+        let path = folder.join(CONFIGURATION);
         match fs::read(&path) {
             Ok(bytes) => compare(&path, &bytes, &configuration)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -107,6 +114,37 @@ impl Run {
             Err(source) => return Err(io_error(&path, source)),
         }
         Ok(Self { keep: Keep::Folder { path: folder, _lock: lock } })
+    }
+
+    /// Whether no stage has saved anything.
+    pub fn is_empty(&self) -> bool {
+        match &self.keep {
+            Keep::Memory(states) => whole(states).is_empty(),
+            Keep::Folder { path, .. } => stages(path).is_ok_and(|stages| stages.is_empty()),
+        }
+    }
+
+    /// Removes what the run has kept: its stages, its configuration, and the folder if nothing else is in it. Nothing should be
+    /// saved any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        let folder = match &self.keep {
+            Keep::Memory(states) => {
+                whole(states).clear();
+                return Ok(());
+            }
+            Keep::Folder { path, .. } => path,
+        };
+        remove_files(&stages(folder)?)?;
+        remove_files(&[folder.join(CONFIGURATION), folder.join(LOCK)])?;
+        match fs::remove_dir(folder) {
+            Err(source) if source.kind() != ErrorKind::DirectoryNotEmpty => {
+                Err(io_error(folder, source))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the stage of that name saved last, if anything.
@@ -151,14 +189,24 @@ fn write_configuration(path: &Path, configuration: &Configuration) -> Result<()>
     write_bytes(path, (text + "\n").as_bytes())
 }
 
-fn remove_stages(folder: &Path) -> Result<()> {
+/// The files of all stages, those that are half-written too.
+fn stages(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_stage = |ending: &OsStr| ending == "safetensors" || ending == "partial";
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
         let path = entry.map_err(|source| io_error(folder, source))?.path();
-        if path.extension().is_some_and(|ending| ending == "safetensors") {
-            fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+        if path.extension().is_some_and(is_stage) {
+            found.push(path);
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+fn remove_files(files: &[PathBuf]) -> Result<()> {
+    files.iter().try_for_each(|file| match fs::remove_file(file) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(io_error(file, source)),
+        _ => Ok(()),
+    })
 }
 
 /// Letters, digits and dots stay; anything else would ask too much of a file system.
@@ -169,7 +217,7 @@ fn file_name(stage: &str) -> String {
 }
 
 fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let file = File::create(&path).map_err(|source| io_error(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
