@@ -24,7 +24,7 @@ KINDS = {
     "audit": "audit {data} --label label --out {out}",
     "auto": "select {data} --label label --keep 10% --method auto --out {out}",
 }
-LARGEST = {"auto": 20_000, "convex": 20_000}
+LARGEST = {"auto": 20_000}
 CLASSES = 3
 
 

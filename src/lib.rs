@@ -86,8 +86,8 @@ pub use data::{Dataset, Source};
 pub use error::{Error, Result};
 pub use joint::{Eviction, ExemplarMemory, Trainer, TrainerOptions};
 pub use layer::{
-    BatchOutput, ConicBatchOutput, ConicLayer, ConicLayerOptions, ConicOutput, Distance,
-    LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer, Smoothing, Status,
+    BatchOutput, ConicBatchOutput, ConicLayer, ConicLayerOptions, ConicOutput, Derivative,
+    Distance, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer, Smoothing, Status,
 };
 pub use learn::Learner;
 pub use program::{Selection, SelectionProgram};

@@ -13,8 +13,8 @@ use gleaner::program::{
     SolveOptions, Upstream,
 };
 use gleaner::{
-    BatchOutput, Distance, Error, LayerInputs, LayerOptions, LayerOutput, Scale, SelectionLayer,
-    Smoothing, Status,
+    BatchOutput, Derivative, Distance, Error, LayerInputs, LayerOptions, LayerOutput, Scale,
+    SelectionLayer, Smoothing, Status,
 };
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
@@ -844,4 +844,58 @@ fn what_is_not_allowed_takes_no_part() {
     let inputs = LayerInputs { allowed: Some(&narrow), ..Default::default() };
     let error = layer.forward(&plain, inputs).unwrap_err();
     assert!(matches!(error, Error::Shape { what: "allowed", .. }), "{error}");
+}
+
+/// A vertex has no slope; the perturbed derivative is the program's own, for each answer that a loss uses, and leads to a
+/// loss that is lower.
+#[test]
+fn the_perturbed_derivative_sees_past_a_vertex() {
+    let budget = Budget::Absolute(2.0);
+    let derivative = Derivative::Perturbed { size: 0.3 };
+    let options = LayerOptions { smoothing: Smoothing::None, budget, ..Default::default() };
+    let exact = SelectionLayer::new(options.clone());
+    let perturbed = SelectionLayer::new(LayerOptions { derivative, ..options });
+    let costs = var(&uniform(&[2, 6, 6], 0.0, 1.0, 7));
+    let (wish, pull) = (uniform(&[2, 6], -1.0, 1.0, 8), uniform(&[2, 6, 6], -1.0, 1.0, 9));
+    let loss = |layer: &SelectionLayer, costs: &Tensor| -> Tensor {
+        let out = layer.forward_batch(costs, LayerInputs::default()).unwrap();
+        let of_weights = (&out.weights * &wish).unwrap().sum_all().unwrap();
+        let of_assignment = (&out.assignment * &pull).unwrap().sum_all().unwrap();
+        (of_weights + of_assignment).unwrap()
+    };
+    let slope = |layer| gradient(&loss(layer, &costs).backward().unwrap(), &costs);
+    assert!(slope(&exact).iter().all(|slope| slope.abs() < 1e-9));
+    let found = slope(&perturbed);
+
+    let out = perturbed.forward_batch(&costs, LayerInputs::default()).unwrap();
+    assert!(out.statuses.iter().all(Result::is_ok));
+    let (norm, regulariser) = (Norm::Infinity, Regulariser::None);
+    for k in 0..2 {
+        let rows = |all: &Tensor| DMatrix::from_row_slice(6, 6, &values(&all.get(k).unwrap()));
+        let options = ProgramOptions { norm, regulariser, ..Default::default() };
+        let program = SelectionProgram::new(rows(&costs), Budget::Absolute(2.0), options).unwrap();
+        let selection = program.solve(SolveOptions::default()).unwrap();
+        let own = |upstream| {
+            selection.pullback_perturbed(upstream, 0.3, SolveOptions::default()).unwrap().costs
+        };
+        let (pull, wish) = (rows(&pull), DVector::from_vec(values(&wish.get(k).unwrap())));
+        let expected = own(Upstream { assignment: Some(&pull), weights: None })
+            + own(Upstream { weights: Some(&wish), assignment: None });
+        let found = DMatrix::from_row_slice(6, 6, &found[36 * k..36 * (k + 1)]);
+        assert_eq!(found, expected, "program {k}");
+    }
+
+    let largest = found.iter().fold(0.0f64, |largest, slope| largest.max(slope.abs()));
+    let against = Tensor::from_vec(found, (2, 6, 6), CPU).unwrap();
+    let value = |costs: &Tensor| loss(&exact, costs).to_scalar::<f64>().unwrap();
+    let moved = [0.03, 0.1, 0.3]
+        .map(|step| value(&(costs.as_tensor() - (&against * (step / largest)).unwrap()).unwrap()));
+    assert!(moved.iter().any(|loss| *loss < value(&costs) - 1e-3), "{moved:?}");
+
+    for size in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let derivative = Derivative::Perturbed { size };
+        let layer = SelectionLayer::new(LayerOptions { derivative, ..Default::default() });
+        let refused = layer.forward_batch(&costs, LayerInputs::default());
+        assert!(matches!(refused, Err(Error::OutOfRange { .. })), "{size}");
+    }
 }

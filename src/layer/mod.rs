@@ -5,6 +5,7 @@ mod conic;
 pub(crate) mod distance;
 mod selection;
 
+pub use crate::conic::model::Derivative;
 pub use conic::{ConicBatchOutput, ConicLayer, ConicLayerOptions, ConicOutput};
 pub use distance::Distance;
 pub use selection::{

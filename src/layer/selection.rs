@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Tensor};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use crate::conic::model::Derivative;
 use crate::error::{Error, Result};
 use crate::layer::bridge::{dims2, to_vec};
 use crate::program::{
@@ -44,16 +45,19 @@ pub struct LayerOptions {
     pub budget: Budget,
     /// Solver and tolerances.
     pub solve: SolveOptions,
+    /// Exact or perturbed; the second by two more solves a program and answer that a loss uses, assignment or weights.
+    pub derivative: Derivative,
 }
 
 impl Default for LayerOptions {
-    /// p = inf, quadratic with 0.1 of the median cost, budget one fifth.
+    /// p = inf, quadratic with 0.1 of the median cost, budget one fifth; the exact derivative.
     fn default() -> Self {
         Self {
             norm: Norm::Infinity,
             smoothing: Smoothing::Quadratic(Scale::OfMedianCost(0.1)),
             budget: Budget::Fraction(0.2),
             solve: SolveOptions::default(),
+            derivative: Derivative::Exact,
         }
     }
 }
@@ -122,7 +126,8 @@ pub struct BatchOutput {
 ///
 /// Costs may be `f32` or `f64` on any device; the program is solved in `f64` on the CPU, and the answer
 /// comes back in the type and on the device of the costs. Gradients flow to costs, column costs, row masses,
-/// budgets and eps through [`Selection::pullback`].
+/// budgets and eps through [`Selection::pullback`], or [`Selection::pullback_perturbed`] if the
+/// [options](LayerOptions::derivative) say so: without smoothing the answer is a vertex, and the first is zero.
 ///
 /// # Example
 /// Raising the budget lowers the representation cost, at the rate of the budget's multiplier.
@@ -178,7 +183,8 @@ impl SelectionLayer {
     /// answer. Column costs and budgets may be shared by all programs or given one a program.
     ///
     /// # Errors
-    /// Only for tensors of the wrong shape: a program that is refused or fails has its own status.
+    /// Only for tensors of the wrong shape, or a perturbation that is not positive: a program that is refused or fails has
+    /// its own status.
     pub fn forward_batch(&self, costs: &Tensor, inputs: LayerInputs) -> Result<BatchOutput> {
         let (count, n, width) = match costs.dims() {
             &[count, n, width] if count > 0 && n > 0 && costs.dtype().is_float() => {
@@ -192,10 +198,15 @@ impl SelectionLayer {
                 });
             }
         };
+        if let Derivative::Perturbed { size } = self.options.derivative
+            && !(size > 0.0 && size.is_finite())
+        {
+            return Err(Error::range("perturbation size", "> 0 and finite", size));
+        }
         let items = Items::gather(costs, (count, n, width), &inputs, &self.options)?;
         let solved: Vec<Result<Selection>> =
             (0..count).into_par_iter().map(|k| items.solve(k, &self.options)).collect();
-        let (solved, statuses) = Solved::new(solved, &items);
+        let (solved, statuses) = Solved::new(solved, &items, &self.options);
         let solved = Arc::new(solved);
         let part = |of: Part| -> Result<Tensor> {
             let op = SelectionOp { solved: Arc::clone(&solved), of };
@@ -376,10 +387,16 @@ struct Solved {
     /// Weights and parameters of one program.
     weights: usize,
     parameters: usize,
+    derivative: Derivative,
+    options: SolveOptions,
 }
 
 impl Solved {
-    fn new(solved: Vec<Result<Selection>>, items: &Items) -> (Self, Vec<Result<Status>>) {
+    fn new(
+        solved: Vec<Result<Selection>>,
+        items: &Items,
+        options: &LayerOptions,
+    ) -> (Self, Vec<Result<Status>>) {
         let (selections, statuses) = solved
             .into_iter()
             .map(|result| match result {
@@ -395,10 +412,16 @@ impl Solved {
             })
             .unzip();
         let parameters = items.q + items.n + items.rows.map_or(1, <[BudgetRow]>::len) + 1;
-        (
-            Self { selections, n: items.n, width: items.width, weights: items.q, parameters },
-            statuses,
-        )
+        let solved = Self {
+            selections,
+            n: items.n,
+            width: items.width,
+            weights: items.q,
+            parameters,
+            derivative: options.derivative,
+            options: options.solve,
+        };
+        (solved, statuses)
     }
 
     /// Entries of the assignment of one program.
@@ -446,15 +469,19 @@ impl SelectionOp {
         to_costs: &mut [f64],
         to_parameters: &mut [f64],
     ) -> Result<()> {
-        let Solved { n, width, .. } = *self.solved;
+        let Solved { n, width, derivative, options, .. } = *self.solved;
+        let pull = |upstream: Upstream| match derivative {
+            Derivative::Exact => selection.pullback(upstream),
+            Derivative::Perturbed { size } => selection.pullback_perturbed(upstream, size, options),
+        };
         let found = match self.of {
             Part::Assignment => {
                 let assignment = DMatrix::from_row_slice(n, width, upstream);
-                selection.pullback(Upstream { assignment: Some(&assignment), weights: None })
+                pull(Upstream { assignment: Some(&assignment), weights: None })
             }
             Part::Weights => {
                 let weights = DVector::from_column_slice(upstream);
-                selection.pullback(Upstream { assignment: None, weights: Some(&weights) })
+                pull(Upstream { assignment: None, weights: Some(&weights) })
             }
         }?;
         for (j, column) in found.costs.column_iter().enumerate() {

@@ -12,13 +12,15 @@ use crate::conic::cone::Cone;
 use crate::conic::{ConicOptions, ConicProgram, ConicSolution, Pattern, Upstream, Values};
 use crate::error::{Error, Result};
 
-/// Which derivative a pullback takes; smoothing is an [option of the solve](ConicOptions::smoothing).
+/// Which derivative a pullback takes, of this and of the selection layer; smoothing is an option of the program
+/// ([here](ConicOptions::smoothing)).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Derivative {
-    /// [`ConicSolution::pullback`].
+    /// [`ConicSolution::pullback`], [`Selection::pullback`](crate::Selection::pullback).
     #[default]
     Exact,
-    /// [`ConicSolution::pullback_perturbed`]: tells something at the vertices of linear programs too.
+    /// [`ConicSolution::pullback_perturbed`], [`Selection::pullback_perturbed`](crate::Selection::pullback_perturbed): tells
+    /// something at the vertices of linear programs too.
     Perturbed {
         /// How far the program is moved, relative to itself.
         size: f64,
