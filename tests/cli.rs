@@ -200,35 +200,53 @@ fn evidence_is_kept_until_all_is_written() {
         let line = command.replace("TREES", TREES);
         gleaner(path, &format!("{line} --out whole.csv")).unwrap();
         let again = format!("{line} --out again.csv");
-        let stage = path.join("again.run/out-of-fold.safetensors");
+        let stage = path.join("again.evidence/out-of-fold.safetensors");
         assert_eq!(told(&format!("{again} --report trees.csv/r.json")).0, 1);
         let bytes = fs::read(&stage).unwrap();
-        fs::write(&stage, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(told(&again).1.contains("out-of-fold.safetensors"), "{again}");
-        fs::write(&stage, bytes).unwrap();
         // Other labels are other evidence.
         let other = again
             .replace("--label kind", "--label colour")
             .replace("--ignore clean", "--ignore clean,kind");
         let (code, refused) = told(&format!("{other} --resume"));
         assert!(code == 2 && refused.contains("contents"), "{refused}");
-        gleaner(path, &format!("{again} --resume")).unwrap();
         let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
-        assert_eq!(read("again.csv"), read("whole.csv"), "{again}");
-        assert!(!path.join("again.run").exists());
+        for kept in [&bytes[..], &bytes[..bytes.len() / 2]] {
+            fs::write(&stage, kept).unwrap();
+            gleaner(path, &format!("{again} --resume")).unwrap();
+            assert_eq!(read("again.csv"), read("whole.csv"), "{again}");
+            assert!(!path.join("again.evidence").exists());
+            told(&format!("{again} --report trees.csv/r.json"));
+        }
+        // States without a word of whose they are.
+        fs::remove_file(path.join("again.evidence/configuration.json")).unwrap();
+        assert!(told(&again).1.contains("again.evidence"), "{again}");
+        fs::remove_dir_all(path.join("again.evidence")).unwrap();
 
         told(&format!("{again} --report trees.csv/r.json"));
         gleaner(path, &other).unwrap();
         gleaner(path, &other.replace("again.csv", "other.csv")).unwrap();
         assert_eq!(read("again.csv"), read("other.csv"), "{other}");
     }
+    // The usual method keeps to quotas, and to each class its labels that are believed.
+    for quota in ["equal", "class"] {
+        let line = format!("select {TREES} --keep 10% --quota {quota} --out quota.csv");
+        gleaner(path, &line).unwrap();
+        let report = json(&path.join("quota.json"));
+        let kept = |class: &Value| class["kept"].as_u64().unwrap();
+        let classes = report["classes"].as_array().unwrap();
+        assert_eq!(classes.iter().map(kept).collect::<Vec<_>>(), [6, 6, 6], "{quota}");
+        let suspects: Vec<String> =
+            report["suspects"]["rows"].as_array().unwrap().iter().map(Value::to_string).collect();
+        assert!(column(&path.join("quota.csv"), "row").iter().all(|row| !suspects.contains(row)));
+    }
     // A folder of somebody else's is not touched.
-    fs::create_dir(path.join("theirs.run")).unwrap();
-    fs::write(path.join("theirs.run/model.safetensors"), "weights").unwrap();
+    fs::create_dir(path.join("theirs.evidence")).unwrap();
+    fs::write(path.join("theirs.evidence/model.safetensors"), "weights").unwrap();
     let (code, refused) = told(&format!("audit {TREES} --out theirs.csv"));
-    assert!(code == 2 && refused.contains("theirs.run"), "{refused}");
+    assert!(code == 2 && refused.contains("theirs.evidence"), "{refused}");
     assert!(
-        path.join("theirs.run/model.safetensors").exists() && !path.join("theirs.csv").exists()
+        path.join("theirs.evidence/model.safetensors").exists()
+            && !path.join("theirs.csv").exists()
     );
     // The page of a choice shows the labels that look wrong; one that looks at no label knows of none.
     let suspects = &json(&path.join("whole.json"))["suspects"];

@@ -109,12 +109,18 @@ fn timeless(path: &Path) -> Vec<u8> {
     report.to_string().into_bytes()
 }
 
+/// What a run keeps on the way to its results.
+fn is_state(path: &Path) -> bool {
+    let names = path.components().map(|part| part.as_os_str().to_string_lossy());
+    names.into_iter().any(|name| name.contains("run") || name.contains("evidence"))
+}
+
 /// Tables with a column of seconds differ in it and nowhere else.
 fn same(words: &str, whole: &BTreeMap<PathBuf, Vec<u8>>, again: &BTreeMap<PathBuf, Vec<u8>>) {
     assert_eq!(whole.keys().collect::<Vec<_>>(), again.keys().collect::<Vec<_>>(), "{words}");
     for (path, bytes) in whole {
         // A state holds what a training took so far.
-        if path.components().any(|part| part.as_os_str().to_string_lossy().contains("run")) {
+        if is_state(path) {
             continue;
         }
         let plain = |bytes: &[u8]| match path.extension().is_some_and(|ending| ending == "csv") {
@@ -165,9 +171,7 @@ fn killed_at_any_moment_a_run_ends_as_if_it_had_not_been() {
             // What is under its own name is whole: the very file that an unbroken run leaves, or one of its states.
             for (file, bytes) in left(path) {
                 let partial = file.extension().is_some_and(|ending| ending == "partial");
-                let state = file
-                    .components()
-                    .any(|part| part.as_os_str().to_string_lossy().contains("run"));
+                let state = is_state(&file);
                 if !partial && !state && file.extension().is_some_and(|ending| ending != "csv") {
                     assert!(Some(&bytes) == expected.get(&file), "{words}: {}", file.display());
                 }

@@ -194,7 +194,13 @@ impl CrossFit {
         Ok(OutOfFold { probabilities, votes, classes, folds, judges })
     }
 
-    fn check(&self, features: &[f32], width: usize, labels: &[u32], classes: usize) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        features: &[f32],
+        width: usize,
+        labels: &[u32],
+        classes: usize,
+    ) -> Result<()> {
         let points = labels.len();
         check_table("features", features, points, width)?;
         if classes < 2 {

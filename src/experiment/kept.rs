@@ -12,12 +12,12 @@ use crate::seeds::Seeds;
 use crate::value::{Audit, AuditOptions};
 
 /// [`Audit::of`] of many rows, which can be killed at any moment: the nearest others, then the probabilities out of fold
-/// are kept in `run`, and the same call goes on from there.
+/// are kept in `run`, and the same call goes on from there. What is damaged is found again.
 ///
 /// A run belongs to one evidence, with the same options and seeds: its [configuration](super::Configuration) should say which.
 ///
 /// # Errors
-/// As [`Audit::of`], [`Run::load`] and [`Run::save`]; [`Error::Shape`] if the run holds what was found of other points.
+/// As [`Audit::of`] and [`Run::save`].
 ///
 /// # Example
 /// ```
@@ -51,7 +51,7 @@ pub fn audited(
 /// same call goes on from there. A run belongs to one evidence, with the same settings and seeds.
 ///
 /// # Errors
-/// As [`Gleaner::look`], [`Run::load`] and [`Run::save`]; [`Error::Shape`] if the run holds what was found of other points.
+/// As [`Gleaner::look`] and [`Run::save`].
 pub fn gleaned(
     settings: &Gleaner,
     evidence: &Evidence,
@@ -72,6 +72,7 @@ pub(super) fn out_of_fold(
     run: &Run,
 ) -> Result<OutOfFold> {
     let points = labelled.0.len();
+    settings.check(features, width, labelled.0, labelled.1)?;
     seen(run, points, || {
         let find = || near_standardised(features, width, settings.neighbours, seeds);
         let lists = near(run, points, find)?.lists;
@@ -80,37 +81,51 @@ pub(super) fn out_of_fold(
 }
 
 fn near(run: &Run, points: usize, find: impl FnOnce() -> Result<Near>) -> Result<Near> {
-    const STAGE: &str = "neighbours";
-    if let Some(state) = run.load(STAGE)? {
-        let (k, recall) = (state.note("k")?, state.note::<String>("recall")?);
-        let others = state.tensor("others")?.to_vec1()?;
-        let closeness = state.tensor("closeness")?.to_vec1()?;
-        let found = others.len();
-        let lists = Lists::from_parts(points, k, others, closeness);
-        let lists = lists.ok_or_else(|| Error::shape("neighbours of a run", points * k, found))?;
-        return Ok(Near { lists, recall: recall.parse().ok() });
-    }
-    let found = find()?;
-    let (k, others, closeness) = found.lists.parts();
-    let mut state = Checkpoint::new();
-    state.set_note("k", k);
-    state.set_note("recall", found.recall.map_or("none".into(), |recall| recall.to_string()));
-    state.set("others", Tensor::from_slice(others, others.len(), &Device::Cpu)?);
-    state.set("closeness", Tensor::from_slice(closeness, closeness.len(), &Device::Cpu)?);
-    run.save(STAGE, &state)?;
-    Ok(found)
+    kept(run, "neighbours", find, near_state, |state| restored_near(state, points))
 }
 
 fn seen(run: &Run, points: usize, find: impl FnOnce() -> Result<OutOfFold>) -> Result<OutOfFold> {
-    const STAGE: &str = "out of fold";
-    match run.load(STAGE)? {
-        Some(state) => restored(&state, points),
-        None => {
+    kept(run, "out of fold", find, state_of, |state| restored(state, points))
+}
+
+/// What the run has of this stage, or what is found now and kept. A state that is damaged is found again.
+fn kept<T>(
+    run: &Run,
+    stage: &str,
+    find: impl FnOnce() -> Result<T>,
+    state_of: impl FnOnce(&T) -> Result<Checkpoint>,
+    restored: impl FnOnce(&Checkpoint) -> Result<T>,
+) -> Result<T> {
+    let whole = run.load(stage).and_then(|state| state.as_ref().map(restored).transpose());
+    match whole {
+        Ok(Some(found)) => Ok(found),
+        Err(error @ Error::Io { .. }) => Err(error),
+        Ok(None) | Err(_) => {
             let found = find()?;
-            run.save(STAGE, &state_of(&found)?)?;
+            run.save(stage, &state_of(&found)?)?;
             Ok(found)
         }
     }
+}
+
+fn near_state(near: &Near) -> Result<Checkpoint> {
+    let (k, others, closeness) = near.lists.parts();
+    let mut state = Checkpoint::new();
+    state.set_note("k", k);
+    state.set_note("recall", near.recall.map_or("none".into(), |recall| recall.to_string()));
+    state.set("others", Tensor::from_slice(others, others.len(), &Device::Cpu)?);
+    state.set("closeness", Tensor::from_slice(closeness, closeness.len(), &Device::Cpu)?);
+    Ok(state)
+}
+
+fn restored_near(state: &Checkpoint, points: usize) -> Result<Near> {
+    let (k, recall) = (state.note("k")?, state.note::<String>("recall")?);
+    let others = state.tensor("others")?.to_vec1()?;
+    let closeness = state.tensor("closeness")?.to_vec1()?;
+    let found = others.len();
+    let lists = Lists::from_parts(points, k, others, closeness);
+    let lists = lists.ok_or_else(|| Error::shape("neighbours of a run", points * k, found))?;
+    Ok(Near { lists, recall: recall.parse().ok() })
 }
 
 fn state_of(seen: &OutOfFold) -> Result<Checkpoint> {
@@ -156,4 +171,38 @@ fn restored(state: &Checkpoint, points: usize) -> Result<OutOfFold> {
         folds: folds.into_iter().map(|fold| fold as usize).collect(),
         judges: state.tensor("judges")?.to_vec1()?.chunks_exact(4).map(judge).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three classes in a circle of points, every seventh label wrong.
+    fn table() -> (Vec<f32>, Vec<u32>) {
+        let turn = |i: u32| f64::from(i) * 0.11;
+        let features = (0..57).flat_map(|i| [turn(i).cos() as f32, turn(i).sin() as f32]).collect();
+        let labels = (0..57).map(|i| (i / 19 + u32::from(i % 7 == 6)) % 3).collect();
+        (features, labels)
+    }
+
+    #[test]
+    fn what_is_kept_is_used_to_the_bit_and_what_is_damaged_found_again() -> Result<()> {
+        let (features, labels) = table();
+        let (settings, seeds, run) = (CrossFit::default(), Seeds::new(3), Run::in_memory());
+        let find = |run: &Run| out_of_fold(&settings, (&features, 2), (&labels, 3), seeds, run);
+        let straight = settings.classes(&features, 2, &labels, 3, seeds)?;
+        assert_eq!(find(&run)?, straight);
+        let nothing = || Err(Error::range("work", "none", 1.0));
+        assert_eq!(seen(&run, 57, nothing)?, straight);
+        let lists = near(&run, 57, || Err(Error::range("work", "none", 1.0)))?.lists;
+        let expected = near_standardised(&features, 2, settings.neighbours, seeds)?.lists;
+        assert_eq!(lists.parts(), expected.parts());
+        // Of other points, of no points, and of one who is not there.
+        assert!(seen(&run, 56, || Err(Error::range("work", "none", 1.0))).is_err());
+        for stage in ["out of fold", "neighbours"] {
+            run.save(stage, &Checkpoint::new())?;
+            assert_eq!(find(&run)?, straight, "{stage}");
+        }
+        Ok(())
+    }
 }

@@ -141,8 +141,7 @@ impl Observations {
     /// settings and seeds: its [configuration](super::Configuration) should say which.
     ///
     /// # Errors
-    /// As [`out_of_fold`](Self::out_of_fold), [`Run::load`] and [`Run::save`]; [`Error::Shape`] if the run holds what was
-    /// found of another table.
+    /// As [`out_of_fold`](Self::out_of_fold) and [`Run::save`].
     pub fn out_of_fold_in(
         run: &Run,
         data: &dyn Source,

@@ -12,6 +12,7 @@ use crate::learn::checkpoint::{Checkpoint, unwritable};
 use crate::whole_file::{io_error, write_bytes};
 
 const CONFIGURATION: &str = "configuration.json";
+const PARTIAL: &str = "configuration.json.partial";
 const LOCK: &str = "lock";
 
 /// What a run is asked to do: every setting that its results depend on, as text.
@@ -69,7 +70,8 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Configuration`] if the run there was started with another configuration, or another
-    /// process is at work on it; [`Error::Io`] and [`Error::File`] if the folder cannot be used.
+    /// process is at work on it; [`Error::Io`] and [`Error::File`] if the folder cannot be used, or holds states of
+    /// nobody knows what.
     pub fn open(folder: impl AsRef<Path>, configuration: &Configuration) -> Result<Self> {
         Self::opened(folder.as_ref(), configuration, compare)
     }
@@ -109,6 +111,14 @@ impl Run {
         match fs::read(&path) {
             Ok(bytes) => compare(&path, &bytes, &configuration)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                let states = stages(&folder)?;
+                if let Some(state) = states.iter().find(|path| !path.ends_with(PARTIAL)) {
+                    return Err(Error::File {
+                        path: state.clone(),
+                        expected: format!("a {CONFIGURATION} that says whose state it is"),
+                        found: "none".into(),
+                    });
+                }
                 write_configuration(&path, &configuration)?;
             }
             Err(source) => return Err(io_error(&path, source)),
@@ -139,12 +149,9 @@ impl Run {
         };
         remove_files(&stages(folder)?)?;
         remove_files(&[folder.join(CONFIGURATION), folder.join(LOCK)])?;
-        match fs::remove_dir(folder) {
-            Err(source) if source.kind() != ErrorKind::DirectoryNotEmpty => {
-                Err(io_error(folder, source))
-            }
-            _ => Ok(()),
-        }
+        // Where it holds something else, or is a link, it stays.
+        let _ = fs::remove_dir(folder);
+        Ok(())
     }
 
     /// What the stage of that name saved last, if anything.
@@ -224,8 +231,8 @@ fn lock(folder: &Path) -> Result<File> {
         Err(fs::TryLockError::Error(source)) => Err(io_error(&path, source)),
         Err(fs::TryLockError::WouldBlock) => Err(Error::Configuration {
             path,
-            expected: "no other process at work on this run".into(),
-            found: "one".into(),
+            expected: "room for one process at a time".into(),
+            found: "another one at work".into(),
         }),
     }
 }

@@ -84,6 +84,8 @@ pub struct Gleaner {
     /// The share of the choice that is hard; none by default. A quarter helps where many points are kept and what is hard
     /// can be learned, and harms where classes overlap.
     pub hard: f64,
+    /// What each class gives, of all its points; by default in proportion to those whose labels are believed.
+    pub quota: Option<Shares>,
     /// Whether a chosen point counts for all that it stands for ([`Weighted`]), of those whose labels are believed; not by
     /// default.
     pub weighted: bool,
@@ -101,6 +103,7 @@ impl Default for Gleaner {
             similarity: Similarity::Cosine,
             doubt: 0.2,
             hard: 0.0,
+            quota: None,
             weighted: false,
         }
     }
@@ -293,17 +296,25 @@ impl Gleaned {
             .with_labels(&self.labels)?
             .with_masses(worth)?
             .with_column_costs(&prices)?;
-        let Gleaner { similarity, doubt, hard, weighted, .. } = self.settings;
+        let Gleaner { similarity, doubt, hard, quota, weighted, .. } = self.settings;
         let covering = FacilityLocation { similarity, times_share, ..Default::default() };
-        let within = ClassBalanced::new(Mixed::new(covering, Margin, hard)?, Shares::Proportional);
         let suspects = Suspects::Unlikely(doubt * count as f64 / self.labels.len() as f64);
         let rng = &mut self.seeds.named("choice");
-        match weighted {
-            true => {
-                let within = Weighted::new(within, similarity);
-                Trusted::beyond(suspects, within).select(&evidence, count, rng)
+        let within = Mixed::new(covering, Margin, hard)?;
+        let weighed = |within: Box<dyn Strategy>| -> Box<dyn Strategy> {
+            if weighted { Box::new(Weighted::new(within, similarity)) } else { within }
+        };
+        match quota {
+            None => {
+                let within = ClassBalanced::new(within, Shares::Proportional);
+                let trusted = Trusted::beyond(suspects, weighed(Box::new(within)));
+                trusted.select(&evidence, count, rng)
             }
-            false => Trusted::beyond(suspects, within).select(&evidence, count, rng),
+            // Of a class that gives more than is believed the least suspect.
+            Some(shares) => {
+                let trusted = Trusted::beyond(suspects, weighed(Box::new(within)));
+                ClassBalanced::new(trusted, shares).select(&evidence, count, rng)
+            }
         }
     }
 }

@@ -128,6 +128,8 @@ impl Audit {
     pub(crate) fn near(evidence: &Evidence, options: &AuditOptions, seeds: Seeds) -> Result<Near> {
         options.check()?;
         let (features, width) = evidence.features(NAME)?;
+        let (labels, classes) = labelled(evidence)?;
+        options.cross_fit.check(features, width, labels, classes)?;
         let asked = options.neighbours.max(options.cross_fit.neighbours);
         near_standardised(features, width, asked, seeds)
     }

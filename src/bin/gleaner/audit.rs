@@ -57,7 +57,7 @@ impl Flags {
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
     flags.input.labelled()?;
-    context.resumes(Some(&Kept::beside(&flags.out)))?;
+    context.resumes(Some(&Kept::evidence(&flags.out)))?;
     let on_disk = Demand::AUDIT_ON_DISK;
     if flags.input.is_large(&flags.extra(), Demand::EVIDENCE, |_| on_disk, &context)? {
         let stored = flags.input.store(&flags.extra(), &flags.out, &mut context)?;

@@ -80,7 +80,8 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     }
     rounds.check(data.len())?;
     let seed = context.seeds.value();
-    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, seed)?)?;
+    let run =
+        Run::open(flags.out.join("run"), &configuration(&flags, &data, test.as_ref(), seed)?)?;
     let shape = MlpOptions { inputs: data.width(), hidden: vec![64], classes };
     let build = |seed| -> Result<Box<dyn Learner>> {
         Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &Device::Cpu)?))
@@ -118,12 +119,18 @@ fn test(flags: &Flags, data: &Data, context: &mut Context) -> Result<Option<Data
     flags.input.read_labelled(path, (label, classes), data, context).map(Some)
 }
 
-fn configuration(flags: &Flags, data: &Data, seed: u64) -> Result<Configuration> {
+fn configuration(
+    flags: &Flags,
+    data: &Data,
+    tested: Option<&Dataset>,
+    seed: u64,
+) -> Result<Configuration> {
     let Flags { classes, initial, round, rounds, method, steps, test, .. } = flags;
     let set = |name: &str, value: String| (name.to_owned(), value);
     Ok(Configuration::from([
         set("data", data.report().to_string()),
         set("contents", fingerprint(&data.table.data)?),
+        set("test rows", tested.map_or(Ok("none".into()), |tested| fingerprint(tested))?),
         set("classes", classes.join(", ")),
         set("labels", format!("{initial}, then {rounds} times {round}")),
         set("method", method.clone()),

@@ -74,14 +74,14 @@ impl Context {
     pub fn resumes(&self, folder: Option<&Path>) -> Result<()> {
         match folder {
             _ if !self.global.resume => Ok(()),
-            Some(folder) if folder.is_dir() => Ok(()),
+            Some(folder) if has_files(folder) => Ok(()),
             Some(folder) => Err(Error::File {
                 path: folder.to_owned(),
                 expected: "what a command left that was stopped".into(),
                 found: "nothing; without --resume it starts".into(),
             }),
             None => {
-                let expected = "select, audit, score, compare, demo, train or buy";
+                let expected = "compare, demo, train, buy, audit, score, and select by methods that look at labels";
                 let found = "a command that keeps nothing, and starts anew".into();
                 Err(Error::Shape { what: "--resume", expected: expected.into(), found })
             }
@@ -95,7 +95,11 @@ impl Context {
             ("contents", fingerprint(source)?),
             ("seed", self.seeds.value().to_string()),
         ];
-        if self.global.resume { Kept::open(out, asked) } else { Kept::open_or_replace(out, asked) }
+        let folder = Kept::evidence(out);
+        match self.global.resume {
+            true => Kept::open(folder, asked),
+            false => Kept::open_or_replace(folder, asked),
+        }
     }
 
     /// A line for people.
@@ -156,6 +160,10 @@ impl Context {
         report.insert("peak_memory_bytes".into(), json!(peak_memory()));
         Value::Object(report)
     }
+}
+
+fn has_files(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The most memory that this process has had, where the system says so.

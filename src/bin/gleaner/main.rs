@@ -111,7 +111,10 @@ fn start() -> gleaner::Result<ExitCode> {
     let context = || Context::new(global, asked);
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut whole, "gleaner", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut whole, "gleaner", &mut script);
+            std::io::Write::write_all(&mut std::io::stdout(), &script)
+                .map_err(output::stdout_error)?;
         }
         Command::Man => {
             let page = clap_mangen::Man::new(whole);

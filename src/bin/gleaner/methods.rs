@@ -63,7 +63,10 @@ pub fn certified_best(
 }
 
 /// The method `gleaner` on one table, once: what takes a while is kept in a run.
-pub struct GleanerIn(pub Arc<Run>);
+pub struct GleanerIn {
+    pub settings: Gleaner,
+    pub run: Arc<Run>,
+}
 
 impl Strategy for GleanerIn {
     fn name(&self) -> &str {
@@ -71,12 +74,12 @@ impl Strategy for GleanerIn {
     }
 
     fn needs(&self) -> Needs {
-        Gleaner::default().needs()
+        self.settings.needs()
     }
 
     fn select(&self, evidence: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
         let seeds = Seeds::new(rng.next_u64());
-        gleaned(&Gleaner::default(), evidence, seeds, &self.0)?.choose(count)
+        gleaned(&self.settings, evidence, seeds, &self.run)?.choose(count)
     }
 }
 
@@ -104,6 +107,8 @@ const STEPS: usize = 400;
 pub fn balanced(inner: Box<dyn Strategy>, shares: Option<Shares>) -> Box<dyn Strategy> {
     match shares {
         None => inner,
+        // It compares classes, and cannot look at one by itself.
+        quota if inner.name() == "gleaner" => Box::new(Gleaner { quota, ..Default::default() }),
         Some(shares) => Box::new(ClassBalanced::new(inner, shares)),
     }
 }

@@ -32,7 +32,7 @@ pub struct Flags {
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
-    context.resumes(Some(&Kept::beside(&flags.out)))?;
+    context.resumes(Some(&Kept::evidence(&flags.out)))?;
     let asked = flags.by.iter().map(|name| method(Some(name), true)).collect::<Result<Vec<_>>>()?;
     let data = flags.input.read(&Extra::default(), Demand::EVIDENCE, &mut context)?;
     data.check_labels()?;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use gleaner::choose::{Affordable, Choice, CrossFit, Grouped, Kind, Shares, Streaming, Weighted};
 use gleaner::data::fingerprint;
 use gleaner::experiment::{Certificate, Observations, Run, Tried};
+use gleaner::joint::Gleaner;
 use gleaner::value::ConfidentLearning;
 use gleaner::{Error, Result, Seeds, Strategy};
 use serde_json::{Value, json};
@@ -122,11 +123,14 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         };
         return tasks::run(&flags, task, streaming, context);
     }
-    let plain = flags.quota.is_none() && flags.group.is_none() && flags.cost.is_none();
-    // Of parts of the rows it looks at each by itself.
-    let gleans = plain && strategy.name() == "gleaner";
+    let grouped = flags.group.is_some() || flags.cost.is_some();
+    let plain = flags.quota.is_none() && !grouped;
+    // Of groups it may be asked more than once.
+    let gleans = !grouped && strategy.name() == "gleaner";
+    let quota = flags.quota.map(Shares::from);
     let judged = flags.input.is_labelled() && (gleans || is_judged(strategy.needs()));
-    context.resumes((auto || judged).then(|| Kept::beside(&flags.out)).as_deref())?;
+    let kept = if auto { Kept::trials(&flags.out) } else { Kept::evidence(&flags.out) };
+    context.resumes((auto || judged).then_some(kept.as_path()))?;
     if let Some(streaming) = strategy.as_streaming()
         && plain
         && !flags.weights
@@ -134,7 +138,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     {
         return large(&flags, streaming, context);
     }
-    let strategy = restricted(balanced(strategy, flags.quota.map(Shares::from)), &flags)?;
+    let strategy = restricted(balanced(strategy, quota), &flags)?;
     let data = flags.read(&mut context)?;
     data.check_labels()?;
     check(&strategy, &data, flags.target_set.is_some())?;
@@ -158,7 +162,10 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
         }
         run => {
             let strategy = match run {
-                Some(run) if gleans => Box::new(GleanerIn(run.clone())),
+                Some(run) if gleans => {
+                    let settings = Gleaner { quota, ..Default::default() };
+                    Box::new(GleanerIn { settings, run: run.clone() })
+                }
                 _ => strategy,
             };
             (chosen(&flags, &data, (strategy, run), count, &mut context)?, None)
@@ -244,7 +251,7 @@ fn of_trials(flags: &Flags, data: &Data, count: usize, context: &Context) -> Res
         ("keep", count.to_string()),
         ("seed", context.seeds.value().to_string()),
     ];
-    Kept::open(&flags.out, asked)
+    Kept::open(Kept::trials(&flags.out), asked)
 }
 
 fn chosen(

@@ -85,7 +85,7 @@ pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     data.check_labels()?;
     let parts = parts(&flags, &data, &mut context)?;
     let seed = context.seeds.value();
-    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, seed)?)?;
+    let run = Run::open(flags.out.join("run"), &configuration(&flags, &data, &parts, seed)?)?;
     let mut trainer =
         Trainer::new(mlp(&flags, &parts, seed)?, &parts.validation, options(&flags)?, seed)?;
     if let Some(state) = run.load(STAGE)? {
@@ -165,12 +165,15 @@ fn parts(flags: &Flags, data: &Data, context: &mut Context) -> Result<Parts> {
     })
 }
 
-fn configuration(flags: &Flags, data: &Data, seed: u64) -> Result<Configuration> {
+fn configuration(flags: &Flags, data: &Data, parts: &Parts, seed: u64) -> Result<Configuration> {
     let Flags { validation, keep, steps, warm_up, batch, hidden, rows, .. } = flags;
     let set = |name: &str, value: String| (name.to_owned(), value);
     Ok(Configuration::from([
         set("data", data.report().to_string()),
-        set("contents", fingerprint(&data.table.data)?),
+        set(
+            "contents",
+            format!("{} {}", fingerprint(&parts.pool)?, fingerprint(&parts.validation)?),
+        ),
         set("rows", rows.as_ref().map_or("all".into(), |path| path.display().to_string())),
         set("validation", validation.to_string()),
         set("keep", keep.to_string()),

@@ -55,7 +55,8 @@ pub fn page(left: &Left) -> Result<Report> {
                 let (name, given) = (sheet.row_name(row), &labels[row]);
                 (places[row], format!("{name}: given {given}, likely {}", likely[row]))
             };
-            put(&mut page, "Suspects", data, &suspects.map(captioned).collect::<Vec<_>>());
+            let suspects: Vec<_> = suspects.map(captioned).collect();
+            put(&mut page, "Suspects", data, &suspects, suspects.len());
         }
     }
     page.balance.extend(classes(sheet, &marks));

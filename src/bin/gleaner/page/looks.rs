@@ -7,9 +7,9 @@ use crate::input::Data;
 /// Rows that are shown of each kind.
 pub const SHOWN: usize = 24;
 
-/// Puts what rows look like on a page, if they are more than their features; each with its caption.
-pub fn put(page: &mut Report, title: &str, data: &Data, rows: &[(usize, String)]) {
-    let (Some(shown), total) = (&data.shown, rows.len()) else { return };
+/// Puts what rows look like on a page, if they are more than their features; each with its caption. Of so many in all.
+pub fn put(page: &mut Report, title: &str, data: &Data, rows: &[(usize, String)], total: usize) {
+    let Some(shown) = &data.shown else { return };
     let (mut pictures, mut passages) = (Vec::new(), Vec::new());
     for (i, caption) in rows.iter().take(SHOWN) {
         if let Some(text) = shown.text(*i) {

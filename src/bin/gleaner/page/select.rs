@@ -61,8 +61,8 @@ fn looks(page: &mut Report, data: &Data, places: &[usize], marks: &[Mark]) {
     let dropped: Vec<usize> = (0..data.len()).filter(|i| marks[*i] == Mark::Dropped).collect();
     let step = (dropped.len() / SHOWN).max(1);
     let some: Vec<(usize, String)> = dropped.iter().step_by(step).map(captioned).collect();
-    put(page, "Kept", data, &kept);
-    put(page, "Not kept, some of them", data, &some);
+    put(page, "Kept", data, &kept, kept.len());
+    put(page, "Not kept, some of them", data, &some, dropped.len());
 }
 
 /// Rows whose labels look wrong, by their place in the data, each with its likely class.
@@ -88,7 +88,13 @@ fn suspect(page: &mut Report, data: &Data, suspects: &[(usize, &str)], marks: &[
     let captioned = |(i, likely): &(usize, &str)| {
         (*i, format!("{}: given {}, likely {likely}", data.name(*i), data.class(labels[*i])))
     };
-    put(page, "Suspects", data, &suspects.iter().map(captioned).collect::<Vec<_>>());
+    put(
+        page,
+        "Suspects",
+        data,
+        &suspects.iter().map(captioned).collect::<Vec<_>>(),
+        suspects.len(),
+    );
 }
 
 fn verdict(left: &Left) -> Option<Verdict> {
