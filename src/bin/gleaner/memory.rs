@@ -43,7 +43,7 @@ pub struct Demand {
 }
 
 /// The program itself, its threads and buffers.
-const PROGRAM: f64 = 14e6;
+const PROGRAM: f64 = 28e6;
 
 impl Demand {
     /// Reading, and what looks at each row once.
@@ -51,14 +51,14 @@ impl Demand {
     /// Nearest neighbours and what rows stand for.
     pub const COVERAGE: Self = Self { fixed: 5e6, per_row: 2_200.0, copies: 4.5 };
     /// Judges out of fold as well.
-    pub const EVIDENCE: Self = Self { fixed: 60e6, per_row: 1_900.0, copies: 2.5 };
+    pub const EVIDENCE: Self = Self { fixed: 60e6, per_row: 2_400.0, copies: 3.5 };
     /// And networks that are tried on folds of all.
     pub const TRIALS: Self = Self { fixed: 60e6, per_row: 2_500.0, copies: 18.0 };
     /// Or on some thousands.
     pub const SAMPLE: Self = Self { fixed: 200e6, ..Self::READING };
 
     /// An audit of tables that stay on disk: for a while all features are in memory twice, and neighbours.
-    pub const AUDIT_ON_DISK: Self = Self { fixed: 60e6, per_row: 240.0, copies: 2.0 };
+    pub const AUDIT_ON_DISK: Self = Self { fixed: 60e6, per_row: 300.0, copies: 2.0 };
 
     /// Tables that stay on disk: a few numbers a row, a sample, what is read together, and a cell of neighbours a thread.
     pub fn on_disk(extents: &[Extent]) -> Self {
