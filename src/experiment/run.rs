@@ -231,7 +231,7 @@ fn lock(folder: &Path) -> Result<File> {
         Err(fs::TryLockError::Error(source)) => Err(io_error(&path, source)),
         Err(fs::TryLockError::WouldBlock) => Err(Error::Configuration {
             path,
-            expected: "room for one process at a time".into(),
+            expected: "room for no other process".into(),
             found: "another one at work".into(),
         }),
     }

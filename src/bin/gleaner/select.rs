@@ -97,86 +97,98 @@ impl From<Quota> for Shares {
 
 pub fn run(flags: Flags, mut context: Context) -> Result<()> {
     output::check(&flags.out)?;
-    let auto = flags.method.as_deref() == Some("auto");
-    // A wrong name is told before anything is read.
-    let strategy = match auto {
-        true => method(Some("gleaner"), true)?,
-        false => method(flags.method.as_deref(), flags.input.is_labelled())?,
-    };
-    let refused = |what, expected: &str, found: &str| {
-        Err(Error::Shape { what, expected: expected.into(), found: found.into() })
-    };
-    if auto && flags.quota.is_some() {
-        return refused("--quota", "a method but auto, which keeps every class's share", "auto");
-    }
-    if flags.target_set.is_some() && !strategy.needs().contains(Kind::Validation) {
-        let expected = "a method towards a target, such as towards-target";
-        return refused("--target-set", expected, strategy.name());
-    }
+    // What is asked for wrongly is told before anything is read.
+    let strategy = flags.method()?;
     if let Some(task) = flags.task {
         let Some(streaming) = strategy.as_streaming() else {
-            return refused(
-                "--task",
-                "the method random, k-center, convex or facility-location",
-                strategy.name(),
-            );
+            let expected = "the method random, k-center, convex or facility-location";
+            return refused("--task", expected, strategy.name());
         };
         return tasks::run(&flags, task, streaming, context);
     }
     let grouped = flags.group.is_some() || flags.cost.is_some();
-    let plain = flags.quota.is_none() && !grouped;
     // Of groups it may be asked more than once.
     let gleans = !grouped && strategy.name() == "gleaner";
-    let quota = flags.quota.map(Shares::from);
     let judged = flags.input.is_labelled() && (gleans || is_judged(strategy.needs()));
-    let kept = if auto { Kept::trials(&flags.out) } else { Kept::evidence(&flags.out) };
-    context.resumes((auto || judged).then_some(kept.as_path()))?;
+    let folder =
+        if flags.is_auto() { Kept::trials(&flags.out) } else { Kept::evidence(&flags.out) };
+    context.resumes((flags.is_auto() || judged).then_some(folder.as_path()))?;
     if let Some(streaming) = strategy.as_streaming()
-        && plain
-        && !flags.weights
+        && !(grouped || flags.weights || flags.quota.is_some())
         && flags.input.is_large(&Extra::default(), demand(streaming), Demand::on_disk, &context)?
     {
         return large(&flags, streaming, context);
     }
-    let strategy = restricted(balanced(strategy, quota), &flags)?;
+    let strategy = restricted(balanced(strategy, flags.shares()), &flags)?;
     let data = flags.read(&mut context)?;
     data.check_labels()?;
     check(&strategy, &data, flags.target_set.is_some())?;
     let count = flags.keep.of(data.len())?;
     let nested = nested(&flags.nested, count, data.len())?;
-    let mut name = strategy.name().to_owned();
-    let kept = match (auto, judged) {
-        (true, _) => Some(of_trials(&flags, &data, count, &context)?),
-        (false, true) => Some(context.keep(&flags.out, &name, &data.table.data)?),
-        (false, false) => None,
-    };
-    let run = kept.as_ref().map(Kept::run);
-    let (choice, certificate) = match run {
-        Some(run) if auto => {
-            let seed = context.seeds.value();
-            let try_all = || certified_best(&data, count, seed, run);
-            let (certificate, choice) = context.step("trying methods", try_all)?;
-            name.clone_from(&certificate.kept);
-            let made = restricted(Box::new(Made(choice)), &flags)?;
-            (chosen(&flags, &data, (made, None), count, &mut context)?, Some(certificate))
-        }
-        run => {
-            let strategy = match run {
-                Some(run) if gleans => {
-                    let settings = Gleaner { quota, ..Default::default() };
-                    Box::new(GleanerIn { settings, run: run.clone() })
-                }
-                _ => strategy,
-            };
-            (chosen(&flags, &data, (strategy, run), count, &mut context)?, None)
+    let chosen = match (flags.is_auto(), judged) {
+        (true, _) => by_trials(&flags, &data, count, &mut context)?,
+        (false, true) => by_evidence(&flags, &data, (strategy, gleans), count, &mut context)?,
+        (false, false) => {
+            let name = strategy.name().to_owned();
+            let choice = chosen(&flags, &data, (strategy, None), count, &mut context)?;
+            Chosen { choice, name, certificate: None, suspects: Value::Null, kept: None }
         }
     };
+    let Chosen { choice, name, certificate, suspects, kept } = chosen;
     let mut told = flags.told(&data, (&choice, &name), nested, certificate.as_ref());
-    if let Some(kept) = kept.as_ref().filter(|_| !auto) {
-        told.1["suspects"] = suspects(&data, kept.run(), context.seeds)?;
-    }
+    told.1["suspects"] = suspects;
     flags.places().finish(told, Some(&data), context)?;
     kept.map_or(Ok(()), Kept::done)
+}
+
+fn refused<T>(what: &'static str, expected: &str, found: &str) -> Result<T> {
+    Err(Error::Shape { what, expected: expected.into(), found: found.into() })
+}
+
+/// A choice, who made it, what speaks for it, and what is to be kept until it is written.
+struct Chosen {
+    choice: Choice,
+    name: String,
+    certificate: Option<Certificate>,
+    suspects: Value,
+    kept: Option<Kept>,
+}
+
+/// What cross-validation certifies. It takes minutes: the same command goes on with what is done.
+fn by_trials(flags: &Flags, data: &Data, count: usize, context: &mut Context) -> Result<Chosen> {
+    let seed = context.seeds.value();
+    let asked = [
+        ("data", data.report().to_string()),
+        ("contents", fingerprint(&data.table.data)?),
+        ("keep", count.to_string()),
+        ("seed", seed.to_string()),
+    ];
+    let kept = Kept::open(Kept::trials(&flags.out), asked)?;
+    let try_all = || certified_best(data, count, seed, kept.run());
+    let (certificate, choice) = context.step("trying methods", try_all)?;
+    let made = restricted(Box::new(Made(choice)), flags)?;
+    let choice = chosen(flags, data, (made, None), count, context)?;
+    let (name, certificate) = (certificate.kept.clone(), Some(certificate));
+    Ok(Chosen { choice, name, certificate, suspects: Value::Null, kept: Some(kept) })
+}
+
+/// By probabilities out of fold, which are kept; they tell labels that look wrong as well.
+fn by_evidence(
+    flags: &Flags,
+    data: &Data,
+    (strategy, gleans): (Box<dyn Strategy>, bool),
+    count: usize,
+    context: &mut Context,
+) -> Result<Chosen> {
+    let name = strategy.name().to_owned();
+    let kept = context.keep(&flags.out, &name, &data.table.data)?;
+    let run = kept.run().clone();
+    let settings = Gleaner { quota: flags.shares(), ..Default::default() };
+    let strategy =
+        if gleans { Box::new(GleanerIn { settings, run: run.clone() }) } else { strategy };
+    let choice = chosen(flags, data, (strategy, Some(&run)), count, context)?;
+    let suspects = suspects(data, &run, context.seeds)?;
+    Ok(Chosen { choice, name, certificate: None, suspects, kept: Some(kept) })
 }
 
 /// Rows of a table that stays on disk.
@@ -200,6 +212,31 @@ impl Flags {
             name => demand(method(name, self.input.is_labelled())?.as_ref()),
         };
         self.input.read(&extra, demand, context)
+    }
+
+    fn is_auto(&self) -> bool {
+        self.method.as_deref() == Some("auto")
+    }
+
+    fn shares(&self) -> Option<Shares> {
+        self.quota.map(Shares::from)
+    }
+
+    /// The method by its name, for `auto` the usual one.
+    fn method(&self) -> Result<Box<dyn Strategy>> {
+        let strategy = match self.is_auto() {
+            true => method(Some("gleaner"), true)?,
+            false => method(self.method.as_deref(), self.input.is_labelled())?,
+        };
+        if self.is_auto() && self.quota.is_some() {
+            let expected = "a method but auto, which keeps every class's share";
+            return refused("--quota", expected, "auto");
+        }
+        if self.target_set.is_some() && !strategy.needs().contains(Kind::Validation) {
+            let expected = "a method towards a target, such as towards-target";
+            return refused("--target-set", expected, strategy.name());
+        }
+        Ok(strategy)
     }
 
     fn places(&self) -> Places<'_> {
@@ -241,17 +278,6 @@ fn restricted(inner: Box<dyn Strategy>, flags: &Flags) -> Result<Box<dyn Strateg
         (None, Some(budget)) => Box::new(Affordable::new(inner, budget)?),
         (None, None) => inner,
     })
-}
-
-/// Where trainings are kept: they take minutes, and the same command goes on with them.
-fn of_trials(flags: &Flags, data: &Data, count: usize, context: &Context) -> Result<Kept> {
-    let asked = [
-        ("data", data.report().to_string()),
-        ("contents", fingerprint(&data.table.data)?),
-        ("keep", count.to_string()),
-        ("seed", context.seeds.value().to_string()),
-    ];
-    Kept::open(Kept::trials(&flags.out), asked)
 }
 
 fn chosen(
