@@ -190,6 +190,51 @@ fn budgets_that_exclude_each_other_are_called_infeasible() -> Result<()> {
     Ok(())
 }
 
+/// Points on a line; the third stands apart by a cost that stands for "never". No mass lies there, so the answer is that of
+/// 100 whatever the number, in either type: weights to the rounding of the costs, their sum the budget.
+#[test]
+fn a_very_large_cost_means_never() -> Result<()> {
+    let x: Vec<f64> = (0..20).map(|k| f64::from((k * 7) % 20) * 0.1).collect();
+    let apart = |far: f64| -> Vec<f64> {
+        let cost = |i: usize, j: usize| match i != j && (i == 3 || j == 3) {
+            true => far,
+            false => (x[i] - x[j]).powi(2),
+        };
+        (0..400).map(|k| cost(k / 20, k % 20)).collect()
+    };
+    let weights = |costs: Vec<f64>, n: usize, kappa: f64, dtype| -> Result<Vec<f64>> {
+        let costs = Tensor::from_vec(costs, (n, n), &Device::Cpu)?.to_dtype(dtype)?;
+        let costs = Var::from_tensor(&costs)?;
+        let found = layer(kappa).forward(&costs, LayerInputs::default())?;
+        let rows = found.assignment.to_dtype(DType::F64)?.sum(1)?.to_vec1::<f64>()?;
+        assert!(rows.iter().all(|row| (row - 1.0).abs() < 1e-6), "{rows:?}");
+        let slopes = found.weights.sqr()?.sum_all()?.backward()?;
+        let slopes = slopes.get(&costs).unwrap().to_dtype(DType::F64)?.flatten_all()?;
+        assert!(slopes.to_vec1::<f64>()?.iter().all(|slope| slope.is_finite()));
+        Ok(found.weights.to_dtype(DType::F64)?.to_vec1()?)
+    };
+    for (dtype, rounding) in [(DType::F64, 1e-6), (DType::F32, 1e-4)] {
+        let expected = weights(apart(1e2), 20, 4.0, dtype)?;
+        for far in [1e6, 9e9, 1e12, 9.007e15, 1e20, 1e30, 3e38] {
+            let found = weights(apart(far), 20, 4.0, dtype)?;
+            let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(off < rounding, "{far:e} {dtype:?}: weights off by {off:.1e}");
+            assert!((found.iter().sum::<f64>() - 4.0).abs() < rounding, "{far:e} {dtype:?}");
+            // Three on a line and one apart.
+            let y = [0.0f64, 1.0, 2.1];
+            let cost = |i: usize, j: usize| match (i == j, i == 3 || j == 3) {
+                (true, _) => 0.0,
+                (_, true) => far,
+                _ => (y[i] - y[j]).abs(),
+            };
+            let four = (0..16).map(|k| cost(k / 4, k % 4)).collect();
+            let sum: f64 = weights(four, 4, 2.0, dtype)?.iter().sum();
+            assert!((sum - 2.0).abs() < rounding, "{far:e} {dtype:?}: weights sum to {sum}");
+        }
+    }
+    Ok(())
+}
+
 /// The largest resident size so far, in KiB, where the system tells.
 fn peak() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -197,16 +242,20 @@ fn peak() -> Option<i64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// All pairs of 20,000 points would be 1.6 GB in f32.
+/// All pairs of 50,000 points would be 10 GB in f32.
 #[test]
 fn large_pools_take_memory_by_the_point() -> Result<()> {
-    const POINTS: usize = 20_000;
     let mut draw = rng(5);
-    let features: Vec<f32> = (0..POINTS * 25).map(|_| draw.random()).collect();
-    let evidence = Evidence::new(POINTS).with_features(&features, 25)?;
-    for name in ["facility-location", "k-center", "graph-cut"] {
-        let chosen = named(name)?.select(&evidence, 50, &mut rng(0))?.indices;
-        assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), 50, "{name}");
+    let features: Vec<f32> = (0..100_000 * 25).map(|_| draw.random()).collect();
+    for (name, points) in [
+        ("facility-location", 100_000),
+        ("k-center", 100_000),
+        ("graph-cut", 50_000),
+        ("convex", 50_000),
+    ] {
+        let evidence = Evidence::new(points).with_features(&features[..points * 25], 25)?;
+        let chosen = named(name)?.select(&evidence, 100, &mut rng(0))?.indices;
+        assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), 100, "{name}");
     }
     if let Some(peak) = peak() {
         assert!(peak < 1 << 20, "{peak} KiB");
