@@ -81,7 +81,8 @@ impl Context {
                 found: "nothing; without --resume it starts".into(),
             }),
             None => {
-                let expected = "compare, demo, train, buy, audit, score, and select by methods that look at labels";
+                let expected = "compare, demo, train, buy, audit, score, and select by auto, by methods that look at labels, or \
+                                with --task";
                 let found = "a command that keeps nothing, and starts anew".into();
                 Err(Error::Shape { what: "--resume", expected: expected.into(), found })
             }
