@@ -7,6 +7,7 @@
 //! A quadratic objective; no homogeneous embedding; a direct solve of the reduced symmetric system in place of least
 //! squares.
 
+use super::away::Bound;
 use super::point::Point;
 use super::program::{ConicProgram, Data};
 use super::scaling::Scaling;
@@ -45,7 +46,7 @@ pub(super) fn pullback(
     at: &Differentiated,
     program: &ConicProgram,
     scaling: &Scaling,
-    point: &Point,
+    (point, held): (&Point, &[(Bound, f64)]),
     (mut g_x, mut g_s, mut g_z): (Vec<f64>, Vec<f64>, Vec<f64>),
 ) -> Gradients {
     let form = &*program.form;
@@ -62,8 +63,16 @@ pub(super) fn pullback(
         ..at.diagnostics()
     };
     let v: Vec<f64> = step.rows.iter().zip(&g_s).map(|(u, g)| u + g).collect();
-    let l = step.variables;
-    let (x, z) = (&point.x, &point.z);
+    let mut l = step.variables;
+    let (x, mut z) = (&point.x, point.z.clone());
+    if !held.is_empty() {
+        let units: Vec<f64> = scaling.of_multipliers().collect();
+        for (Bound { row, variable, entry }, by) in held {
+            z[*row] += by / units[*row];
+            // What the system says of it, without its rounding: that times a huge multiplier would be something.
+            l[*variable] = g_z[*row] / scaling.data.a[*entry];
+        }
+    }
     let quadratic = form.quadratic.places().map(|(i, j)| {
         let both = if i == j { l[i] * x[i] } else { l[i] * x[j] + l[j] * x[i] };
         finite(-both * scaling.of_quadratic(i, j))

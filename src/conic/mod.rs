@@ -33,10 +33,12 @@
 //! (LPGD): [`ConicSolution::pullback_perturbed`]. Where the answer is a vertex the exact one is zero; the others say which
 //! way to go.
 //!
-//! # Inequalities out of all proportion
+//! # Numbers out of all proportion
 //! A row such as `x <= 1e20` beside numbers near one would set the unit of all slacks. It is solved as if it stood at 1e5 times
-//! the usual distance, and where nothing presses against it there the answer is that of the program as given. A huge entry of the
-//! objective has no such remedy: from about 1e12 times the others on it costs them digits.
+//! the usual distance, and where nothing presses against it there the answer is that of the program as given. So is a slope such
+//! as `1e20 x`, there to keep `x` at its bound `x >= 0`: at 1e2 or 1e5 times the others, and where the bound holds `x` there, its
+//! multiplier takes the rest. Elsewhere an answer counts only if every row and every slope holds in its own units; huge
+//! coefficients or curvatures may end in [`Outcome::Failed`].
 //!
 //! # Linear programs by a dynamics
 //! [`Physarum`] iterates to a point of the central path of a linear program with positive costs, and differentiates it there.
@@ -52,6 +54,7 @@
 //! - E. Busseti, W. M. Moursi, S. Boyd, *Solution Refinement at Regular Points of Conic Problems*, Computational Optimization
 //!   and Applications 74, 2019: Newton's method on such a residual map.
 
+mod away;
 mod cone;
 mod derivative;
 mod interior;

@@ -177,6 +177,21 @@ impl Pattern {
         }
     }
 
+    /// The largest term of each row of `M' y`, where it is larger than what is there.
+    pub(super) fn add_transposed_sizes(&self, values: &[f64], y: &[f64], out: &mut [f64]) {
+        for ((i, j), value) in self.places().zip(values) {
+            out[j] = out[j].max((value * y[i]).abs());
+        }
+    }
+
+    /// The same for each row of `M x`, for the symmetric matrix whose upper triangle this is.
+    pub(super) fn add_symmetric_sizes(&self, values: &[f64], x: &[f64], out: &mut [f64]) {
+        for ((i, j), value) in self.places().zip(values) {
+            out[i] = out[i].max((value * x[j]).abs());
+            out[j] = out[j].max((value * x[i]).abs());
+        }
+    }
+
     /// `out += M x` for the symmetric matrix whose upper triangle this is.
     pub(super) fn add_symmetric(&self, values: &[f64], x: &[f64], out: &mut [f64]) {
         for ((i, j), value) in self.places().zip(values) {

@@ -37,8 +37,11 @@ pub(super) fn pullback(
         let product = |s: &ConicSolution| s.x()[i] * s.x()[j] * if i == j { 0.5 } else { 1.0 };
         slope(product(&up), product(&down))
     });
+    // Multipliers of slopes that were brought near to solve this are larger than those of what was moved.
+    let mut beyond = vec![0.0; g_z.len()];
+    solution.held().iter().for_each(|(bound, by)| beyond[bound.row] = *by);
     let constraints = form.constraints.places().map(|(i, j)| {
-        let product = |s: &ConicSolution| s.z()[i] * s.x()[j];
+        let product = |s: &ConicSolution| (s.z()[i] + beyond[i]) * s.x()[j];
         slope(product(&up), product(&down)) - g_s[i] * x[j]
     });
     Ok(Gradients {

@@ -1,5 +1,6 @@
 //! A candidate `(x, w)`, how well it meets the optimality conditions, and Newton's method on them.
 
+use super::away::below_the_gap;
 use super::program::{Data, Form};
 use super::projection::{Face, Small, face, project};
 use super::scaling::largest;
@@ -10,6 +11,8 @@ const WEAK: f64 = 1e-7;
 /// Values of no size are compared with this, or with this share of the largest entry of `P` and `A` where all are small: one
 /// that is huge is no allowance for other rows.
 const FLOOR: f64 = 1e-6;
+/// Slopes farther apart than this are not of one size.
+const FAR_APART: f64 = 1e8;
 /// A Newton step must reduce the residual this much within [`PATIENCE`] steps to go on.
 const PATIENCE: usize = 3;
 /// Residuals at the level of rounding: nothing more to be had.
@@ -24,7 +27,7 @@ pub(super) struct Point {
     pub(super) z: Vec<f64>,
     /// `Pi(w) - w`.
     pub(super) s: Vec<f64>,
-    /// `P x + q + A'z`, and relative to its largest term.
+    /// `P x + q + A'z`, and at most relative to what it is made of: see [`steepness`].
     stationarity: Vec<f64>,
     pub(super) dual_residual: f64,
     /// `A x + s - b`, and at most relative to what it is made of: see [`shortfall`].
@@ -49,12 +52,10 @@ impl Point {
         let stationarity: Vec<f64> = (0..n).map(|j| px[j] + data.q[j] + az[j]).collect();
         let feasibility: Vec<f64> = (0..m).map(|i| ax[i] + s[i] - data.b[i]).collect();
         let floor = FLOOR * largest(&data.p).max(largest(&data.a)).min(1.0);
-        let relative = |residual: &[f64], terms: [&[f64]; 3]| {
-            let size = terms.iter().map(|term| largest(term)).fold(floor, f64::max);
-            let residual = largest_or_nan(residual);
-            if residual == 0.0 { 0.0 } else { residual / size.max(f64::MIN_POSITIVE) }
-        };
-        let dual_residual = relative(&stationarity, [&px, &data.q, &az]);
+        let mut terms: Vec<f64> = data.q.iter().map(|q| q.abs()).collect();
+        form.full.add_symmetric_sizes(&data.p, &x, &mut terms);
+        form.constraints.add_transposed_sizes(&data.a, &z, &mut terms);
+        let dual_residual = steepness(&stationarity, &terms, &data.q, floor);
         let mut terms = vec![0.0; m];
         form.constraints.add_sizes(&data.a, &x, &mut terms);
         let primal_residual = shortfall(form, &feasibility, [&terms, &s, &data.b], floor);
@@ -112,6 +113,16 @@ impl Point {
         form.constraints.add_product(&data.a, &step.variables, &mut w);
         Some(Self::new(form, data, x, w))
     }
+}
+
+/// The largest slope that is left, relative to the largest of its variable's terms; at least to the largest of any and to
+/// `floor`, but for variables that are moved by less than slopes that are out of all proportion: those count by the usual one.
+fn steepness(residuals: &[f64], terms: &[f64], slopes: &[f64], floor: f64) -> f64 {
+    let usual = below_the_gap(slopes.iter().map(|slope| slope.abs()), FAR_APART);
+    let least = usual.unwrap_or_else(|| largest(terms).max(floor)).max(f64::MIN_POSITIVE);
+    let relative = |(residual, term): (&f64, &f64)| residual.abs() / term.max(least);
+    let all: Vec<f64> = residuals.iter().zip(terms).map(relative).collect();
+    largest_or_nan(&all)
 }
 
 /// The largest residual of a row relative to the largest of its terms, or of those of its cone where rows of one hang

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::away::Bound;
 use super::derivative::{self, Differentiated};
 use super::options::ConicOptions;
 use super::perturbed;
@@ -203,6 +204,7 @@ pub struct ConicSolution {
     x: Vec<f64>,
     s: Vec<f64>,
     z: Vec<f64>,
+    held: Vec<(Bound, f64)>,
     verdict: Verdict,
     options: ConicOptions,
     differentiated: OnceLock<Arc<Differentiated>>,
@@ -236,7 +238,9 @@ impl ConicSolution {
         let x = out(&point.x, &mut scaling.of_variables());
         let s = out(&point.s, &mut scaling.of_slacks());
         let z = out(&point.z, &mut scaling.of_multipliers());
-        Self { x, s, z, program, scaling, point, verdict, options, differentiated: OnceLock::new() }
+        let held = Vec::new();
+        let differentiated = OnceLock::new();
+        Self { x, s, z, held, program, scaling, point, verdict, options, differentiated }
     }
 
     /// In the program's own units numbers can be too large.
@@ -245,9 +249,24 @@ impl ConicSolution {
         all.into_iter().all(|number| number.is_finite()) && self.verdict.objective.is_finite()
     }
 
-    /// Rows without a multiplier, each of which is farther away by so much than where it was put to find this.
-    pub(super) fn move_out(&mut self, far: &[(usize, f64)]) {
+    /// Rows without a multiplier, each of which is farther away by so much than where it was put to find this, and bounds
+    /// whose multipliers are larger by so much, for slopes that are steeper.
+    pub(super) fn move_out(&mut self, far: &[(usize, f64)], held: Vec<(Bound, f64)>) {
         far.iter().for_each(|(row, by)| self.s[*row] += by);
+        for (bound, by) in &held {
+            let Bound { row, variable, entry } = *bound;
+            let coefficient =
+                self.scaling.data.a[entry] / self.scaling.of_constraint(row, variable);
+            self.z[row] += by;
+            // What the slope is steeper by is that times the coefficient.
+            self.verdict.objective -= by * coefficient * self.x[variable];
+        }
+        self.held = held;
+    }
+
+    /// Bounds whose multipliers are larger by so much than in the point.
+    pub(super) fn held(&self) -> &[(Bound, f64)] {
+        &self.held
     }
 
     /// The program's form.
@@ -307,7 +326,7 @@ impl ConicSolution {
             self.differentiated(),
             &self.program,
             &self.scaling,
-            &self.point,
+            (&self.point, &self.held),
             (x, s, z),
         ))
     }

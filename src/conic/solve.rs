@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::away::{Away, Moved, REACHES};
 use super::cone::Cone;
 use super::interior::{self, Verdict};
 use super::options::ConicOptions;
@@ -34,131 +35,62 @@ struct Candidate {
     polished: usize,
 }
 
-/// An inequality farther away than this, in units of what is usual for the program, is brought there first.
-const NEARBY: f64 = 1e5;
-
 pub(super) fn solve(
     program: &ConicProgram,
     data: Data,
     start: Option<&ConicSolution>,
     options: &ConicOptions,
 ) -> Result<Outcome> {
-    let away = Away::new(&program.form, &data);
+    let form = &*program.form;
+    let away = Away::new(form, &data);
     let outcome = match from_nearby(program, (&data, &away), start, options)? {
         Some(outcome) => outcome,
-        None => solve_as_it_is(program, data.clone(), (start, &[]), options)?,
+        None => solve_as_it_is(program, data.clone(), (start, &Moved::default()), options)?,
     };
-    if outcome.as_solution().is_none_or(|found| away.leaves_digits(program, &data, found)) {
+    if outcome.as_solution().is_none_or(|found| away.leaves_digits(form, &data, found)) {
         return Ok(outcome);
     }
-    let largest = largest(&data.b).max(largest(&data.a));
+    let numbers = [&data.p, &data.q, &data.a, &data.b];
+    let largest = numbers.into_iter().map(|part| largest(part)).fold(0.0, f64::max);
     let why = format!("numbers as large as {largest:e} leave no digits for others");
     Ok(Outcome::Failed { why })
 }
 
-/// The outcome with far inequalities [moved in](brought_near), where it is that of the program as given.
+/// The outcome with what is far away [brought near](Away::brought_near), where it is that of the program as given.
 fn from_nearby(
     program: &ConicProgram,
     (data, away): (&Data, &Away),
     start: Option<&ConicSolution>,
     options: &ConicOptions,
 ) -> Result<Option<Outcome>> {
-    let Some((near, far)) = away.brought_near(&program.form, data) else { return Ok(None) };
-    Ok(match solve_as_it_is(program, near, (start, &far), options)? {
-        // Where nothing presses against them there, nothing does farther out.
-        Outcome::Solved(mut solution) if far.iter().all(|(row, _)| solution.z()[*row] == 0.0) => {
-            solution.move_out(&far);
-            Some(Outcome::Solved(solution))
-        }
-        // What cannot be without them cannot be with them.
-        Outcome::Infeasible { mut certificate } => {
-            far.iter().for_each(|(row, _)| certificate[*row] = 0.0);
-            proves_infeasible(&program.form, data, certificate)
-                .map(|certificate| Outcome::Infeasible { certificate })
-        }
-        // Where it leads does not depend on how far they are.
-        Outcome::Unbounded { certificate } => Some(Outcome::Unbounded { certificate }),
-        _ => None,
-    })
-}
-
-/// How far away the rows of a program are, to tell those that are out of all proportion.
-struct Away {
-    /// The largest entry of every row, one where there is none.
-    entries: Vec<f64>,
-    /// `|b_i|` over that.
-    rows: Vec<f64>,
-    /// The lower median of those that are not zero and of what the objective alone would have, `|q| / |P|`; nothing where all
-    /// are zero.
-    usual: Option<f64>,
-}
-
-impl Away {
-    fn new(form: &Form, data: &Data) -> Self {
-        let mut entries = vec![0.0f64; form.rows()];
-        for ((i, _), value) in form.constraints.places().zip(&data.a) {
-            entries[i] = entries[i].max(value.abs());
-        }
-        entries.iter_mut().filter(|entry| **entry == 0.0).for_each(|entry| *entry = 1.0);
-        let rows: Vec<f64> =
-            data.b.iter().zip(&entries).map(|(b, entry)| b.abs() / entry).collect();
-        let alone = largest(&data.q) / largest(&data.p);
-        let mut some: Vec<f64> = rows.iter().copied().chain([alone]).collect();
-        some.retain(|away| *away > 0.0 && away.is_finite());
-        let middle = some.len().checked_sub(1).map(|last| last / 2);
-        let usual = middle.map(|middle| *some.select_nth_unstable_by(middle, f64::total_cmp).1);
-        Self { entries, rows, usual }
-    }
-
-    /// The program with inequalities such as `x <= 1e20` moved in to [`NEARBY`] times what is usual, and by how much; nothing
-    /// where there are none. They would set the unit of all slacks, and take the digits of the others.
-    fn brought_near(&self, form: &Form, data: &Data) -> Option<(Data, Vec<(usize, f64)>)> {
-        let reach = NEARBY * self.usual?;
-        let inequalities =
-            form.parts.iter().filter(|(cone, _)| matches!(cone, Cone::Nonnegative(_)));
-        let rows = inequalities.flat_map(|(_, rows)| rows.clone());
-        let far: Vec<usize> =
-            rows.filter(|row| data.b[*row] > 0.0 && self.rows[*row] > reach).collect();
-        if far.is_empty() {
-            return None;
-        }
-        let mut near = data.clone();
-        far.iter().for_each(|row| near.b[*row] = reach * self.entries[*row]);
-        let by = |row: usize| (row, data.b[row] - near.b[row]);
-        let moved = far.into_iter().map(by).collect();
-        Some((near, moved))
-    }
-
-    /// Whether every row holds in its own units, where the largest numbers of the answer are out of all proportion to them:
-    /// a residual that is little beside those may be all that another row says.
-    fn leaves_digits(&self, program: &ConicProgram, data: &Data, found: &ConicSolution) -> bool {
-        /// Numbers that are no farther apart are of one program.
-        const SPREAD: f64 = 1e8;
-        /// What a row may be off by, in its largest term or in units that are usual.
-        const OFF: f64 = 1e-3;
-        let Some(usual) = self.usual else { return true };
-        let constraints = &program.form.constraints;
-        let mut terms: Vec<f64> = data.b.iter().map(|b| b.abs()).collect();
-        constraints.add_sizes(&data.a, found.x(), &mut terms);
-        let smallest = self.entries.iter().fold(f64::INFINITY, |least, entry| least.min(*entry));
-        if largest(&terms) <= SPREAD * usual * smallest {
-            return true;
-        }
-        let mut residuals: Vec<f64> = found.s().iter().zip(&data.b).map(|(s, b)| s - b).collect();
-        constraints.add_product(&data.a, found.x(), &mut residuals);
-        // What is no number is not little.
-        let is_little = |(residual, (term, entry)): (&f64, (&f64, &f64))| {
-            residual.abs() <= OFF * term.max(usual * entry)
+    let form = &*program.form;
+    for reach in REACHES {
+        let Some((near, moved)) = away.brought_near(form, data, reach) else { break };
+        let again = moved.is_steep();
+        let outcome = match solve_as_it_is(program, near, (start, &moved), options)? {
+            Outcome::Solved(solution) => moved.taken_back(solution).map(Outcome::Solved),
+            // What cannot be without far inequalities cannot be with them; what the objective is does not matter.
+            Outcome::Infeasible { certificate } => {
+                proves_infeasible(form, data, moved.without_far(certificate))
+                    .map(|certificate| Outcome::Infeasible { certificate })
+            }
+            // Where it leads does not depend on how far they are; whether the objective falls there is to be seen.
+            Outcome::Unbounded { certificate } => proves_unbounded(form, data, certificate)
+                .map(|certificate| Outcome::Unbounded { certificate }),
+            _ => None,
         };
-        residuals.iter().zip(terms.iter().zip(&self.entries)).all(is_little)
+        if outcome.is_some() || !again {
+            return Ok(outcome);
+        }
     }
+    Ok(None)
 }
 
-/// Rows of `far` are nearer by so much than where the start was found.
+/// What `moved` says is nearer than where the start was found.
 fn solve_as_it_is(
     program: &ConicProgram,
     data: Data,
-    (start, far): (Option<&ConicSolution>, &[(usize, f64)]),
+    (start, moved): (Option<&ConicSolution>, &Moved),
     options: &ConicOptions,
 ) -> Result<Outcome> {
     let form = &*program.form;
@@ -170,10 +102,9 @@ fn solve_as_it_is(
             values.iter().zip(units).map(|(value, unit)| value / unit).collect::<Vec<f64>>()
         };
         let x = into(start.x(), &mut scaling.of_variables());
-        let mut slacks = start.s().to_vec();
-        far.iter().for_each(|(row, by)| slacks[*row] = (slacks[*row] - by).max(0.0));
+        let (slacks, multipliers) = moved.start(start);
         let s = into(&slacks, &mut scaling.of_slacks());
-        let z = into(start.z(), &mut scaling.of_multipliers());
+        let z = into(&multipliers, &mut scaling.of_multipliers());
         let point = point(form, data, x, &s, &z);
         offer(&mut best, form, data, point, Method::Warm, 0, options);
     }
@@ -375,12 +306,10 @@ fn proves_infeasible(form: &Form, data: &Data, z: Vec<f64>) -> Option<Vec<f64>> 
     }
     let scaled: Vec<f64> = z.iter().map(|z| z / gain).collect();
     let z = projected(form, &scaled);
-    let (mut az, mut terms) = (vec![0.0; form.variables()], vec![0.0; form.variables()]);
+    let mut az = vec![0.0; form.variables()];
     form.constraints.add_transposed(&data.a, &z, &mut az);
-    let sizes = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
-    form.constraints.add_transposed(&sizes(&data.a), &sizes(&z), &mut terms);
     let proved = distance(&z, &scaled) <= PROOF * largest(&scaled)
-        && largest(&az) <= PROOF * largest(&terms);
+        && vanishes(&az, &entries(form, data).1, largest(&z));
     proved.then_some(z)
 }
 
@@ -396,10 +325,30 @@ fn proves_unbounded(form: &Form, data: &Data, mut x: Vec<f64>) -> Option<Vec<f64
     form.full.add_symmetric(&data.p, &x, &mut px);
     form.constraints.add_product(&data.a, &x, &mut ax);
     // -A x is in the cone if the dual cone's projection of A x is zero.
-    let outside = largest(&projected(form, &ax));
-    let proved = largest(&px) <= PROOF * largest(&data.p) * largest(&x)
-        && outside <= PROOF * largest(&data.a) * largest(&x);
+    let outside = projected(form, &ax);
+    let size = largest(&x);
+    let mut curved = vec![0.0; form.variables()];
+    form.full.add_symmetric_sizes(&data.p, &vec![1.0; x.len()], &mut curved);
+    let proved = vanishes(&px, &curved, size) && vanishes(&outside, &entries(form, data).0, size);
     proved.then_some(x)
+}
+
+/// The largest entry of each row, alike within a cone that is not a product, and of each column of `A`.
+fn entries(form: &Form, data: &Data) -> (Vec<f64>, Vec<f64>) {
+    let (mut rows, mut columns) = (vec![0.0; form.rows()], vec![0.0; form.variables()]);
+    form.constraints.add_sizes(&data.a, &vec![1.0; form.variables()], &mut rows);
+    form.constraints.add_transposed_sizes(&data.a, &vec![1.0; form.rows()], &mut columns);
+    for (_, part) in form.parts.iter().filter(|(cone, _)| !cone.is_separable()) {
+        let shared = largest(&rows[part.clone()]);
+        rows[part.clone()].fill(shared);
+    }
+    (rows, columns)
+}
+
+/// Whether products of vectors as large as `size` are nothing beside the entries they are made with, each by its own: what is
+/// huge elsewhere proves nothing.
+fn vanishes(products: &[f64], entries: &[f64], size: f64) -> bool {
+    products.iter().zip(entries).all(|(product, entry)| product.abs() <= PROOF * entry * size)
 }
 
 /// The nearest point of the dual cone.

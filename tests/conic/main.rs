@@ -4,6 +4,7 @@ mod cases;
 mod draw;
 mod gradients;
 mod known;
+mod steep;
 
 /// How many random programs; `GLEANER_CASES=2000` for a thorough run.
 fn count(least: u64) -> u64 {
