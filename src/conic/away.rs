@@ -123,13 +123,12 @@ impl Away {
         for (j, slope) in self.slopes.iter().enumerate().filter(|(_, slope)| **slope > reach) {
             let near = reach * self.columns[j] * data.q[j].signum();
             let by = data.q[j] - near;
-            let mut held: Vec<(Bound, f64)> = Vec::new();
-            for (bound, is_equation) in bounds.iter().filter(|(bound, _)| bound.variable == j) {
+            let may_hold = |(bound, is_equation): &(Bound, bool)| {
                 let multiplier = -by / data.a[bound.entry];
-                if (*is_equation || multiplier > 0.0) && multiplier.is_finite() {
-                    held.push((*bound, multiplier));
-                }
-            }
+                let fits = (*is_equation || multiplier > 0.0) && multiplier.is_finite();
+                fits.then_some((*bound, multiplier))
+            };
+            let held: Vec<_> = bounds[j].iter().filter_map(may_hold).collect();
             if slope.is_finite() && !held.is_empty() {
                 data.q[j] = near;
                 steep.push(Steep(held));
@@ -236,23 +235,25 @@ impl Steep {
     }
 }
 
-/// Equations and inequalities for one variable alone, and whether they are equations.
-fn bounds(form: &Form) -> Vec<(Bound, bool)> {
+/// Of every variable the equations and inequalities for it alone, and whether they are equations.
+fn bounds(form: &Form) -> Vec<Vec<(Bound, bool)>> {
     let mut counts = vec![0usize; form.rows()];
     form.constraints.indices().iter().for_each(|row| counts[*row] += 1);
     let mut kinds = vec![None; form.rows()];
     for (cone, rows) in &form.parts {
-        let is_equation = match cone {
-            Cone::Zero(_) => true,
-            Cone::Nonnegative(_) => false,
-            _ => continue,
-        };
-        kinds[rows.clone()].fill(Some(is_equation));
+        match cone {
+            Cone::Zero(_) => kinds[rows.clone()].fill(Some(true)),
+            Cone::Nonnegative(_) => kinds[rows.clone()].fill(Some(false)),
+            _ => {}
+        }
     }
-    let entries = form.constraints.places().enumerate().filter(|(_, (row, _))| counts[*row] == 1);
-    entries
-        .filter_map(|(entry, (row, variable))| Some((Bound { row, variable, entry }, kinds[row]?)))
-        .collect()
+    let mut bounds = vec![Vec::new(); form.variables()];
+    for (entry, (row, variable)) in form.constraints.places().enumerate() {
+        if let (Some(is_equation), 1) = (kinds[row], counts[row]) {
+            bounds[variable].push((Bound { row, variable, entry }, is_equation));
+        }
+    }
+    bounds
 }
 
 /// The largest of the values that are not zero below the highest place where one is more than `gap` times the next smaller.
