@@ -137,13 +137,9 @@ impl Away {
         steep
     }
 
-    /// Whether the answer holds in units of its own everywhere, where the largest numbers of the program are out of all
-    /// proportion: a residual that is little beside those may be all that another row or variable says.
-    pub(super) fn leaves_digits(&self, form: &Form, data: &Data, found: &ConicSolution) -> bool {
-        self.leaves_rows(form, data, found) && self.leaves_slopes(form, data, found)
-    }
-
-    fn leaves_rows(&self, form: &Form, data: &Data, found: &ConicSolution) -> bool {
+    /// Whether every row holds in its own units, where the largest numbers of the answer are out of all proportion to them:
+    /// a residual that is little beside those may be all that another row says.
+    pub(super) fn leaves_rows(&self, form: &Form, data: &Data, found: &ConicSolution) -> bool {
         let Some(usual) = self.usual else { return true };
         let mut terms: Vec<f64> = data.b.iter().map(|b| b.abs()).collect();
         form.constraints.add_sizes(&data.a, found.x(), &mut terms);
@@ -160,9 +156,9 @@ impl Away {
         residuals.iter().zip(terms.iter().zip(&self.entries)).all(is_little)
     }
 
-    /// Where the objective is curved, a slope that is left moves the answer, however huge the multipliers that it is the
-    /// rounding of.
-    fn leaves_slopes(&self, form: &Form, data: &Data, found: &ConicSolution) -> bool {
+    /// The same for slopes: where the objective is curved one that is left moves the answer, however huge the multipliers that
+    /// it is the rounding of.
+    pub(super) fn leaves_slopes(&self, form: &Form, data: &Data, found: &ConicSolution) -> bool {
         if self.curved == 0.0 {
             return true;
         }

@@ -37,8 +37,9 @@
 //! A row such as `x <= 1e20` beside numbers near one would set the unit of all slacks. It is solved as if it stood at 1e5 times
 //! the usual distance, and where nothing presses against it there the answer is that of the program as given. So is a slope such
 //! as `1e20 x`, there to keep `x` at its bound `x >= 0`: at 1e2 or 1e5 times the others, and where the bound holds `x` there, its
-//! multiplier takes the rest. Elsewhere an answer counts only if every row and every slope holds in its own units; huge
-//! coefficients or curvatures may end in [`Outcome::Failed`].
+//! multiplier takes the rest. Elsewhere an answer counts only if every row holds in its own units, and as solved only if
+//! every slope does: beside huge coefficients and curvatures the outcome may be [`Outcome::Failed`] or
+//! [`Outcome::AlmostSolved`].
 //!
 //! # Linear programs by a dynamics
 //! [`Physarum`] iterates to a point of the central path of a linear program with positive costs, and differentiates it there.

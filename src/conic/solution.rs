@@ -35,7 +35,8 @@ use crate::error::{Error, Result};
 pub enum Outcome {
     /// The optimality conditions hold to [`ConicOptions::tolerance`].
     Solved(ConicSolution),
-    /// They hold to [`ConicOptions::reduced_tolerance`] only.
+    /// They hold to [`ConicOptions::reduced_tolerance`] only, or what is curved is so little beside the slopes that it says
+    /// nothing in `f64`: the objective is optimal, `x` one of many as good.
     AlmostSolved(ConicSolution),
     /// No `x` is feasible.
     Infeasible {

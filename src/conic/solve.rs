@@ -47,13 +47,20 @@ pub(super) fn solve(
         Some(outcome) => outcome,
         None => solve_as_it_is(program, data.clone(), (start, &Moved::default()), options)?,
     };
-    if outcome.as_solution().is_none_or(|found| away.leaves_digits(form, &data, found)) {
-        return Ok(outcome);
-    }
-    let numbers = [&data.p, &data.q, &data.a, &data.b];
-    let largest = numbers.into_iter().map(|part| largest(part)).fold(0.0, f64::max);
-    let why = format!("numbers as large as {largest:e} leave no digits for others");
-    Ok(Outcome::Failed { why })
+    Ok(match outcome {
+        Outcome::Solved(found) | Outcome::AlmostSolved(found)
+            if !away.leaves_rows(form, &data, &found) =>
+        {
+            let largest = largest(&data.b).max(largest(&data.a));
+            let why = format!("numbers as large as {largest:e} leave no digits for others");
+            Outcome::Failed { why }
+        }
+        // Nothing is better by its objective, as far as digits go; others may be as good.
+        Outcome::Solved(found) if !away.leaves_slopes(form, &data, &found) => {
+            Outcome::AlmostSolved(found)
+        }
+        outcome => outcome,
+    })
 }
 
 /// The outcome with what is far away [brought near](Away::brought_near), where it is that of the program as given.
