@@ -72,7 +72,11 @@ fn a_slope_against_a_bound_may_be_as_steep_as_it_likes() {
         let near = pull(1e3);
         for power in [6, 9, 12, 18, 30, 100, 250] {
             let steep = pull(10f64.powi(power));
-            if !near.diagnostics.is_regular() {
+            // Where another row holds this variable by itself, neither multiplier is the only one.
+            let places = || drawn.program.constraints().places();
+            let alone = |i: usize| places().filter(|place| place.0 == i).all(|place| place.1 == j);
+            let doubly = (0..drawn.z.len()).any(|i| drawn.z[i] != 0.0 && alone(i));
+            if doubly || !near.diagnostics.is_regular() {
                 continue;
             }
             all += 1;
@@ -93,7 +97,8 @@ fn a_slope_against_a_bound_may_be_as_steep_as_it_likes() {
             }
         }
     }
-    assert!(regular * 100 >= all * 95, "{regular} of {all} derivatives are exact");
+    // Elsewhere a multiplier is so small that beside what is left of the slope it counts as next to nothing, and is flagged.
+    assert!(all > 100 && regular * 100 >= all * 95, "{regular} of {all} derivatives are exact");
 }
 
 /// Nothing takes a huge curvature in: beyond what digits allow the program is refused, and what is called solved is right.
