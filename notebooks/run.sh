@@ -67,8 +67,6 @@ export RAYON_NUM_THREADS=${RAYON_NUM_THREADS:-$(getconf _NPROCESSORS_ONLN)} CAND
 # The kernel builds for debugging otherwise: the same answers, later.
 export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false
 mkdir -p -- "$JUPYTER_PATH" "$EVCXR_TMPDIR"
-# The versions that everything else here is tested with.
-cp -- "$root/Cargo.lock" "$EVCXR_TMPDIR/Cargo.lock"
 "$kernel" --install >/dev/null
 
 for notebook in "${notebooks[@]}"; do

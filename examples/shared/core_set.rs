@@ -29,9 +29,12 @@ pub struct CoreSetFlags {
     /// Epochs of the proxy.
     #[arg(long)]
     proxy_epochs: Option<usize>,
-    /// Training images, the first so many; all unless given.
+    /// Training images, the first so many; all unless given, 1,600 with `--quick`.
     #[arg(long)]
     train: Option<usize>,
+    /// Test images, the first so many; all unless given, 1,000 with `--quick`.
+    #[arg(long)]
+    test: Option<usize>,
     /// Leave out the target's own choices: half the time, and nothing to measure the proxy against.
     #[arg(long)]
     pub proxy_only: bool,
@@ -98,6 +101,7 @@ impl CoreSetFlags {
         }
         Size {
             train: self.train.or(usual.train),
+            test: self.test.or(usual.test),
             epochs: self.epochs.unwrap_or(usual.epochs),
             proxy_epochs: self.proxy_epochs.unwrap_or(usual.proxy_epochs),
             fractions: or(&self.fractions, usual.fractions),
