@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     };
     let flip = flags.flip.unwrap_or(usual);
     let (labels, flipped) = flip_labels(data.labels(), data.classes(), flip, rng)?;
-    let (features, width) = (data.inputs().flatten_all()?.to_vec1::<f32>()?, data.inputs().dim(1)?);
+    let (features, width) = data.features()?;
     let seen = CrossFit::default().classes(&features, width, &labels, data.classes(), seeds)?;
     let evidence =
         Evidence::new(data.len()).with_probabilities(&seen.probabilities, seen.classes)?;

@@ -232,6 +232,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the system said of a file.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
     /// A number outside its allowed range.
     pub(crate) fn range(what: &'static str, rule: &'static str, found: f64) -> Self {
         Self::OutOfRange { what, rule, found }

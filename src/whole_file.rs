@@ -14,11 +14,11 @@ use crate::error::{Error, Result};
 /// one is gone, and the error names `path`.
 pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let partial = partial_name(path)?;
-    let mut file = File::create(&partial).map_err(|source| io_error(path, source))?;
+    let mut file = File::create(&partial).map_err(|source| Error::io(path, source))?;
     let written = fill(&mut file)
-        .and_then(|()| file.sync_all().map_err(|source| io_error(path, source)))
-        .and_then(|()| fs::rename(&partial, path).map_err(|source| io_error(path, source)))
-        .and_then(|()| sync_folder(path).map_err(|source| io_error(path, source)));
+        .and_then(|()| file.sync_all().map_err(|source| Error::io(path, source)))
+        .and_then(|()| fs::rename(&partial, path).map_err(|source| Error::io(path, source)))
+        .and_then(|()| sync_folder(path).map_err(|source| Error::io(path, source)));
     if written.is_err() {
         // The first error is the one to tell; a file that cannot be removed either changes nothing.
         let _ = fs::remove_file(&partial);
@@ -37,7 +37,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 /// Writes `bytes`, all of them or none.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole(path, |file| {
-        std::io::Write::write_all(file, bytes).map_err(|source| io_error(path, source))
+        std::io::Write::write_all(file, bytes).map_err(|source| Error::io(path, source))
     })
 }
 
@@ -52,10 +52,6 @@ fn partial_name(path: &Path) -> Result<PathBuf> {
     let mut partial = name.to_owned();
     partial.push(".partial");
     Ok(path.with_file_name(partial))
-}
-
-pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_path_buf(), source }
 }
 
 #[cfg(test)]

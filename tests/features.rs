@@ -439,6 +439,10 @@ fn marks_and_line_ends_change_nothing_and_other_encodings_are_named() {
     let path = write(&folder, "t.csv", "a,b,label\n1,2,\"cat\nhouse\"\n3,4,ca\0t\n");
     let table = read_table(path, &TableOptions::default()).unwrap();
     assert_eq!(table.class_names, ["ca\0t", "cat\nhouse"]);
+    // In a number it makes a text of it.
+    let path = write(&folder, "t.csv", "a,b,label\n1,2,cat\n3,\x004,dog\n");
+    let error = read_table(path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("\"b\"") && error.contains("line 3"), "{error}");
 
     let utf16 = |mark: &[u8], swap: bool| {
         let pair = |code: u16| if swap { code.to_be_bytes() } else { code.to_le_bytes() };
@@ -1331,6 +1335,20 @@ fn a_column_of_lists_becomes_features() {
     let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
     assert!(error.contains("row 0") && error.contains("emb"), "{error}");
     broken_everywhere(&path, &skip(TableOptions::default()));
+    // Of doubles too.
+    parquet_file(
+        &path,
+        &LISTS.replace("float", "double"),
+        1,
+        WriterProperties::default(),
+        &|group| {
+            column::<Int64Type>(group, &[0, 1], None, None);
+            let (defined, repeated) = ([3; 4], [0, 1, 0, 1]);
+            column::<DoubleType>(group, &[0.5, 2.0, 3.0, -1.0], Some(&defined), Some(&repeated));
+        },
+    );
+    let table = read_table(&path, &TableOptions::default()).unwrap();
+    assert_eq!(rows(&table), [[0.5, 2.0], [3.0, -1.0]]);
 }
 
 const THREE_LEVELS: &str = "message rows { required int64 label; optional group e (LIST) { \
@@ -1434,6 +1452,14 @@ fn labels_of_parquet_are_exact() {
     assert_eq!(table.class_names, ["1", "18446744073709551614", "18446744073709551615"]);
     assert_eq!(table.data.labels(), [2, 0, 1]);
     assert_eq!(table.groups.unwrap().names, ["0.1", "3"]);
+    // Without a sign as features too.
+    let unsigned = "message rows { required int64 a (INTEGER(64,false)); required int64 label; }";
+    parquet_file(&path, unsigned, 1, WriterProperties::default(), &|group| {
+        column::<Int64Type>(group, &[-1, 1], None, None);
+        column::<Int64Type>(group, &[0, 1], None, None);
+    });
+    let table = read_table(&path, &TableOptions::default()).unwrap();
+    assert_eq!(rows(&table), [[u64::MAX as f32], [1.0]]);
     let schema = "message rows { required double a; required int64 label; required double group; }";
     parquet_file(&path, schema, 1, WriterProperties::default(), &|group| {
         column::<DoubleType>(group, &[1.0, 2.0], None, None);

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Recipe, cases, directions, norms, recipe, recipes, smoothed};
+use gleaner::Error;
 use gleaner::program::{
     Budget, Gradients, Method, Norm, ProgramOptions, Regulariser, Selection, SelectionProgram,
     SolveOptions, Upstream,
@@ -313,4 +314,38 @@ fn bad_upstream_gradients_are_refused() {
     let nan = DVector::from_vec(vec![0.0, f64::NAN]);
     let error = selection.pullback(Upstream { weights: Some(&nan), assignment: None }).unwrap_err();
     assert!(error.to_string().contains("must be finite"), "{error}");
+}
+
+/// With a smoothing near the smallest number slopes of 1/eps are beyond the largest: that is an error, never an infinity.
+#[test]
+fn what_leaves_is_finite() {
+    let (mut finite, mut refused) = (0, 0);
+    for exponent in [-300, -307, -309, -312, -318, -323] {
+        let unit = 10f64.powi(exponent);
+        for regulariser in [Regulariser::Quadratic(unit), Regulariser::Entropic(unit)] {
+            let costs = dmatrix![0.0, 2.0, 1.0; 1.0, 0.0, 2.0] * unit;
+            let options = ProgramOptions { regulariser, ..Default::default() };
+            let program = SelectionProgram::new(costs, Budget::Absolute(1.2), options);
+            let Ok(selection) = program.and_then(|program| program.solve(Method::Structured))
+            else {
+                refused += 1;
+                continue;
+            };
+            let loss = Loss::random(&selection, 0);
+            match selection.pullback(loss.upstream()) {
+                Ok(found) => {
+                    let parts = [&found.column_costs, &found.row_masses, &found.budgets];
+                    let mut all = parts.into_iter().flat_map(|part| part.iter());
+                    assert!(found.costs.iter().chain([&found.eps]).all(|x| x.is_finite()));
+                    assert!(all.all(|x| x.is_finite()));
+                    finite += 1;
+                }
+                Err(error) => {
+                    assert!(matches!(error, Error::NotFinite { .. } | Error::NotConverged { .. }));
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(finite > 0 && refused > 0, "{finite} finite, {refused} refused");
 }

@@ -329,6 +329,46 @@ fn the_weights_of_a_choice_reach_the_target() -> Result<()> {
     Ok(())
 }
 
+/// What a strategy buys and gives no weight leaves no trace in what is trained on the labels: they may be wrong.
+#[test]
+fn the_weights_of_what_is_bought_reach_the_trainings() -> Result<()> {
+    /// Entropy's points, every second of them without weight.
+    struct Half;
+    impl Strategy for Half {
+        fn name(&self) -> &str {
+            "half"
+        }
+        fn needs(&self) -> Needs {
+            Entropy.needs()
+        }
+        fn select(&self, seen: &Evidence, count: usize, rng: &mut dyn RngCore) -> Result<Choice> {
+            let chosen = Entropy.select(seen, count, rng)?.indices;
+            let weights = (0..chosen.len()).map(|k| ((k + 1) % 2) as f64).collect();
+            Choice::weighted(chosen, weights)
+        }
+    }
+    /// Lies about every second point after the first round.
+    struct Lying<'a>(&'a [u32], bool);
+    impl Oracle for Lying<'_> {
+        fn ask(&mut self, points: &[usize]) -> Result<Vec<u32>> {
+            let first = !std::mem::replace(&mut self.1, true);
+            let lie = |k: usize| u32::from(!first && k % 2 == 1);
+            let answers = points.iter().enumerate().map(|(k, i)| (self.0[*i] + lie(k)) % 5);
+            Ok(answers.collect())
+        }
+    }
+    let (data, rounds) = (Data::new()?, Rounds::equal(20, 16, 2));
+    let labels = data.pool.labels();
+    let errors = |strategy: &dyn Strategy, oracle: &mut dyn Oracle| -> Result<Vec<u64>> {
+        let found = buy(&data.pool, &data, strategy, &rounds, oracle)?;
+        Ok(found.outcomes.iter().map(|outcome| outcome.error.to_bits()).collect())
+    };
+    let honest = errors(&Half, &mut KnownLabels(labels))?;
+    assert_eq!(honest, errors(&Half, &mut Lying(labels, false))?);
+    assert_ne!(honest, errors(&Entropy, &mut KnownLabels(labels))?);
+    Ok(())
+}
+
 /// Every way there is, on noisy labels: names, sizes and what is known of flips.
 #[test]
 fn a_comparison_has_a_row_for_every_way() -> Result<()> {

@@ -2,15 +2,16 @@
 
 use candle_core::{DType, Device, Tensor};
 use gleaner::choose::{Craig, El2n, GradMatch, Grand, KCenter, LargestLoss, Random, Strategy};
-use gleaner::data::{Source, Subset};
+use gleaner::data::{Source, Standardiser, Subset};
 use gleaner::experiment::{
     ComparisonOptions, Joint, Model, Observations, Run, Selector, Stages, Task, compare,
 };
+use gleaner::joint::{Amount, ChooseOptions};
 use gleaner::learn::{
     Length, Loss, Mlp, MlpOptions, Sampling, TrainingOptions, error_in_batches, evaluate,
     losses_in_batches, train,
 };
-use gleaner::{Dataset, Error, Learner, Result};
+use gleaner::{Dataset, Error, Learner, Result, Trainer, TrainerOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -118,6 +119,51 @@ fn evidence_of_numbers() -> Result<()> {
     let seen = Observations::labelled(&fresh, &data, None, Loss::Huber(1e-3))?;
     let evidence = seen.evidence()?;
     assert!(evidence.errors("test")?.0.iter().all(|slope| (slope.abs() - 2e-3).abs() < 1e-6));
+    Ok(())
+}
+
+/// A fifth of the numbers are wild. The selection model learns from trusted points that these do not help, whatever unit
+/// the numbers are in, and goes on where it was saved.
+#[test]
+fn the_joint_trainer_leaves_wild_numbers_out() -> Result<()> {
+    let validation = plane(40, 2)?;
+    for unit in [1.0, 1e4] {
+        let scaled = |data: &Dataset, wild: f64| {
+            let numbers = (data.targets().unwrap().iter().enumerate())
+                .map(|(i, y)| unit * (f64::from(*y) + if i % 5 == 0 { wild } else { 0.0 }));
+            data.clone().with_targets(&numbers.collect::<Vec<_>>())
+        };
+        let (data, validation) = (scaled(&plane(300, 1)?, 6.0)?, scaled(&validation, 0.0)?);
+        let options = TrainerOptions {
+            warm_up: 60,
+            learner_rate: if unit > 1.0 { 3.0 } else { 1e-2 },
+            ..Default::default()
+        };
+        let mut trainer = Trainer::new(learner(3)?, &validation, options.clone(), 5)?;
+        trainer.fit_steps(&data, 30, 260, 0, |_| {})?;
+        let mut saved = Trainer::new(learner(3)?, &validation, options, 5)?;
+        saved.restore(&trainer.checkpoint()?)?;
+        let mut chosen = [Vec::new(), Vec::new()];
+        for (trainer, chosen) in [&mut trainer, &mut saved].into_iter().zip(&mut chosen) {
+            trainer.fit_until(&data, 30, 300, 0, |_| {})?;
+            *chosen = trainer.choose(&data, Amount::Count(60), &ChooseOptions::default())?.indices;
+        }
+        assert_eq!(chosen[0], chosen[1]);
+        let wild = chosen[0].iter().filter(|i| **i % 5 == 0).count();
+        assert!(wild <= 3, "{wild} of 60, where 12 would be chance, in units of {unit}");
+        // Labels in place of numbers are a mistake, not a class.
+        let classes = Dataset::new(data.inputs().clone(), vec![0; 300], 1)?;
+        let refused = trainer.step(&classes.batch(&[0, 1, 2])?);
+        assert!(matches!(refused, Err(Error::Shape { .. })));
+    }
+    Ok(())
+}
+
+#[test]
+fn standardised_data_keep_their_numbers() -> Result<()> {
+    let data = plane(20, 1)?;
+    let standard = Standardiser::of(&data)?.dataset(&data)?;
+    assert_eq!(standard.targets(), data.targets());
     Ok(())
 }
 

@@ -51,6 +51,8 @@ fn options(heads: Heads) -> TrainerOptions {
 /// Relative 1e-4 of the largest entry: the weights come from solves with residual 1e-10.
 #[test]
 fn the_selection_model_has_the_right_gradient() {
+    let made = data(60, 0.2, 2);
+    let (train, validation) = (in_f64(&made.train), in_f64(&made.validation));
     let one_step = LookAhead::OneStep { rate: 0.5 };
     for (heads, look_ahead) in [
         (Heads::Embedding, one_step),
@@ -59,49 +61,77 @@ fn the_selection_model_has_the_right_gradient() {
         (Heads::Unary, LookAhead::LastLayer { ridge: 0.1 }),
         (Heads::Unary, LookAhead::Linearised { rate: 0.5, steps: 3 }),
     ] {
-        let made = data(60, 0.2, 2);
-        let train = made.train.to_dtype(DType::F64).unwrap();
-        let validation = made.validation.to_dtype(DType::F64).unwrap();
-        let layer = LayerOptions {
-            budget: Budget::Fraction(0.4),
-            // The median of the costs counts as a constant; here it must be one.
-            smoothing: Smoothing::Quadratic(Scale::Absolute(3.0)),
-            ..Default::default()
-        };
-        let mut settings = TrainerOptions { layer, look_ahead, ..options(heads) };
-        settings.model.floor = 0.3;
-        let mut trainer = Trainer::new(mlp(4, DType::F64), &validation, settings, 7).unwrap();
-        trainer.fit_steps(&train, 12, 15, 0, |_| {}).unwrap();
-        assert!(!trainer.memory().is_empty());
+        check_gradient(mlp(4, DType::F64), (&train, &validation), heads, look_ahead);
+    }
+}
 
-        let batch = train.batch(&(20..32).collect::<Vec<_>>()).unwrap();
-        let (_, gradient) = trainer.model_gradient(&batch).unwrap();
-        let variables = trainer.model().variables().to_vec();
-        for ((name, var), gradient) in variables.iter().zip(gradient) {
-            if name.starts_with("embedding") && heads == Heads::Both {
-                // The unit of column costs, the median pairwise cost, counts as a constant: the
-                // embedding moves it. Checked without column costs, by the embedding head alone.
-                continue;
-            }
-            let gradient = to_vec(&gradient.unwrap()).unwrap();
-            let largest = gradient.iter().fold(0.0f64, |a, g| a.max(g.abs()));
-            assert!(largest > 1e-9, "{heads:?} {name}: no signal");
-            let here = var.as_tensor().copy().unwrap();
-            let flat = to_vec(&here).unwrap();
-            for k in (0..flat.len()).step_by(3) {
-                let step = 1e-5;
-                let at = |h: f64| {
-                    let mut flat = flat.clone();
-                    flat[k] += h;
-                    let moved = Tensor::from_vec(flat, here.shape(), &Device::Cpu).unwrap();
-                    var.set(&moved).unwrap();
-                    trainer.model_gradient(&batch).unwrap().0
-                };
-                let central = (at(step) - at(-step)) / (2.0 * step);
-                var.set(&here).unwrap();
-                let error = (central - gradient[k]).abs();
-                assert!(error < 1e-4 * largest, "{heads:?} {name}[{k}]: {central} {}", gradient[k]);
-            }
+/// The same where a number is to be predicted.
+#[test]
+fn the_gradient_is_right_for_numbers_too() {
+    let made = data(60, 0.0, 2);
+    let numbers = |data: &Dataset| {
+        let sums = to_vec(&data.inputs().sum(1).unwrap()).unwrap();
+        let sums: Vec<f64> = sums.iter().map(|x| 100.0 + 5.0 * x.sin()).collect();
+        in_f64(data).with_targets(&sums).unwrap()
+    };
+    let (train, validation) = (numbers(&made.train), numbers(&made.validation));
+    let shape = MlpOptions { inputs: 4, hidden: vec![16], classes: 1 };
+    for heads in [Heads::Embedding, Heads::Unary] {
+        let learner = Mlp::new(&shape, 4, DType::F64, &Device::Cpu).unwrap();
+        let look_ahead = LookAhead::OneStep { rate: 1e-4 };
+        check_gradient(learner, (&train, &validation), heads, look_ahead);
+    }
+}
+
+fn in_f64(data: &Dataset) -> Dataset {
+    data.to_dtype(DType::F64).unwrap()
+}
+
+fn check_gradient(
+    learner: Mlp,
+    (train, validation): (&Dataset, &Dataset),
+    heads: Heads,
+    look_ahead: LookAhead,
+) {
+    let layer = LayerOptions {
+        budget: Budget::Fraction(0.4),
+        // The median of the costs counts as a constant; here it must be one.
+        smoothing: Smoothing::Quadratic(Scale::Absolute(3.0)),
+        ..Default::default()
+    };
+    let mut settings = TrainerOptions { layer, look_ahead, ..options(heads) };
+    settings.model.floor = 0.3;
+    let mut trainer = Trainer::new(learner, validation, settings, 7).unwrap();
+    trainer.fit_steps(train, 12, 15, 0, |_| {}).unwrap();
+    assert!(!trainer.memory().is_empty());
+
+    let batch = train.batch(&(20..32).collect::<Vec<_>>()).unwrap();
+    let (_, gradient) = trainer.model_gradient(&batch).unwrap();
+    let variables = trainer.model().variables().to_vec();
+    for ((name, var), gradient) in variables.iter().zip(gradient) {
+        if name.starts_with("embedding") && heads == Heads::Both {
+            // The unit of column costs, the median pairwise cost, counts as a constant: the
+            // embedding moves it. Checked without column costs, by the embedding head alone.
+            continue;
+        }
+        let gradient = to_vec(&gradient.unwrap()).unwrap();
+        let largest = gradient.iter().fold(0.0f64, |a, g| a.max(g.abs()));
+        assert!(largest > 1e-9, "{heads:?} {name}: no signal");
+        let here = var.as_tensor().copy().unwrap();
+        let flat = to_vec(&here).unwrap();
+        for k in (0..flat.len()).step_by(3) {
+            let step = 1e-5;
+            let at = |h: f64| {
+                let mut flat = flat.clone();
+                flat[k] += h;
+                let moved = Tensor::from_vec(flat, here.shape(), &Device::Cpu).unwrap();
+                var.set(&moved).unwrap();
+                trainer.model_gradient(&batch).unwrap().0
+            };
+            let central = (at(step) - at(-step)) / (2.0 * step);
+            var.set(&here).unwrap();
+            let error = (central - gradient[k]).abs();
+            assert!(error < 1e-4 * largest, "{heads:?} {name}[{k}]: {central} {}", gradient[k]);
         }
     }
 }
@@ -283,6 +313,7 @@ fn suspicion_is_a_number_for_every_point_of_any_count() {
         let learner = MlpOptions { inputs: 2, hidden: vec![8], classes: 3 };
         let learner = Mlp::new(&learner, 0, DType::F32, &Device::Cpu).unwrap();
         let mut trainer = Trainer::new(learner, &data, options, 0).unwrap();
+        trainer.fit_steps(&data, 25, 4, 0, |_| {}).unwrap();
         let suspicion = trainer.suspicion(&data, &Default::default()).unwrap();
         assert_eq!(suspicion.len(), points);
         assert!(suspicion.iter().all(|s| s.is_finite()), "{points}: {suspicion:?}");

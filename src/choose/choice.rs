@@ -33,7 +33,7 @@ impl Choice {
     }
 
     /// Points with weights in any unit: they are scaled to sum to the number of points. Where all of them
-    /// are zero nothing tells the points apart, and they count alike.
+    /// are equal, zero too, each counts as exactly one.
     ///
     /// # Errors
     /// [`Error::Shape`] unless there are as many weights as indices, [`Error::OutOfRange`] for a weight
@@ -48,7 +48,7 @@ impl Choice {
             let (what, rule) = ("weights of chosen points", "finite and at least zero");
             return Err(Error::range(what, rule, found));
         }
-        if total == 0.0 {
+        if weights.windows(2).all(|pair| pair[0] == pair[1]) {
             return Ok(Self::equal(indices));
         }
         let points = indices.len() as f64;

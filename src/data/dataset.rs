@@ -41,7 +41,7 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// The inputs, one point per entry of the first dimension.
     pub inputs: Tensor,
-    /// The labels, `u32`, one per point.
+    /// The labels, `u32`, one per point; or the numbers to predict, floats.
     pub labels: Tensor,
 }
 
@@ -145,14 +145,22 @@ impl Dataset {
         Source::class_counts(self)
     }
 
-    /// The points at `indices`, in that order; an index may come twice.
+    /// The inputs as features, a row a point, one row after the other, and the width of a row: what
+    /// `Evidence::with_features` takes.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if the device refuses to give them.
+    pub fn features(&self) -> Result<(Vec<f32>, usize)> {
+        let rows = self.inputs.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+        Ok((rows, self.inputs.elem_count() / self.len()))
+    }
+
+    /// The points at `indices`, in that order; an index may come twice. [`Source::batch_at`] is the same.
     ///
     /// # Errors
     /// [`Error::Shape`] if `indices` is empty, [`Error::OutOfRange`] if there is no such point.
     pub fn batch(&self, indices: &[usize]) -> Result<Batch> {
-        let (inputs, labels) = self.rows(indices)?;
-        let labels = Tensor::from_vec(labels, indices.len(), self.inputs.device())?;
-        Ok(Batch { indices: indices.to_vec(), inputs, labels })
+        self.batch_at(indices)
     }
 
     /// A copy of the points at `indices`, in that order; the number of classes stays.
@@ -184,7 +192,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::Tensor`] if the device refuses, for example for lack of memory.
     pub fn to_device(&self, device: &Device) -> Result<Dataset> {
-        Ok(Self { inputs: self.inputs.to_device(device)?, ..self.clone() })
+        Ok(self.with_inputs(self.inputs.to_device(device)?))
     }
 
     /// The same data with its inputs converted to `dtype`.
@@ -192,7 +200,12 @@ impl Dataset {
     /// # Errors
     /// [`Error::Tensor`] if the device does not know the type.
     pub fn to_dtype(&self, dtype: DType) -> Result<Dataset> {
-        Ok(Self { inputs: self.inputs.to_dtype(dtype)?, ..self.clone() })
+        Ok(self.with_inputs(self.inputs.to_dtype(dtype)?))
+    }
+
+    /// The same points with inputs made of theirs.
+    pub(crate) fn with_inputs(&self, inputs: Tensor) -> Dataset {
+        Self { inputs, ..self.clone() }
     }
 
     pub(crate) fn rows(&self, indices: &[usize]) -> Result<(Tensor, Vec<u32>)> {

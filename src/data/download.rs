@@ -83,7 +83,7 @@ impl HubFile {
         if let Some(cache) = cache {
             builder = builder.with_cache_dir(cache.to_path_buf());
         }
-        let refused = |error| Error::Io { path: self.name(), source: io::Error::other(error) };
+        let refused = |error| Error::io(self.name(), io::Error::other(error));
         let (repository, revision) = (self.repository.clone(), self.revision.clone());
         let repo = Repo::with_revision(repository, RepoType::Dataset, revision);
         let api = builder.build().map_err(refused)?.repo(repo);
@@ -126,7 +126,7 @@ impl HubFile {
 /// [`Error::Io`] if the system refuses.
 pub fn sha256(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    let refused = |source| Error::Io { path: path.to_path_buf(), source };
+    let refused = |source| Error::io(path, source);
     let mut file = File::open(path).map_err(refused)?;
     let (mut digest, mut block) = (Sha256::new(), vec![0; 1 << 16]);
     loop {

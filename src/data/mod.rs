@@ -33,7 +33,7 @@ mod principal;
 #[cfg(any(feature = "text", feature = "tables"))]
 mod rows;
 pub(crate) mod shares;
-mod source;
+pub(crate) mod source;
 pub mod speakers;
 mod split;
 mod standard;

@@ -1,6 +1,6 @@
 //! Points whose inputs may be made on demand: what training and selection read.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::data::dataset::check_labels;
 use crate::data::{Batch, Dataset};
@@ -56,16 +56,31 @@ pub trait Source: Sync {
         counts
     }
 
-    /// Inputs and labels at `indices`.
+    /// Inputs and labels at `indices`; instead of labels the [numbers to predict](Self::targets), where there are any.
     ///
     /// # Errors
     /// As [`Source::inputs_at`].
     fn batch_at(&self, indices: &[usize]) -> Result<Batch> {
         let inputs = self.inputs_at(indices)?;
-        let labels: Vec<u32> = indices.iter().map(|&index| self.labels()[index]).collect();
-        let labels = Tensor::from_vec(labels, indices.len(), inputs.device())?;
+        let labels = targets_at(self, indices, inputs.device())?;
         Ok(Batch { indices: indices.to_vec(), inputs, labels })
     }
+}
+
+/// What is to be learned of some points: labels (`u32`), or the numbers to predict (`f32`).
+pub(crate) fn targets_at<S: Source + ?Sized>(
+    data: &S,
+    points: &[usize],
+    device: &Device,
+) -> Result<Tensor> {
+    let labels = || points.iter().map(|point| data.labels()[*point]).collect::<Vec<u32>>();
+    Ok(match data.targets() {
+        None => Tensor::from_vec(labels(), points.len(), device)?,
+        Some(all) => {
+            let targets: Vec<f32> = points.iter().map(|point| all[*point]).collect();
+            Tensor::from_vec(targets, points.len(), device)?
+        }
+    })
 }
 
 impl Source for Dataset {

@@ -66,22 +66,22 @@ impl Standardiser {
     /// # Errors
     /// As [`fit`](Self::fit).
     pub fn of(data: &Dataset) -> Result<Self> {
-        let rows = data.inputs().flatten_all()?.to_vec1::<f32>()?;
-        Self::fit(&rows, data.inputs().dim(1)?)
+        let (rows, width) = data.features()?;
+        Self::fit(&rows, width)
     }
 
-    /// A data set with its inputs moved; targets are not kept.
+    /// A data set with its inputs moved; numbers to predict stay as they are.
     ///
     /// # Errors
     /// [`Error::Shape`] for inputs of another width.
     pub fn dataset(&self, data: &Dataset) -> Result<Dataset> {
-        let width = data.inputs().dim(1)?;
+        let (rows, width) = data.features()?;
         if width != self.width() {
             return Err(Error::shape("features to standardise", self.width(), width));
         }
-        let rows = self.apply(&data.inputs().flatten_all()?.to_vec1::<f32>()?);
-        let inputs = Tensor::from_vec(rows, data.inputs().shape(), data.inputs().device())?;
-        Dataset::new(inputs, data.labels().to_vec(), data.classes())
+        let inputs =
+            Tensor::from_vec(self.apply(&rows), data.inputs().shape(), data.inputs().device())?;
+        Ok(data.with_inputs(inputs))
     }
 
     /// Number of features.

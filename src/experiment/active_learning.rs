@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::Observations;
-use super::engine::{Candidate, Experiment};
+use super::engine::{Candidate, Experiment, sampling_of};
 use super::stages::{index_tensor, indices_of};
 use super::{Chooser, Model, Outcome, Seconds, Stages, Task};
-use crate::choose::{Evidence, Kind, Needs, Random, Strategy, check_needs};
+use crate::choose::{Choice, Evidence, Kind, Needs, Random, Strategy, check_needs};
 use crate::data::{Source, Subset};
 use crate::error::{Error, Result};
 use crate::learn::Checkpoint;
@@ -170,6 +170,8 @@ struct Buyer<'a, 'o, 's> {
 struct Ledger {
     bought: Vec<usize>,
     labels: Vec<u32>,
+    /// Their weights, each in the round that bought it.
+    weights: Vec<f64>,
     /// Labels after each round.
     budgets: Vec<usize>,
     /// Seconds of each round: training the proxy, and choosing.
@@ -177,10 +179,11 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// The first `budget` points with the labels that were bought.
-    fn labelled<'a>(&self, pool: &'a dyn Source, budget: usize) -> Result<Subset<'a>> {
+    /// The first `budget` points with the labels that were bought, and their choice as all of them.
+    fn labelled<'a>(&self, pool: &'a dyn Source, budget: usize) -> Result<(Subset<'a>, Choice)> {
         let part = Subset::new(pool, self.bought[..budget].to_vec())?;
-        part.with_labels(self.labels[..budget].to_vec())
+        let all = Choice::weighted((0..budget).collect(), self.weights[..budget].to_vec())?;
+        Ok((part.with_labels(self.labels[..budget].to_vec())?, all))
     }
 
     fn seconds_until(&self, round: usize) -> Seconds {
@@ -193,6 +196,8 @@ impl Ledger {
         state.set("bought", index_tensor(&self.bought)?);
         let labels = Tensor::from_slice(&self.labels, self.labels.len(), &Device::Cpu)?;
         state.set("labels", labels);
+        let weights = Tensor::from_slice(&self.weights, self.weights.len(), &Device::Cpu)?;
+        state.set("weights", weights);
         state.set("budgets", index_tensor(&self.budgets)?);
         let seconds = self.seconds.as_flattened();
         let seconds = Tensor::from_slice(seconds, (self.seconds.len(), 2), &Device::Cpu)?;
@@ -202,9 +207,16 @@ impl Ledger {
 
     fn from_state(state: &Checkpoint) -> Result<Self> {
         let seconds = state.tensor("seconds")?.to_vec2::<f64>()?;
+        let bought = indices_of(state, "bought")?;
+        // Labels that were kept before weights were: they are worth more than the difference.
+        let weights = match state.tensor("weights") {
+            Ok(weights) => weights.to_vec1()?,
+            Err(_) => vec![1.0; bought.len()],
+        };
         Ok(Self {
-            bought: indices_of(state, "bought")?,
+            bought,
             labels: state.tensor("labels")?.to_vec1()?,
+            weights,
             budgets: indices_of(state, "budgets")?,
             seconds: seconds.iter().map(|pair| [pair[0], pair[1]]).collect(),
         })
@@ -232,8 +244,8 @@ impl Buyer<'_, '_, '_> {
         let before = ledger.seconds_until(round);
         let candidate = Candidate { name: self.strategy.name(), chooser, before };
         let fraction = budget as f64 / pool.points() as f64;
-        let part = ledger.labelled(pool, budget)?;
-        self.experiment.test(candidate, fraction, &part, Sampling::All, None)
+        let (part, all) = ledger.labelled(pool, budget)?;
+        self.experiment.test(candidate, fraction, &part, whole(&all), None)
     }
 
     /// One round: choose, ask, and write down the answer before anything else.
@@ -242,7 +254,7 @@ impl Buyer<'_, '_, '_> {
             0 => (self.first()?, [0.0; 2]),
             _ => self.choose(round, ledger)?,
         };
-        let labels = self.oracle.ask(&wanted)?;
+        let labels = self.oracle.ask(&wanted.indices)?;
         if labels.len() != wanted.len() {
             return Err(Error::shape("labels answered", wanted.len(), labels.len()));
         }
@@ -251,8 +263,9 @@ impl Buyer<'_, '_, '_> {
             let (what, rule) = ("label answered", "below the number of classes");
             return Err(Error::range(what, rule, f64::from(label)));
         }
-        ledger.bought.extend(wanted);
+        ledger.bought.extend(wanted.indices);
         ledger.labels.extend(labels);
+        ledger.weights.extend(wanted.weights);
         ledger.budgets.push(ledger.bought.len());
         ledger.seconds.push(seconds);
         let mut state = ledger.state()?;
@@ -261,14 +274,14 @@ impl Buyer<'_, '_, '_> {
     }
 
     /// Random points, the same for all strategies.
-    fn first(&self) -> Result<Vec<usize>> {
+    fn first(&self) -> Result<Choice> {
         let mut rng = self.experiment.rng(0);
         let nothing = Evidence::new(self.experiment.task.pool.points());
-        Ok(Random.select(&nothing, self.rounds.initial, &mut rng)?.indices)
+        Random.select(&nothing, self.rounds.initial, &mut rng)
     }
 
     /// Points of the pool for this round, and the seconds of training the proxy and of choosing.
-    fn choose(&mut self, round: usize, ledger: &Ledger) -> Result<(Vec<usize>, [f64; 2])> {
+    fn choose(&mut self, round: usize, ledger: &Ledger) -> Result<(Choice, [f64; 2])> {
         let pool = self.experiment.task.pool;
         let mut free = vec![true; pool.points()];
         ledger.bought.iter().for_each(|point| free[*point] = false);
@@ -278,7 +291,7 @@ impl Buyer<'_, '_, '_> {
         if self.strategy.needs() == Needs::NOTHING {
             let started = Instant::now();
             let chosen = self.strategy.select(&Evidence::new(free.len()), count, &mut rng)?;
-            return Ok((chosen.among(&free).indices, [0.0, started.elapsed().as_secs_f64()]));
+            return Ok((chosen.among(&free), [0.0, started.elapsed().as_secs_f64()]));
         }
         let (learner, training) = self.train_proxy(round, ledger)?;
         let started = Instant::now();
@@ -288,7 +301,7 @@ impl Buyer<'_, '_, '_> {
         let (rows, width) = remembered.features();
         let evidence = seen.evidence()?.with_remembered(rows, width)?;
         let chosen = self.strategy.select(&evidence, count, &mut rng)?;
-        Ok((chosen.among(&free).indices, [training, started.elapsed().as_secs_f64()]))
+        Ok((chosen.among(&free), [training, started.elapsed().as_secs_f64()]))
     }
 
     /// The proxy trained on what is labelled, and the seconds it took.
@@ -302,12 +315,20 @@ impl Buyer<'_, '_, '_> {
         {
             restore_learner(&learner, &before)?;
         }
-        let labelled = ledger.labelled(self.experiment.task.pool, ledger.bought.len())?;
+        let (labelled, all) = ledger.labelled(self.experiment.task.pool, ledger.bought.len())?;
         let (options, seed) = (&self.proxy.training, self.experiment.seed);
-        let training = Training::new(&learner, &labelled, Sampling::All, options, seed)?;
+        let training = Training::new(&learner, &labelled, whole(&all), options, seed)?;
         let stage = stage(round);
         let kept = self.experiment.stages.run.load(&stage)?;
         let seconds = self.experiment.stages.train(&stage, training, kept.as_ref())?.seconds;
         Ok((learner, seconds))
+    }
+}
+
+/// All that was bought, weighted as the strategy says.
+fn whole(all: &Choice) -> Sampling<'_> {
+    match sampling_of(all) {
+        Sampling::Fixed(_) => Sampling::All,
+        weighted => weighted,
     }
 }

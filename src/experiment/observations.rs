@@ -7,10 +7,10 @@ use super::{Run, kept};
 use crate::choose::{CrossFit, Evidence};
 use crate::data::Source;
 use crate::data::dataset::check_labels;
+use crate::data::source::targets_at;
 use crate::error::{Error, Result};
 use crate::layer::bridge::to_vec;
 use crate::learn::History;
-use crate::learn::learner::targets_at;
 use crate::learn::{Learner, Loss};
 use crate::seeds::Seeds;
 

@@ -3,15 +3,14 @@
 use candle_core::{DType, Device};
 use rand::seq::SliceRandom;
 
+use super::engine::sampling_of;
 use super::{FeatureStudy, LabelNoise, Observations};
 use crate::choose::{CrossFit, Strategy};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::joint::Amount;
 use crate::layer::bridge::to_vec;
-use crate::learn::{
-    Learner, Length, Mlp, MlpOptions, Sampling, TrainingOptions, error_in_batches, train,
-};
+use crate::learn::{Learner, Length, Mlp, MlpOptions, TrainingOptions, error_in_batches, train};
 use crate::seeds::Seeds;
 
 /// What a repetition does otherwise than the first run.
@@ -161,17 +160,17 @@ fn once(
             MlpOptions { inputs: pool.inputs().dim(1)?, hidden: vec![64], classes: pool.classes() };
         let learner = Mlp::new(&shape, seed, dtype, &Device::Cpu)?;
         let training = TrainingOptions { length: Length::Steps(steps), ..Default::default() };
-        let of = |data: &Dataset| {
-            let inputs = data.inputs().to_dtype(dtype)?;
-            Dataset::new(inputs, data.labels().to_vec(), data.classes())
-        };
-        train(&learner, &of(&pool)?, Sampling::Fixed(&choice.indices), &training, seed, |_| ())?;
+        train(&learner, &pool.to_dtype(dtype)?, sampling_of(&choice), &training, seed, |_| ())?;
         let mut weights = Vec::new();
         for (_, variable) in learner.variables() {
             weights.extend(to_vec(variable)?);
         }
         let mut chosen: Vec<usize> = choice.indices.iter().map(|i| order[*i]).collect();
         chosen.sort_unstable();
-        Ok(Found { chosen, error: error_in_batches(&learner, &of(test)?, 256)?, weights })
+        Ok(Found {
+            chosen,
+            error: error_in_batches(&learner, &test.to_dtype(dtype)?, 256)?,
+            weights,
+        })
     })
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::learn::checkpoint::{Checkpoint, unwritable};
-use crate::whole_file::{io_error, write_bytes};
+use crate::whole_file::write_bytes;
 
 const CONFIGURATION: &str = "configuration.json";
 const PARTIAL: &str = "configuration.json.partial";
@@ -103,7 +103,7 @@ impl Run {
         compare: impl FnOnce(&Path, &[u8], &Configuration) -> Result<()>,
     ) -> Result<Self> {
         let folder = folder.to_path_buf();
-        fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
+        fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
         let lock = lock(&folder)?;
         let mut configuration = configuration.clone();
         configuration.insert("gleaner".into(), env!("CARGO_PKG_VERSION").into());
@@ -121,7 +121,7 @@ impl Run {
                 }
                 write_configuration(&path, &configuration)?;
             }
-            Err(source) => return Err(io_error(&path, source)),
+            Err(source) => return Err(Error::io(&path, source)),
         }
         Ok(Self { keep: Keep::Folder { path: folder, _lock: lock } })
     }
@@ -200,8 +200,8 @@ fn write_configuration(path: &Path, configuration: &Configuration) -> Result<()>
 fn stages(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_stage = |ending: &OsStr| ending == "safetensors" || ending == "partial";
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
-        let path = entry.map_err(|source| io_error(folder, source))?.path();
+    for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
+        let path = entry.map_err(|source| Error::io(folder, source))?.path();
         if path.extension().is_some_and(is_stage) {
             found.push(path);
         }
@@ -211,7 +211,7 @@ fn stages(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn remove_files(files: &[PathBuf]) -> Result<()> {
     files.iter().try_for_each(|file| match fs::remove_file(file) {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(io_error(file, source)),
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(file, source)),
         _ => Ok(()),
     })
 }
@@ -225,10 +225,10 @@ fn file_name(stage: &str) -> String {
 
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(|source| io_error(&path, source))?;
+    let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::Error(source)) => Err(io_error(&path, source)),
+        Err(fs::TryLockError::Error(source)) => Err(Error::io(&path, source)),
         Err(fs::TryLockError::WouldBlock) => Err(Error::Configuration {
             path,
             expected: "room for no other process".into(),

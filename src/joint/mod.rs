@@ -26,6 +26,7 @@
 mod blocks;
 mod checkpoint;
 mod choose;
+mod evidence;
 mod gleaner;
 mod head;
 mod hypergradient;

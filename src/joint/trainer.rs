@@ -1,8 +1,9 @@
 //! The trainer: one step, and the loop over batches.
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
+use super::evidence::Asked;
 use super::hypergradient::{Hypergradient, hypergradient_of, weighted_gradient_of};
 use super::model::SelectionModel;
 use super::options::{CostFeatures, StageSeconds, StepReport, TrainerOptions};
@@ -31,7 +32,7 @@ pub struct Trainer<L> {
     pub(super) layer: SelectionLayer,
     pub(super) memory: ExemplarMemory,
     pub(super) validation: Batch,
-    pub(super) classes: usize,
+    pub(super) asked: Asked,
     pub(super) learner_optimiser: Optimiser,
     pub(super) model_optimiser: Optimiser,
     /// Running mean of each point's loss, by its index in the data.
@@ -59,7 +60,8 @@ struct Solved {
 
 impl<L: Learner> Trainer<L> {
     /// A trainer whose selection model answers to `validation`: points split from the training data, or
-    /// a small trusted set; never test data. `seed` determines everything that follows.
+    /// a small trusted set; never test data. Where these have [numbers to predict](Source::targets), that is the task, of
+    /// the batches too. `seed` determines everything that follows.
     ///
     /// # Errors
     /// From the options' own checks; [`crate::Error::Tensor`] from the learner.
@@ -81,12 +83,12 @@ impl<L: Learner> Trainer<L> {
             CostFeatures::Learner => seen.dim(1)?,
         };
         let dtype = seen.dtype();
-        let classes = validation.classes();
+        let asked = Asked::of(validation);
         let place = selection_device(&device, features);
         let model = SelectionModel::new(
             options.model.clone(),
             features,
-            evidence_width(classes),
+            asked.width(),
             dtype,
             &place,
             &mut rng,
@@ -102,8 +104,12 @@ impl<L: Learner> Trainer<L> {
             options.model_rate,
         )?;
         let points = everything.len();
+        let kind = match asked {
+            Asked::Classes(classes) => format!("{classes} classes"),
+            Asked::Numbers { .. } => "numbers".into(),
+        };
         let kind = format!(
-            "{options:?}; {features} cost features in {dtype:?}, {classes} classes, {points} validation points"
+            "{options:?}; {features} cost features in {dtype:?}, {kind}, {points} validation points"
         );
         Ok(Self {
             layer: SelectionLayer::new(options.layer.clone()),
@@ -114,7 +120,7 @@ impl<L: Learner> Trainer<L> {
             model,
             place,
             options,
-            classes,
+            asked,
             learner_optimiser,
             model_optimiser,
             history: Vec::new(),
@@ -417,9 +423,7 @@ impl<L: Learner> Trainer<L> {
         if self.options.remembered == 0 {
             return Ok(None);
         }
-        let width = rows.dim(1)? - evidence_width(self.classes);
-        let features = rows.narrow(1, 0, width)?.contiguous()?;
-        let evidence = rows.narrow(1, width, evidence_width(self.classes))?.contiguous()?;
+        let (features, evidence) = self.asked.apart(rows)?;
         let all = self.model.embed(&features, &evidence)?;
         let costs = self.options.distance.between(&place.detach(), &all.detach())?;
         let nearest = self.memory.nearest(&costs, self.options.remembered, batch)?;
@@ -433,6 +437,7 @@ impl<L: Learner> Trainer<L> {
 
     /// What the selection model may look at: nothing but the losses carries a gradient into the learner.
     pub(super) fn view(&self, batch: &Batch) -> Result<View> {
+        self.asked.check(&batch.labels)?;
         let n = batch.indices.len();
         let learned = self.learner.features(&batch.inputs)?;
         let logits = self.learner.head(&learned)?;
@@ -448,7 +453,7 @@ impl<L: Learner> Trainer<L> {
         let (logits, labels) =
             (logits.to_device(&self.place)?, batch.labels.to_device(&self.place)?);
         let features = features.to_device(&self.place)?;
-        let evidence = evidence(&logits, &labels, &each, &running)?;
+        let evidence = self.asked.evidence(&logits, &labels, &each, &running)?;
         Ok(View { features, evidence, running, losses })
     }
 
@@ -479,30 +484,6 @@ fn selection_device(learner: &Device, features: usize) -> Device {
     /// Cost features a point from which on the accelerator keeps the selection.
     const MANY: usize = 1 << 14;
     if features < MANY { Device::Cpu } else { learner.clone() }
-}
-
-/// Numbers of evidence a point.
-fn evidence_width(classes: usize) -> usize {
-    2 * classes + 2
-}
-
-/// One-hot label, residual (probabilities minus one-hot), loss and running mean loss, both squashed to
-/// `[0, 1)`: `n x (2 classes + 2)`.
-fn evidence(logits: &Tensor, labels: &Tensor, losses: &[f64], running: &[f64]) -> Result<Tensor> {
-    let (n, classes) = logits.dims2()?;
-    let probabilities = candle_nn::ops::softmax(logits, D::Minus1)?;
-    let mut one_hot = vec![0f32; n * classes];
-    for (row, label) in labels.to_vec1::<u32>()?.into_iter().enumerate() {
-        one_hot[row * classes + label as usize] = 1.0;
-    }
-    let one_hot =
-        Tensor::from_vec(one_hot, (n, classes), logits.device())?.to_dtype(logits.dtype())?;
-    let squash = |values: &[f64]| -> Result<Tensor> {
-        let values: Vec<f32> = values.iter().map(|l| (1.0 - (-l).exp()) as f32).collect();
-        Ok(Tensor::from_vec(values, (n, 1), logits.device())?.to_dtype(logits.dtype())?)
-    };
-    let residual = (&probabilities - &one_hot)?;
-    Ok(Tensor::cat(&[&one_hot, &residual, &squash(losses)?, &squash(running)?], 1)?)
 }
 
 /// Self-costs are zero, whatever rounding or the embedding made of them.

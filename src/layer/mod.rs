@@ -3,6 +3,7 @@
 pub mod bridge;
 mod conic;
 pub(crate) mod distance;
+mod parameters;
 mod selection;
 
 pub use crate::conic::model::Derivative;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::conic::model::Derivative;
 use crate::error::{Error, Result};
 use crate::layer::bridge::{dims2, to_vec};
+use crate::layer::parameters::Parameters;
 use crate::program::{
     Budget, BudgetRow, Diagnostics, Multipliers, Norm, ProgramOptions, Regulariser, Selection,
     SelectionProgram, SolveOptions, Upstream, Verdict, typical,
@@ -299,18 +300,18 @@ impl<'a> Items<'a> {
             Some(rows) => part(inputs.budget, &[count, rows.len()], "budget", 0.0)?,
             None => part(inputs.budget, &[count], "budget", 0.0)?.unsqueeze(1)?,
         };
-        let parameters = [
-            part(inputs.column_costs, &[count, q], "column costs", 0.0)?,
-            part(inputs.row_masses, &[count, n], "row masses", 1.0)?,
-            budget,
-            part(inputs.eps, &[count], "eps", 0.0)?.unsqueeze(1)?,
-        ];
+        let parameters = Parameters {
+            column_costs: part(inputs.column_costs, &[count, q], "column costs", 0.0)?,
+            row_masses: part(inputs.row_masses, &[count, n], "row masses", 1.0)?,
+            limits: budget,
+            eps: part(inputs.eps, &[count], "eps", 0.0)?.unsqueeze(1)?,
+        };
         let allowed = match inputs.allowed {
             Some(allowed) => Some(mask(allowed, &[count, n, width])?),
             None => None,
         };
         let costs_tensor = on_cpu(costs)?;
-        let parameters_tensor = Tensor::cat(&parameters, 1)?;
+        let parameters_tensor = Tensor::cat(&parameters.in_order(), 1)?;
         Ok(Self {
             n,
             width,
@@ -323,6 +324,12 @@ impl<'a> Items<'a> {
             costs_tensor,
             parameters_tensor,
         })
+    }
+
+    /// Numbers of each parameter of a program.
+    fn sizes(&self) -> Parameters<usize> {
+        let limits = self.rows.map_or(1, <[BudgetRow]>::len);
+        Parameters { column_costs: self.q, row_masses: self.n, limits, eps: 1 }
     }
 
     fn solve(&self, k: usize, options: &LayerOptions) -> Result<Selection> {
@@ -340,11 +347,8 @@ impl<'a> Items<'a> {
             let allowed = &allowed[k * size..(k + 1) * size];
             DMatrix::from_row_iterator(n, self.width, allowed.iter().map(|allowed| *allowed != 0))
         });
-        let limits = self.rows.map_or(1, <[BudgetRow]>::len);
-        let row = &self.parameters[k * (self.q + n + limits + 1)..][..self.q + n + limits + 1];
-        let (column_costs, row) = row.split_at(self.q);
-        let (row_masses, row) = row.split_at(n);
-        let (limits, eps) = row.split_at(limits);
+        let Parameters { column_costs, row_masses, limits, eps } =
+            self.sizes().of(&self.parameters, k);
         let given = self.inputs.budget.is_some();
         let budget = match self.rows {
             Some(rows) => {
@@ -411,7 +415,7 @@ impl Solved {
                 Err(error) => (None, Err(error)),
             })
             .unzip();
-        let parameters = items.q + items.n + items.rows.map_or(1, <[BudgetRow]>::len) + 1;
+        let parameters = items.sizes().sum();
         let solved = Self {
             selections,
             n: items.n,
@@ -488,8 +492,13 @@ impl SelectionOp {
             let places = to_costs[j..].iter_mut().step_by(width);
             places.zip(&column).for_each(|(place, slope)| *place = *slope);
         }
-        let parts = [&found.column_costs, &found.row_masses, &found.budgets];
-        let numbers = parts.into_iter().flat_map(|part| part.iter()).chain([&found.eps]);
+        let slopes = Parameters {
+            column_costs: found.column_costs.as_slice(),
+            row_masses: found.row_masses.as_slice(),
+            limits: found.budgets.as_slice(),
+            eps: &[found.eps],
+        };
+        let numbers = slopes.in_order().into_iter().flatten();
         to_parameters.iter_mut().zip(numbers).for_each(|(place, slope)| *place = *slope);
         Ok(())
     }

@@ -17,7 +17,7 @@ use safetensors::{SafeTensors, View};
 
 use crate::error::{Error, Result};
 use crate::hash::{FNV_START, fnv};
-use crate::whole_file::{io_error, write_bytes};
+use crate::whole_file::write_bytes;
 
 /// Where the notes are kept in the metadata of a safetensors file: under one key, because the format
 /// does not keep several in order, and equal states should give equal files.
@@ -167,7 +167,7 @@ impl Checkpoint {
     /// written.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+        let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
         let broken = |error: &dyn std::fmt::Display| {
             let (expected, found) = ("tensors in safetensors form".into(), error.to_string());
             Error::File { path: path.to_path_buf(), expected, found }

@@ -1,9 +1,9 @@
 //! How long each point's gradient is.
 
 use crate::data::Source;
+use crate::data::source::targets_at;
 use crate::error::Result;
 use crate::layer::bridge::to_scalar;
-use crate::learn::learner::targets_at;
 use crate::learn::{Learner, Loss};
 
 /// `||grad_theta l_i(theta)||_2` of every point of `data`, in its order, `theta` all of the learner's variables.

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::data::Source;
+use crate::data::source::targets_at;
 use crate::error::{Error, Result};
 use crate::layer::bridge::to_vec;
 use crate::learn::loss::{are_numbers, cross_entropy, squared_error};
@@ -254,18 +255,6 @@ pub(crate) fn for_each_batch(
         act(&inputs, chunk)?;
     }
     Ok(())
-}
-
-/// What is to be learned of some points: labels (`u32`), or the numbers to predict (`f32`).
-pub(crate) fn targets_at(data: &dyn Source, points: &[usize], device: &Device) -> Result<Tensor> {
-    let labels = || points.iter().map(|point| data.labels()[*point]).collect::<Vec<u32>>();
-    Ok(match data.targets() {
-        None => Tensor::from_vec(labels(), points.len(), device)?,
-        Some(all) => {
-            let targets: Vec<f32> = points.iter().map(|point| all[*point]).collect();
-            Tensor::from_vec(targets, points.len(), device)?
-        }
-    })
 }
 
 /// What a learner returns must have one row a point: otherwise answers shift between points.

@@ -9,10 +9,10 @@ use candle_core::{DType, Device, Tensor};
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 
+use crate::data::source::targets_at;
 use crate::data::{Source, shuffled_batches};
 use crate::error::{Error, Result};
 use crate::learn::checkpoint::Checkpoint;
-use crate::learn::learner::targets_at;
 use crate::learn::optimiser::Optimiser;
 use crate::learn::{Learner, Length, Sampling, TrainingOptions, error_in_batches, set_variables};
 use crate::seeds::Seeds;

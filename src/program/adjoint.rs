@@ -15,14 +15,16 @@
 
 use nalgebra::DVector;
 
-use super::dual::{Point, Scaled, zeros};
+use super::Diagnostics;
+use super::dual::Point;
+use super::gradients::{Gradients, Upstream};
 use super::prox::{Block, Entry};
-use super::selection::{Gradients, Selection, Upstream};
+use super::scaled::{Scaled, zeros};
 use super::system::System;
 use crate::error::{Error, Result};
 
 pub(super) fn pullback(
-    selection: &Selection,
+    mut diagnostics: Diagnostics,
     scaled: &Scaled,
     point: &Point,
     last: &System,
@@ -92,7 +94,6 @@ pub(super) fn pullback(
     let moving = point.entries.iter().filter(|e| e.value > 0.0);
     let slope = |e: &Entry| costs[(e.row(), e.column())] * program.regulariser.slope(e.value);
     let eps = moving.map(slope).sum();
-    let mut diagnostics = selection.diagnostics();
     diagnostics.backward_residual = solved.residual;
     diagnostics.conditioning = solved.conditioning;
     Ok(Gradients {

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::dual::Scaled;
+use super::scaled::Scaled;
 
 /// One entry that may be live.
 #[derive(Clone, Copy, Debug)]

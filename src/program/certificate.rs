@@ -13,8 +13,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::dual::{Scaled, zeros};
 use super::prox::Entry;
+use super::scaled::{Scaled, zeros};
 use super::{Method, Norm, SelectionProgram};
 use crate::error::{Error, Result};
 

@@ -22,9 +22,9 @@ use nalgebra::DVector;
 use super::barrier::{Part, Variable};
 use super::certificate::at;
 use super::cholesky;
-use super::dual::Scaled;
 use super::prox::{Block, Entry};
 use super::reference::feasible_rows;
+use super::scaled::Scaled;
 use super::structured::Newton;
 use super::{Method, Regulariser, Selection, SolveOptions};
 

@@ -13,9 +13,10 @@
 use nalgebra::DVector;
 
 use super::certificate::at;
-use super::dual::{Point, Scaled};
+use super::dual::Point;
 use super::prox::Entry;
 use super::proximal::Pair;
+use super::scaled::Scaled;
 use super::structured::Newton;
 use super::{Method, Norm, Regulariser, Selection, SelectionProgram};
 use crate::error::Result;

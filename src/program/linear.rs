@@ -7,7 +7,7 @@
 use nalgebra::DVector;
 
 use super::certificate::at;
-use super::dual::Scaled;
+use super::scaled::Scaled;
 use super::{Method, Norm, Selection, SelectionProgram};
 use crate::error::Result;
 

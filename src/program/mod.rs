@@ -45,18 +45,23 @@ mod certificate;
 mod checks;
 mod cholesky;
 mod conjugate;
+mod derivative;
 mod direct;
 mod dual;
+mod gradients;
 mod interior;
 mod least;
 mod linear;
+mod margins;
 mod options;
 mod perturbed;
 mod prox;
 mod proximal;
 mod reference;
 mod scale;
+mod scaled;
 mod selection;
+mod start;
 mod structured;
 mod system;
 mod typical;
@@ -73,8 +78,9 @@ use checks::{
     within_reach,
 };
 
+pub use gradients::{Gradients, Upstream};
 pub use options::*;
-pub use selection::{Diagnostics, Gradients, Multipliers, Selection, Upstream, Verdict};
+pub use selection::{Diagnostics, Multipliers, Selection, Verdict};
 pub(crate) use typical::typical;
 
 /// Costs up to which the reference solver takes milliseconds.

@@ -23,13 +23,13 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::dual::Scaled;
-use super::selection::{Gradients, Selection, Upstream};
-use super::{Norm, Regulariser, SelectionProgram, SolveOptions};
+use super::gradients::{Gradients, Upstream};
+use super::scaled::Scaled;
+use super::{Diagnostics, Norm, Regulariser, Selection, SelectionProgram, SolveOptions};
 use crate::error::Result;
 
 pub(super) fn pullback(
-    selection: &Selection,
+    (selection, diagnostics): (&Selection, Diagnostics),
     scaled: &Scaled,
     upstream: Upstream,
     size: f64,
@@ -53,7 +53,7 @@ pub(super) fn pullback(
         row_masses: (up.row_multipliers() - down.row_multipliers()) * slope,
         budgets: (down.budget_multipliers() - up.budget_multipliers()) * slope,
         eps: (smooth(&up) - smooth(&down)) * slope,
-        diagnostics: selection.diagnostics(),
+        diagnostics,
     })
 }
 

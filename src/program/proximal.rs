@@ -19,8 +19,9 @@ use std::sync::Arc;
 use nalgebra::DVector;
 
 use super::certificate::Bound;
-use super::dual::{Point, Scaled};
+use super::dual::Point;
 use super::prox::Entry;
+use super::scaled::Scaled;
 use super::structured::Newton;
 use super::{Method, Regulariser, Selection, SolveOptions};
 use crate::error::{Error, Result};

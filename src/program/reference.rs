@@ -20,7 +20,7 @@ use clarabel::solver::{
 use nalgebra::{DMatrix, DVector};
 
 use super::certificate;
-use super::dual::Scaled;
+use super::scaled::Scaled;
 use super::structured::Newton;
 use super::{Method, Norm, Regulariser, Selection, SelectionProgram, SolveOptions};
 use crate::error::{Error, Result};

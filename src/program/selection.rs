@@ -5,11 +5,13 @@ use std::sync::OnceLock;
 use nalgebra::{DMatrix, DVector};
 
 use super::certificate::{self, Certificate};
-use super::dual::{Margins, Point, Scaled};
+use super::dual::Point;
+use super::margins::Margins;
 use super::prox::Entry;
 use super::proximal::Pair;
+use super::scaled::Scaled;
 use super::system::System;
-use super::{Method, SelectionProgram, SolveOptions, adjoint, perturbed, proximal, vertex};
+use super::{Method, SelectionProgram, proximal};
 use crate::error::{Error, Result};
 
 /// How a solve ended. A solve that did not finish is an error, so every verdict describes a solution.
@@ -61,33 +63,6 @@ pub struct Diagnostics {
     /// rows hang together by one cap) the row multipliers are not unique: the gradients of costs, column costs
     /// and budgets are still exact, that of row masses is one of several one-sided ones.
     pub conditioning: f64,
-}
-
-/// An upstream gradient: what the loss says about the answer. Missing parts count as zero.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Upstream<'a> {
-    /// `dL/dZ`, `n x (n + m)`.
-    pub assignment: Option<&'a DMatrix<f64>>,
-    /// `dL/ds`, one entry a group.
-    pub weights: Option<&'a DVector<f64>>,
-}
-
-/// The gradient of a loss with respect to every parameter of the program.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Gradients {
-    /// `dL/dD`, `n x (n + m)`.
-    pub costs: DMatrix<f64>,
-    /// `dL/dc`, one entry a group.
-    pub column_costs: DVector<f64>,
-    /// `dL/dr`, one entry an incoming point.
-    pub row_masses: DVector<f64>,
-    /// `dL/dh`, one entry a budget row.
-    pub budgets: DVector<f64>,
-    /// `dL/deps`; zero without a regulariser.
-    pub eps: f64,
-    /// How far to trust the above.
-    pub diagnostics: Diagnostics,
 }
 
 /// Multipliers of a solved program: where to start on a similar one, see
@@ -143,13 +118,13 @@ pub(super) enum Face {
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// The program, and the solver's units.
-    scaled: Scaled,
+    pub(super) scaled: Scaled,
     /// Made when asked for: few of its entries are not zero.
     assignment: OnceLock<DMatrix<f64>>,
     weights: DVector<f64>,
     multipliers: Multipliers,
     verdict: Verdict,
-    margins: OnceLock<Margins>,
+    pub(super) margins: OnceLock<Margins>,
     pub(super) face: Face,
 }
 
@@ -165,7 +140,7 @@ impl Selection {
         let bound = point.bound(&scaled.program);
         let certificate = Certificate::of(&scaled, &mut point.entries, bound);
         let certificate = certificate.accept(method, iterations)?;
-        let multipliers = scaled.unscale(&point);
+        let multipliers = point.multipliers(&scaled);
         let face = Face::Smooth(Box::new((point, system)));
         Ok(Self::new(scaled, certificate, face, multipliers, method, iterations))
     }
@@ -189,7 +164,7 @@ impl Selection {
             true => proximal::best_bound(&scaled, std::iter::empty()).0,
             false => point,
         };
-        let multipliers = scaled.unscale(&point);
+        let multipliers = point.multipliers(&scaled);
         let face = match point.value.is_finite() {
             true => Face::Smooth(Box::new((point, System::default()))),
             false => Face::Vertex, // never evaluated: the bound is that of the linear program
@@ -296,135 +271,10 @@ impl Selection {
         &self.verdict
     }
 
-    /// Live rows, weak activity and margin of the solution. `O(n (n + m))` the first time.
-    pub fn diagnostics(&self) -> Diagnostics {
-        let margins = self.margins.get_or_init(|| match &self.face {
-            Face::Smooth(face) => Margins::of(&self.scaled, &face.0, Diagnostics::WEAK),
-            Face::Vertex => vertex::margins(self, Diagnostics::WEAK),
-        });
-        Diagnostics {
-            live_rows: self.live_rows(),
-            weakly_active: margins.weak,
-            margin: margins.smallest,
-            backward_residual: 0.0,
-            conditioning: 1.0,
-        }
-    }
-
     /// The unit of multipliers: the largest of a row above its cheapest column.
     pub(super) fn unit(&self) -> f64 {
         let above = &self.multipliers.rows - &self.scaled.row_shift;
         if above.amax() > 0.0 { above.amax() } else { self.scaled.scale }
-    }
-
-    fn live_rows(&self) -> usize {
-        let mut columns = vec![0u32; self.program().incoming()];
-        match &self.face {
-            Face::Smooth(face) => {
-                let live = face.0.entries.iter().filter(|e| e.value > vertex::LIVE);
-                live.for_each(|e| columns[e.row()] += 1);
-            }
-            Face::Vertex => {
-                for column in self.assignment().column_iter() {
-                    let rows = columns.iter_mut().zip(&column);
-                    rows.for_each(|(count, &z)| *count += u32::from(z > vertex::LIVE));
-                }
-            }
-        }
-        columns.iter().filter(|&&count| count >= 2).count()
-    }
-
-    /// The gradient of a loss with respect to every parameter of the program, by implicit
-    /// differentiation of the KKT conditions at the solution.
-    ///
-    /// With a regulariser the result is exact wherever the solution is strictly complementary, and an
-    /// element of the generalised derivative elsewhere (see [`Diagnostics::weakly_active`]). Without
-    /// one the solution moves with row masses and budgets but, almost everywhere, not with the costs
-    /// (p = 1, inf): their gradient is then zero, exactly.
-    ///
-    /// # Cost
-    /// A few solves with the forward pass's last factor, or one more factorisation, see
-    /// [`SelectionProgram::solve`]; without a regulariser a dense singular value decomposition of the size
-    /// of the support.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::NotFinite`] for a bad upstream gradient. Never NaN.
-    pub fn pullback(&self, upstream: Upstream) -> Result<Gradients> {
-        self.check(upstream)?;
-        match &self.face {
-            Face::Smooth(face) => adjoint::pullback(self, &self.scaled, &face.0, &face.1, upstream),
-            Face::Vertex => vertex::pullback(self, upstream),
-        }
-    }
-
-    /// A gradient by perturbing the program along the loss and solving it again, twice (LPGD): a second
-    /// choice for linear programs and plateaus, where the exact gradient is zero. It is as exact as
-    /// [`pullback`](Self::pullback) in the limit of small sizes; larger ones look further, across the
-    /// changes of the active set that the exact derivative cannot see.
-    ///
-    /// `size` is the largest change of a cost, in units of the mean cost: 0.1 is a good start without a
-    /// regulariser. The backward residual and conditioning in the diagnostics have no meaning here.
-    ///
-    /// # Cost
-    /// Two solves, started from this solution's multipliers.
-    ///
-    /// # Errors
-    /// As [`pullback`](Self::pullback) and [`SelectionProgram::solve`]; [`Error::OutOfRange`] for a size
-    /// that is not positive; [`Error::OutOfRange`] where the upstream gradient pushes a cost out of reach.
-    ///
-    /// # Reference
-    /// A. Paulus, G. Martius, V. Musil, *LPGD: A General Framework for Backpropagation through Embedded
-    /// Optimization Layers*, ICML 2024, arXiv 2407.05920.
-    ///
-    /// # Example
-    /// A linear program whose exact gradient is zero: the perturbed one knows which costs would matter.
-    /// ```
-    /// use gleaner::program::{Budget, Method, Norm, ProgramOptions, Regulariser, SelectionProgram, Upstream};
-    /// use nalgebra::{DVector, dmatrix};
-    ///
-    /// let costs = dmatrix![0.0, 2.0, 1.0; 2.0, 0.0, 1.1];
-    /// let (norm, regulariser) = (Norm::One, Regulariser::None);
-    /// let options = ProgramOptions { norm, regulariser, ..Default::default() };
-    /// let program = SelectionProgram::new(costs, Budget::Absolute(1.0), options)?;
-    /// let selection = program.solve(Method::Auto)?;
-    /// assert_eq!(selection.weights().as_slice(), [0.0, 1.0]); // the second is farther from memory
-    ///
-    /// let wish = DVector::from_vec(vec![-1.0, 1.0]); // the loss would rather have the first
-    /// let upstream = Upstream { weights: Some(&wish), assignment: None };
-    /// assert!(selection.pullback(upstream)?.costs.amax() < 1e-12);
-    /// let gradient = selection.pullback_perturbed(upstream, 0.2, Method::Auto)?.costs;
-    /// assert!(gradient[(0, 0)] > 0.0 && gradient[(0, 2)] < 0.0); // dearer in memory, cheaper by itself
-    /// # Ok::<(), gleaner::Error>(())
-    /// ```
-    pub fn pullback_perturbed(
-        &self,
-        upstream: Upstream,
-        size: f64,
-        options: impl Into<SolveOptions>,
-    ) -> Result<Gradients> {
-        self.check(upstream)?;
-        super::positive("perturbation size", size)?;
-        perturbed::pullback(self, &self.scaled, upstream, size, options.into())
-    }
-
-    /// Shape and finiteness of an upstream gradient.
-    fn check(&self, upstream: Upstream) -> Result<()> {
-        if let Some(matrix) = upstream.assignment {
-            let expected = self.program().costs.shape();
-            if matrix.shape() != expected {
-                let found = matrix.shape();
-                return Err(Error::shape("upstream gradient of the assignment", expected, found));
-            }
-            super::finite("upstream gradient of the assignment", matrix)?;
-        }
-        if let Some(vector) = upstream.weights {
-            if vector.len() != self.weights.len() {
-                let (expected, found) = (self.weights.len(), vector.len());
-                return Err(Error::shape("upstream gradient of the weights", expected, found));
-            }
-            super::finite_entries("upstream gradient of the weights", vector.as_slice())?;
-        }
-        Ok(())
     }
 }
 

@@ -23,10 +23,12 @@ use nalgebra::DVector;
 
 use super::candidates::Candidates;
 use super::direct::DAMPING;
-use super::dual::{Point, Scaled, first_guess};
+use super::dual::Point;
 use super::interior;
 use super::least;
 use super::proximal;
+use super::scaled::Scaled;
+use super::start::first_guess;
 use super::system::System;
 use super::{Method, Multipliers, Norm, Selection, SelectionProgram, SolveOptions};
 use crate::error::Result;

@@ -14,9 +14,9 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::conjugate::Space;
-use super::dual::Margins;
-use super::selection::{Gradients, Selection, Upstream};
-use super::{Norm, Regulariser};
+use super::gradients::{Gradients, Upstream};
+use super::margins::Margins;
+use super::{Diagnostics, Norm, Regulariser, Selection};
 use crate::error::Result;
 
 /// An entry counts as live above this share of the largest mass, a multiplier above this share of the rows':
@@ -204,7 +204,11 @@ fn curvature(
     (diagonal, bends)
 }
 
-pub(super) fn pullback(selection: &Selection, upstream: Upstream) -> Result<Gradients> {
+pub(super) fn pullback(
+    selection: &Selection,
+    mut diagnostics: Diagnostics,
+    upstream: Upstream,
+) -> Result<Gradients> {
     let program = selection.program();
     let face = Face::of(selection);
     let (count, n) = (face.variables.len(), program.incoming());
@@ -241,7 +245,6 @@ pub(super) fn pullback(selection: &Selection, upstream: Upstream) -> Result<Grad
     for (row, &b) in face.tight.iter().enumerate() {
         budgets[b] = solution[count + n + row];
     }
-    let mut diagnostics = selection.diagnostics();
     diagnostics.backward_residual = backward_residual;
     diagnostics.conditioning = conditioning;
     Ok(Gradients {
@@ -401,7 +404,7 @@ mod tests {
                     let upstream = Upstream { assignment: Some(&bar), weights: Some(&weights) };
                     assert!(matches!(selection.face, Kind::Smooth(_)));
                     let a = selection.pullback(upstream).unwrap();
-                    let b = pullback(&selection, upstream).unwrap();
+                    let b = pullback(&selection, selection.diagnostics(), upstream).unwrap();
                     let close = |x: f64, y: f64| (x - y).abs() <= 1e-8 * (1.0 + x.abs());
                     let name = format!("{norm:?} {regulariser:?} m = {m}");
                     assert!(

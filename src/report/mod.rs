@@ -20,8 +20,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use crate::error::Result;
-use crate::whole_file::{io_error, write_whole};
+use crate::error::{Error, Result};
+use crate::whole_file::write_whole;
 
 mod axes;
 mod bar;
@@ -43,7 +43,7 @@ pub use table::{text_table, write_csv};
 /// What `fill` returns, [`Error::Io`](crate::Error::Io) if the system refuses. An older file at `path` is then untouched.
 pub fn write_report(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|source| io_error(path, source))?;
+        fs::create_dir_all(parent).map_err(|source| Error::io(path, source))?;
     }
     write_whole(path, fill)
 }

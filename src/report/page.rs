@@ -8,7 +8,6 @@ use plotters::style::FontStyle;
 
 use super::look::{self, Canvas, Drawn, LEGEND_SAMPLE, LETTER_WIDTH, SMALL_FONT, TITLE_FONT};
 use crate::error::{Error, Result};
-use crate::whole_file::io_error;
 
 const TITLE_HEIGHT: i32 = 34;
 const LEGEND_ROW: i32 = 24;
@@ -69,7 +68,7 @@ impl Page<'_> {
             found: error.to_string(),
         })?;
         super::write_report(path, |file| {
-            file.write_all(svg.as_bytes()).map_err(|source| io_error(path, source))
+            file.write_all(svg.as_bytes()).map_err(|source| Error::io(path, source))
         })
     }
 

@@ -4,7 +4,6 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::whole_file::io_error;
 
 /// Writes a CSV file: the header, then the rows as they come.
 ///
@@ -38,7 +37,7 @@ pub fn write_csv(
             }
             table.write_record(&row).map_err(|error| csv_error(path, error))?;
         }
-        table.flush().map_err(|source| io_error(path, source))
+        table.flush().map_err(|source| Error::io(path, source))
     })
 }
 
@@ -90,7 +89,7 @@ fn starts_like_number(cell: &str) -> bool {
 fn csv_error(path: &Path, error: csv::Error) -> Error {
     let found = error.to_string();
     match error.into_kind() {
-        csv::ErrorKind::Io(source) => io_error(path, source),
+        csv::ErrorKind::Io(source) => Error::io(path, source),
         _ => Error::File {
             path: path.to_path_buf(),
             expected: "a table that can be written".to_owned(),

@@ -133,7 +133,7 @@ fn value_of(flag: &str, words: &[OsString]) -> Option<OsString> {
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>> {
-    let refused = |source| Error::Io { path: path.to_path_buf(), source };
+    let refused = |source| Error::io(path, source);
     let text = fs::read_to_string(path).map_err(refused)?;
     let is_report = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     let value = match is_report {

@@ -411,7 +411,7 @@ fn joined(mut tables: Vec<Table>) -> Result<Table> {
 
 /// SHA-256 of a file.
 pub fn hash(path: &Path) -> Result<String> {
-    let refused = |source| Error::Io { path: path.to_path_buf(), source };
+    let refused = |source| Error::io(path, source);
     let mut digest = Sha256::new();
     std::io::copy(&mut std::fs::File::open(path).map_err(refused)?, &mut digest)
         .map_err(refused)?;

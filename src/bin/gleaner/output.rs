@@ -111,7 +111,7 @@ pub fn stdout_error(source: std::io::Error) -> Error {
 }
 
 fn refused(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_path_buf(), source }
+    Error::io(path, source)
 }
 
 fn write_array(path: &Path, values: &Values) -> Result<()> {

@@ -50,7 +50,7 @@ fn refused(path: &Path, found: impl ToString) -> Error {
 }
 
 fn read(path: &Path) -> Result<Value> {
-    let io = |source| Error::Io { path: path.to_path_buf(), source };
+    let io = |source| Error::io(path, source);
     let text = std::fs::read_to_string(path).map_err(io)?;
     let report: Value = serde_json::from_str(&text).map_err(|error| refused(path, error))?;
     match report["gleaner"].is_string() && report["command"].is_string() {
@@ -61,7 +61,7 @@ fn read(path: &Path) -> Result<Value> {
 
 /// The report in a folder, where there is one only.
 fn only_report(folder: &Path) -> Result<(PathBuf, Value)> {
-    let io = |source| Error::Io { path: folder.to_path_buf(), source };
+    let io = |source| Error::io(folder, source);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();

@@ -83,7 +83,7 @@ impl Folder {
     /// # Errors
     /// [`Error::File`] where none has, or their numbers differ.
     pub fn tasks(&self) -> Result<usize> {
-        let io = |source| Error::Io { path: self.0.clone(), source };
+        let io = |source| Error::io(&self.0, source);
         let mut found = std::collections::BTreeSet::new();
         for entry in std::fs::read_dir(&self.0).map_err(io)? {
             let name = entry.map_err(io)?.file_name();

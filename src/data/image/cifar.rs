@@ -229,7 +229,7 @@ fn find_folder(dir: &Path, version: Version) -> Result<PathBuf> {
 }
 
 fn read_names(path: &Path, version: Version) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|source| io_error(path, source))?;
+    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() != version.classes() {
@@ -261,7 +261,7 @@ fn read_images(files: &[PathBuf], version: Version, limit: Option<usize>) -> Res
 }
 
 fn count_records(path: &Path, version: Version) -> Result<usize> {
-    let size = std::fs::metadata(path).map_err(|source| io_error(path, source))?.len();
+    let size = std::fs::metadata(path).map_err(|source| Error::io(path, source))?.len();
     let record = version.record() as u64;
     if size == 0 || size % record != 0 {
         return Err(Error::File {
@@ -281,8 +281,8 @@ fn read_records(
     labels: &mut Vec<u32>,
 ) -> Result<()> {
     let mut bytes = vec![0; wanted * version.record()];
-    let mut file = File::open(path).map_err(|source| io_error(path, source))?;
-    file.read_exact(&mut bytes).map_err(|source| io_error(path, source))?;
+    let mut file = File::open(path).map_err(|source| Error::io(path, source))?;
+    file.read_exact(&mut bytes).map_err(|source| Error::io(path, source))?;
     let table = normalised_bytes(version);
     let (label_bytes, label_at) = version.label_bytes();
     for (number, record) in bytes.chunks_exact(version.record()).enumerate() {
@@ -308,8 +308,4 @@ fn normalised_bytes(version: Version) -> [[f32; 256]; CHANNELS] {
     std::array::from_fn(|channel| {
         std::array::from_fn(|byte| (byte as f32 / 255.0 - mean[channel]) / std[channel])
     })
-}
-
-fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_path_buf(), source }
 }

@@ -259,7 +259,7 @@ impl ImageFolderOptions {
 }
 
 fn read(path: &Path, upright: bool) -> Result<image::RgbImage> {
-    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
     decode(&bytes, upright).map_err(|found| Error::File {
         path: path.to_path_buf(),
         expected: "a whole picture".to_owned(),
@@ -316,7 +316,7 @@ enum Kind {
 
 /// What is in a folder, hidden entries left out. Files are not looked at: there may be millions.
 fn entries(folder: &Path) -> Result<Vec<(PathBuf, Kind)>> {
-    let refused = |source| io_error(folder, source);
+    let refused = |source| Error::io(folder, source);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(refused)? {
         let entry = entry.map_err(refused)?;
@@ -334,8 +334,4 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, Kind)>> {
 
 fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_path_buf(), source }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 
-use crate::data::table::{Amount, Columns, Extent, Found, Key, Role, file_error, io_error};
+use crate::data::table::{Amount, Columns, Extent, Found, Key, Role, file_error};
 use crate::error::{Error, Result};
 
 /// Bytes read at a time, about.
@@ -213,7 +213,7 @@ impl Array<'_> {
 
     fn broken(&self, source: std::io::Error) -> Error {
         if source.raw_os_error().is_some() {
-            return io_error(self.path, source);
+            return Error::io(self.path, source);
         }
         let found = match source.kind() {
             ErrorKind::UnexpectedEof => "a truncated file".to_owned(),

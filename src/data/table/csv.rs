@@ -11,7 +11,7 @@ use crate::data::rows::{self, Complaint, Dialect, Rows, Scanned};
 use crate::data::table::categories::MOST_VALUES;
 use crate::data::table::coder::{Coder, Kind, MISSING, is_missing};
 use crate::data::table::{
-    Columns, Extent, Features, Key, Roles, TableOptions, file_error, io_error, is_unnamed_index,
+    Columns, Extent, Features, Key, Roles, TableOptions, file_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
@@ -91,7 +91,7 @@ pub(crate) fn extent(path: &Path, options: &TableOptions, compressed: bool) -> R
 
 /// Bytes of the text: of a compressed file as it says, which is right up to 4 GiB of one piece.
 fn text_size(path: &Path, compressed: bool) -> Result<u64> {
-    let io = |source| io_error(path, source);
+    let io = |source| Error::io(path, source);
     let mut file = File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
     if !compressed || size < 4 {
@@ -142,7 +142,7 @@ struct Csv<'a> {
 
 impl<'a> Csv<'a> {
     fn open(path: &'a Path, options: &TableOptions, compressed: bool) -> Result<Self> {
-        let file = File::open(path).map_err(|source| io_error(path, source))?;
+        let file = File::open(path).map_err(|source| Error::io(path, source))?;
         let bytes: Box<dyn Read> = match compressed {
             true => Box::new(MultiGzDecoder::new(std::io::BufReader::new(file))),
             false => Box::new(file),
@@ -309,7 +309,7 @@ impl Row<'_> {
 /// file's fault.
 fn read_error(path: &Path, error: std::io::Error) -> Error {
     match error.raw_os_error() {
-        Some(_) => io_error(path, error),
+        Some(_) => Error::io(path, error),
         None => file_error(path, "a whole gzip file", error.to_string()),
     }
 }

@@ -375,7 +375,7 @@ impl Roles {
             [at] => Ok(at),
             _ => {
                 let found: Vec<&str> = self.features.iter().map(|&at| names[at].as_str()).collect();
-                let expected = "one array of features; name it in TableOptions::features";
+                let expected = "one array of features: name it, or the labels";
                 Err(file_error(path, expected, found.join(", ")))
             }
         }
@@ -411,8 +411,4 @@ pub(crate) fn file_error(
     found: impl Into<String>,
 ) -> Error {
     Error::File { path: PathBuf::from(path), expected: expected.into(), found: found.into() }
-}
-
-pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: PathBuf::from(path), source }
 }

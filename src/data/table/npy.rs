@@ -7,7 +7,7 @@ use std::path::Path;
 use zip::ZipArchive;
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Extent, Features, Roles, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Extent, Features, Roles, TableOptions, file_error};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -76,7 +76,7 @@ struct Archive<'a> {
 impl<'a> Archive<'a> {
     fn open(path: &'a Path) -> Result<Self> {
         let broken = |error| broken(path, error);
-        let file = BufReader::new(File::open(path).map_err(|source| io_error(path, source))?);
+        let file = BufReader::new(File::open(path).map_err(|source| Error::io(path, source))?);
         let zip = ZipArchive::new(file).map_err(broken)?;
         let files = zip.file_names().map(|name| Ok(name?.into_owned()));
         let files: Vec<String> = files.collect::<zip::result::ZipResult<_>>().map_err(broken)?;
@@ -97,15 +97,15 @@ impl<'a> Archive<'a> {
 fn broken(path: &Path, error: zip::result::ZipError) -> Error {
     match error {
         zip::result::ZipError::Io(source) if source.raw_os_error().is_some() => {
-            io_error(path, source)
+            Error::io(path, source)
         }
         other => file_error(path, "an archive of arrays", other.to_string()),
     }
 }
 
 fn open<'a>(path: &'a Path, name: &'a str) -> Result<Array<'a>> {
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
-    let size = file.metadata().map_err(|source| io_error(path, source))?.len();
+    let file = File::open(path).map_err(|source| Error::io(path, source))?;
+    let size = file.metadata().map_err(|source| Error::io(path, source))?.len();
     parse(path, name, Box::new(BufReader::new(file)), size)
 }
 

@@ -18,8 +18,7 @@ use crate::data::table::categories::MOST_VALUES;
 use crate::data::table::coder::{Coder, Kind};
 use crate::data::table::quiet::quietly;
 use crate::data::table::{
-    Columns, Extent, Features, Found, Key, Roles, TableOptions, file_error, io_error,
-    is_unnamed_index,
+    Columns, Extent, Features, Found, Key, Roles, TableOptions, file_error, is_unnamed_index,
 };
 use crate::error::{Error, Result};
 
@@ -307,7 +306,7 @@ pub(crate) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|source| io_error(path, source))?;
+        let file = File::open(path).map_err(|source| Error::io(path, source))?;
         let reader = quietly(|| SerializedFileReader::new(file));
         let reader = reader.map_err(|error| broken(path, &error))?;
         Ok(Self { path, reader })

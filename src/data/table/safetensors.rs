@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::data::table::array::{Array, Element};
-use crate::data::table::{Columns, Extent, Features, Roles, TableOptions, file_error, io_error};
+use crate::data::table::{Columns, Extent, Features, Roles, TableOptions, file_error};
 use crate::error::{Error, Result};
 
 /// Bytes in front of the header that tell its length.
@@ -47,7 +47,7 @@ struct Tensors<'a> {
 impl<'a> Tensors<'a> {
     fn open(path: &'a Path) -> Result<Self> {
         let refused = |found: String| file_error(path, "named tensors", found);
-        let io = |source| io_error(path, source);
+        let io = |source| Error::io(path, source);
         let mut file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         let mut length = [0; LENGTH as usize];
@@ -105,7 +105,7 @@ impl<'a> Tensors<'a> {
         };
         let (from, to) = info.data_offsets;
         let available = to.saturating_sub(from) as u64;
-        let io = |source| io_error(self.path, source);
+        let io = |source| Error::io(self.path, source);
         let mut file = File::open(self.path).map_err(io)?;
         file.seek(SeekFrom::Start(self.start + from as u64)).map_err(io)?;
         Ok(Array {

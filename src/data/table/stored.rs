@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Device, Tensor};
 
 use super::columns::Beside;
-use super::{Columns, Groups, TableOptions, file_error, io_error, read};
+use super::{Columns, Groups, TableOptions, file_error, read};
 use crate::data::Source;
 use crate::data::source::check_indices;
 use crate::error::{Error, Result};
@@ -88,12 +88,14 @@ pub fn store(
     let Beside { labels, groups, ids, costs, bad, spool, .. } = columns.beside(rows, width)?;
     let (path, file, offset) = match spool {
         Some(Spool::File { folder, file }) => {
-            let file = file.into_inner().map_err(|error| io_error(&folder, error.into_error()))?;
+            let file = file.into_inner().map_err(|error| Error::io(&folder, error.into_error()))?;
             (folder, file, 0)
         }
-        Some(Spool::InPlace { offset }) => {
-            (path.to_path_buf(), File::open(path).map_err(|source| io_error(path, source))?, offset)
-        }
+        Some(Spool::InPlace { offset }) => (
+            path.to_path_buf(),
+            File::open(path).map_err(|source| Error::io(path, source))?,
+            offset,
+        ),
         None => return Err(file_error(path, "rows on disk", "none")), // they went there above
     };
     let skipped: Vec<usize> = bad.into_iter().collect();
@@ -228,7 +230,7 @@ impl Part {
         // A thread that panicked left nothing but a position.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(into));
-        read.map_err(|source| io_error(&self.path, source))
+        read.map_err(|source| Error::io(&self.path, source))
     }
 }
 
@@ -242,13 +244,13 @@ pub(super) enum Spool {
 
 impl Spool {
     fn new(folder: &Path) -> Result<Self> {
-        let file = tempfile::tempfile_in(folder).map_err(|source| io_error(folder, source))?;
+        let file = tempfile::tempfile_in(folder).map_err(|source| Error::io(folder, source))?;
         Ok(Self::File { folder: folder.to_path_buf(), file: BufWriter::new(file) })
     }
 
     pub(super) fn take(&mut self, values: &[f32]) -> Result<()> {
         let Self::File { folder, file } = self else { return Ok(()) };
         let write = |value: &f32| file.write_all(&value.to_le_bytes());
-        values.iter().try_for_each(write).map_err(|source| io_error(folder, source))
+        values.iter().try_for_each(write).map_err(|source| Error::io(&*folder, source))
     }
 }

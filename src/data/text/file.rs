@@ -213,7 +213,7 @@ impl TextCsv {
         let path = path.as_ref();
         let file = plain(path, options.scratch.as_deref())?;
         let mut rows = Rows::new(&file, Dialect::texts(options.delimiter));
-        let io = |source| Error::Io { path: path.into(), source };
+        let io = |source| Error::io(path, source);
         rows.skip_byte_order_mark().map_err(io)?.map_err(|Complaint { expected, found }| {
             Error::File { path: path.into(), expected, found }
         })?;
@@ -266,7 +266,7 @@ impl TextCsv {
         // A panic elsewhere leaves nothing behind but a position, and ours is set below.
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Rows::new(&*file, self.dialect);
-        let io = |source| Error::Io { path: self.path.clone(), source };
+        let io = |source| Error::io(&self.path, source);
         let mut row = Row::default();
         for k in order {
             rows.move_to(self.starts[indices[k]]).map_err(io)?;
@@ -312,7 +312,7 @@ impl Source for TextCsv {
 
 /// The file itself, or an unpacked copy without a name if it is compressed.
 fn plain(path: &Path, scratch: Option<&Path>) -> Result<File> {
-    let io = |path: &Path, source| Error::Io { path: path.into(), source };
+    let io = |path: &Path, source| Error::io(path, source);
     let mut file = File::open(path).map_err(|source| io(path, source))?;
     let mut magic = [0; 2];
     // Fewer than two bytes are no compressed file, and stay as they are.
@@ -361,7 +361,7 @@ impl Columns {
         };
         let mut header = Row::default();
         let scanned = rows.next(&mut header);
-        let scanned = scanned.map_err(|source| Error::Io { path: path.into(), source })?;
+        let scanned = scanned.map_err(|source| Error::io(path, source))?;
         let names = match scanned {
             Scanned::Row => (0..header.ends.len()).map(|k| header.column(k)).collect(),
             Scanned::End => Err(Complaint::new("", "an empty file")),
@@ -496,7 +496,7 @@ impl Index {
         columns: &Columns,
         options: &TextOptions,
     ) -> Result<()> {
-        let io = |source| Error::Io { path: path.into(), source };
+        let io = |source| Error::io(path, source);
         let limit = options.limit.unwrap_or(usize::MAX);
         let mut row = Row::default();
         while self.starts.len() < limit {

@@ -23,8 +23,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::error::Result;
-use crate::whole_file::io_error;
+use crate::error::{Error, Result};
 
 mod balance;
 mod curves;
@@ -113,7 +112,7 @@ pub struct Report {
 pub fn write(path: impl AsRef<Path>, report: &Report) -> Result<()> {
     let (path, page) = (path.as_ref(), page(report)?);
     super::write_report(path, |file| {
-        file.write_all(page.as_bytes()).map_err(|source| io_error(path, source))
+        file.write_all(page.as_bytes()).map_err(|source| Error::io(path, source))
     })
 }
 

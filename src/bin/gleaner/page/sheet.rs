@@ -123,5 +123,5 @@ fn npy(path: &Path) -> Result<Sheet> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
+    File::open(path).map_err(|source| Error::io(path, source))
 }
