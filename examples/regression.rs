@@ -9,14 +9,14 @@ use anyhow::Result;
 use candle_core::DType;
 use clap::Parser;
 use gleaner::choose::{Craig, El2n, GradMatch, Grand, KCenter, LargestLoss, Random, SmallestLoss};
-use gleaner::data::stratified_split;
 use gleaner::experiment::tables::{Grid, Measured, Number};
 use gleaner::experiment::{
     ComparisonOptions, Joint, Model, Run, Selector, Stages, Task, compare, side_by_side,
 };
+use gleaner::joint::Heads;
 use gleaner::learn::{Length, Loss, Mlp, MlpOptions, TrainingOptions};
-use gleaner::{Learner, Seeds};
-use shared::regression::{RegressionFlags as Flags, Standardised};
+use gleaner::{Learner, Seeds, TrainerOptions};
+use shared::regression::{RegressionFlags as Flags, Standardised, split};
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     let device = common.open(seeds.len())?;
     let Standardised { data, unit } = flags.read(&device)?;
     let steps = if common.quick { 400 } else { 2_000 };
-    println!("{} rows, a fifth of them for the test; {steps} steps each", data.len());
+    println!("{} rows, a fifth of them for the test, 200 to ask; {steps} steps each", data.len());
     let shape = MlpOptions { inputs: data.inputs().dim(1)?, hidden: vec![64, 64], classes: 1 };
     let build = |seed| -> gleaner::Result<Box<dyn Learner>> {
         Ok(Box::new(Mlp::new(&shape, seed, DType::F32, &device)?))
@@ -44,14 +44,17 @@ fn main() -> Result<()> {
             Selector::Strategy(Box::new(Grand)),
             Selector::Strategy(Box::new(GradMatch::default())),
             Selector::Strategy(Box::new(Craig::default())),
+            Selector::Joint(Heads::Unary),
+            Selector::ValidationAlone,
             Selector::FullData,
         ];
         let fractions = vec![0.02, 0.05, 0.1, 0.2];
-        let options = ComparisonOptions { selectors, fractions, joint: Joint::default() };
+        let trainer = TrainerOptions { warm_up: steps / 2, ..Default::default() };
+        let joint = Joint { trainer, steps, ..Default::default() };
+        let options = ComparisonOptions { selectors, fractions, joint };
         let mut rng = Seeds::new(seed).stream(0);
-        let (test, pool) = stratified_split(data.labels(), data.len() / 5, &mut rng)?;
-        let (pool, test) = (data.subset(&pool)?, data.subset(&test)?);
-        let task = Task { pool: &pool, validation: None, test: &test, flipped: &[] };
+        let [test, validation, pool] = split(&data, &mut rng)?;
+        let task = Task { pool: &pool, validation: Some(&validation), test: &test, flipped: &[] };
         let run = Run::in_memory();
         compare(task, &model, &options, seed, Stages { run: &run, watch: &mut |_| {} })
     })?;

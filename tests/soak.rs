@@ -1,11 +1,14 @@
 //! Long runs: memory stays where it is, one layer serves many threads as it serves one, and a day of training that is stopped
 //! every hour ends where an unbroken one does.
 //!
-//! `GLEANER_SOAK=100000` takes so many steps of the layer and of the day, and ten times as many conic programs.
+//! `GLEANER_SOAK=100000` takes so many steps of the layer and of the day, and of the conic layer, and ten times as many conic
+//! programs.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use gleaner::conic::model::{Parameter, Problem, Variable, sum_squares};
 use gleaner::conic::{Cone, ConicOptions, ConicProgram, Pattern, Upstream, Values};
 use gleaner::data::synthetic::{ClusterOptions, Clusters, clusters};
+use gleaner::layer::{ConicLayer, ConicLayerOptions};
 use gleaner::learn::{Mlp, MlpOptions};
 use gleaner::{LayerInputs, LayerOptions, SelectionLayer, Trainer, TrainerOptions};
 use rand::{Rng, SeedableRng};
@@ -73,6 +76,21 @@ fn memory_is_flat_and_threads_share_a_layer() {
         let solution = disc.solve(values, &ConicOptions::default()).unwrap().solution().unwrap();
         let upstream = Upstream { x: Some(&[1.0, 0.0]), ..Default::default() };
         assert!(solution.pullback(upstream).unwrap().right[0].is_finite());
+    });
+
+    // What is nearest to a point in the nonnegative ones.
+    let (size, batch) = (500, 4);
+    let (x, p) = (Variable::vector("x", size), Parameter::vector("p", size));
+    let nearest = Problem::minimise(sum_squares(&x - &p)).subject_to([x.ge(0.0)]);
+    let model = nearest.compile(&[&p], &[&x]).unwrap();
+    let conic = ConicLayer::new(model, ConicLayerOptions::default());
+    flat("conic layer", steps(), |_| {
+        let points = (0..batch * size).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+        let points = Tensor::from_vec(points, (batch, size), &Device::Cpu).unwrap();
+        let points = Var::from_tensor(&points).unwrap();
+        let found = conic.forward_batch(&[&points]).unwrap().values.remove(0);
+        let gradients = found.sum_all().unwrap().backward().unwrap();
+        assert_eq!(gradients.get(&points).unwrap().dims(), [batch, size]);
     });
 
     a_day(steps().div_ceil(24));

@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Parser;
 use gleaner::Dataset;
+use gleaner::data::stratified_split;
 use gleaner::data::table::{TableOptions, load};
+use rand::RngCore;
 
 /// Compares ways of choosing training data by the test error of a fresh network, in the column's own unit;
 /// with --quick on the first 6,000 rows.
@@ -53,4 +55,13 @@ impl RegressionFlags {
         let data = Dataset::new(inputs, data.labels().to_vec(), data.classes())?;
         Ok(Standardised { data: data.with_targets(&numbers)?, unit })
     }
+}
+
+/// A fifth for the test, 200 rows that a selection model may ask, or as many as there are for that, and the rest to choose from.
+pub fn split(data: &Dataset, rng: &mut dyn RngCore) -> Result<[Dataset; 3], gleaner::Error> {
+    let (test, rest) = stratified_split(data.labels(), data.len() / 5, rng)?;
+    let (test, rest) = (data.subset(&test)?, data.subset(&rest)?);
+    let few = 200.min(rest.len() / 5);
+    let (validation, pool) = stratified_split(rest.labels(), few, rng)?;
+    Ok([test, rest.subset(&validation)?, rest.subset(&pool)?])
 }

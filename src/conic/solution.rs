@@ -124,6 +124,8 @@ pub enum Method {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Verdict {
+    /// [`Status::Solved`] or [`Status::AlmostSolved`].
+    pub status: Status,
     /// `1/2 x'Px + q'x`, smoothing included.
     pub objective: f64,
     /// Largest entry of `A x + s - b`, relative to the largest of its row's (or cone's) terms, or of all those of `A x`, rows and columns scaled to ones. Slacks and multipliers lie in their cones and
@@ -186,9 +188,11 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Whether the gradient is the derivative: nothing weakly active, all of the upstream gradient answered.
+    /// Whether the gradient is the derivative: nothing weakly active, no constraint that repeats others (`x` follows whichever
+    /// moves first), all of the upstream gradient answered.
     pub fn is_regular(&self) -> bool {
-        self.weakly_active == 0 && self.undetermined == 0.0 && self.backward_residual < 1e-8
+        let answered = self.undetermined == 0.0 && self.backward_residual < 1e-8;
+        self.weakly_active == 0 && self.dual_unique && answered
     }
 }
 
@@ -226,6 +230,7 @@ impl ConicSolution {
         let terms = curved.iter().zip(&scaling.data.q).zip(&point.x);
         let objective: f64 = terms.map(|((px, q), x)| (0.5 * px + q) * x).sum();
         let verdict = Verdict {
+            status: Status::Solved,
             objective: objective * scaling.of_objective(),
             primal_residual: point.primal_residual,
             dual_residual: point.dual_residual,
@@ -242,6 +247,17 @@ impl ConicSolution {
         let held = Vec::new();
         let differentiated = OnceLock::new();
         Self { x, s, z, held, program, scaling, point, verdict, options, differentiated }
+    }
+
+    /// The outcome of which this is the answer, all of the tolerance met or not.
+    pub(super) fn outcome(mut self, solved: bool) -> Outcome {
+        match solved {
+            true => Outcome::Solved(self),
+            false => {
+                self.verdict.status = Status::AlmostSolved;
+                Outcome::AlmostSolved(self)
+            }
+        }
     }
 
     /// In the program's own units numbers can be too large.

@@ -56,9 +56,7 @@ pub(super) fn solve(
             Outcome::Failed { why }
         }
         // Nothing is better by its objective, as far as digits go; others may be as good.
-        Outcome::Solved(found) if !away.leaves_slopes(form, &data, &found) => {
-            Outcome::AlmostSolved(found)
-        }
+        Outcome::Solved(found) if !away.leaves_slopes(form, &data, &found) => found.outcome(false),
         outcome => outcome,
     })
 }
@@ -301,7 +299,7 @@ fn conclude(
     if !solution.is_finite() {
         return Outcome::Failed { why: "the answer is larger than any number".into() };
     }
-    if solved { Outcome::Solved(solution) } else { Outcome::AlmostSolved(solution) }
+    solution.outcome(solved)
 }
 
 /// `A'z = 0`, `b'z = -1` for `z` in the dual cone: no `x` has `b - A x` in the cone.

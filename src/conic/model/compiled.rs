@@ -341,16 +341,25 @@ pub struct Answer {
 
 impl Answer {
     /// Output `k`, row by row: the variables as compiled, then the dual variables.
+    ///
+    /// # Panics
+    /// If there are no so many, as indexing does.
     pub fn output(&self, k: usize) -> &[f64] {
         &self.flat[self.model.outputs()[k].range.clone()]
     }
 
     /// Variable `k` of those compiled, row by row.
+    ///
+    /// # Panics
+    /// As [`output`](Self::output).
     pub fn variable(&self, k: usize) -> &[f64] {
         self.output(k)
     }
 
     /// Dual variable `k` of those asked for, row by row.
+    ///
+    /// # Panics
+    /// As [`output`](Self::output).
     pub fn dual(&self, k: usize) -> &[f64] {
         let is_dual = |slot: &Slot| {
             let sources = &self.model.outputs.sources;
