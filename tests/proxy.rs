@@ -357,15 +357,20 @@ fn the_weights_of_what_is_bought_reach_the_trainings() -> Result<()> {
             Ok(answers.collect())
         }
     }
-    let (data, rounds) = (Data::new()?, Rounds::equal(20, 16, 2));
-    let labels = data.pool.labels();
-    let errors = |strategy: &dyn Strategy, oracle: &mut dyn Oracle| -> Result<Vec<u64>> {
-        let found = buy(&data.pool, &data, strategy, &rounds, oracle)?;
-        Ok(found.outcomes.iter().map(|outcome| outcome.error.to_bits()).collect())
+    let (data, build) = (Data::new()?, mlp(16));
+    let (labels, rounds) = (data.pool.labels(), Rounds::equal(20, 16, 2));
+    let losses = |strategy: &dyn Strategy, oracle: &mut dyn Oracle| -> Result<Vec<u64>> {
+        let (run, mut losses) = (Run::in_memory(), Vec::new());
+        let watch = &mut |progress: &Progress| losses.push(progress.loss.to_bits());
+        let twins = (&model("small", &build), &model("large", &build));
+        let stages = Stages { run: &run, watch };
+        active_learning(data.task(), twins, strategy, &rounds, oracle, 7, stages)?;
+        Ok(losses)
     };
-    let honest = errors(&Half, &mut KnownLabels(labels))?;
-    assert_eq!(honest, errors(&Half, &mut Lying(labels, false))?);
-    assert_ne!(honest, errors(&Entropy, &mut KnownLabels(labels))?);
+    let honest = losses(&Half, &mut KnownLabels(labels))?;
+    assert_eq!(honest, losses(&Half, &mut Lying(labels, false))?);
+    assert_ne!(honest, losses(&Entropy, &mut KnownLabels(labels))?);
+    assert_ne!(honest, losses(&Entropy, &mut Lying(labels, false))?);
     Ok(())
 }
 

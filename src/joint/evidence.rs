@@ -51,8 +51,8 @@ impl Asked {
     /// The evidence (`n x` [`width`](Self::width)) from a learner's outputs (`n x k`).
     ///
     /// Of classes: one-hot label, residual (probabilities minus one-hot), loss and running mean loss, both squashed to
-    /// `[0, 1)`. Of numbers the same in units of their spread: the number and the residual, squashed to `(-1, 1)`, and the
-    /// losses.
+    /// `[0, 1)` by `1 - exp(-l)`. Of numbers the same in units of their spread: the number and the residual, squashed to
+    /// `(-1, 1)` by `x / (1 + |x|)`, and so the losses, which are far from one before the learner knows the middle.
     pub(super) fn evidence(
         self,
         outputs: &Tensor,
@@ -64,20 +64,22 @@ impl Asked {
         let column = |values: Vec<f32>| -> Result<Tensor> {
             Ok(Tensor::from_vec(values, (n, 1), outputs.device())?.to_dtype(outputs.dtype())?)
         };
-        let (told, unit) = match self {
-            Self::Classes(_) => (residuals_of_classes(outputs, labels)?, 1.0),
+        let about = |x: f64| x / (1.0 + x.abs());
+        let told = match self {
+            Self::Classes(_) => residuals_of_classes(outputs, labels)?,
             Self::Numbers { middle, spread } => {
                 let (outputs, targets) = (to_vec(&outputs.flatten_all()?)?, to_vec(labels)?);
-                let about = |x: f64| (x / (1.0 + x.abs())) as f32;
-                let numbers = targets.iter().map(|y| about((y - middle) / spread)).collect();
+                let numbers = targets.iter().map(|y| about((y - middle) / spread) as f32);
                 let pairs = outputs.iter().zip(&targets);
-                let residuals = pairs.map(|(o, y)| about((o - y) / spread)).collect();
-                (vec![column(numbers)?, column(residuals)?], spread * spread)
+                let residuals = pairs.map(|(o, y)| about((o - y) / spread) as f32);
+                vec![column(numbers.collect())?, column(residuals.collect())?]
             }
         };
-        let squash = |values: &[f64]| {
-            column(values.iter().map(|l| (1.0 - (-l / unit).exp()) as f32).collect())
+        let squash = |loss: &f64| match self {
+            Self::Classes(_) => (1.0 - (-loss).exp()) as f32,
+            Self::Numbers { spread, .. } => about(loss / (spread * spread)) as f32,
         };
+        let squash = |values: &[f64]| column(values.iter().map(squash).collect());
         let losses = [squash(losses)?, squash(running)?];
         Ok(Tensor::cat(&[&told[..], &losses].concat(), 1)?)
     }
