@@ -3,7 +3,6 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::data::Source;
-use crate::data::source::check_indices;
 use crate::error::{Error, Result};
 
 /// Points scanned at a time when inputs are checked, so that the check needs little memory.
@@ -145,7 +144,7 @@ impl Dataset {
         Source::class_counts(self)
     }
 
-    /// The inputs as features, a row a point, one row after the other, and the width of a row: what
+    /// The inputs as features, rounded to `f32`, a row a point, one row after the other, and the width of a row: what
     /// `Evidence::with_features` takes.
     ///
     /// # Errors
@@ -168,7 +167,8 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::batch`].
     pub fn subset(&self, indices: &[usize]) -> Result<Dataset> {
-        let (inputs, labels) = self.rows(indices)?;
+        let inputs = self.inputs_at(indices)?;
+        let labels = indices.iter().map(|&index| self.labels[index]).collect();
         let at = |all: &Vec<f32>| indices.iter().map(|&index| all[index]).collect();
         let targets = self.targets.as_ref().map(at);
         Ok(Self { inputs, labels, classes: self.classes, targets })
@@ -206,14 +206,6 @@ impl Dataset {
     /// The same points with inputs made of theirs.
     pub(crate) fn with_inputs(&self, inputs: Tensor) -> Dataset {
         Self { inputs, ..self.clone() }
-    }
-
-    pub(crate) fn rows(&self, indices: &[usize]) -> Result<(Tensor, Vec<u32>)> {
-        check_indices(indices, self.len())?;
-        let ids: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-        let ids = Tensor::from_vec(ids, indices.len(), self.inputs.device())?;
-        let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Ok((self.inputs.index_select(&ids, 0)?, labels))
     }
 }
 

@@ -97,7 +97,10 @@ impl Source for Dataset {
     }
 
     fn inputs_at(&self, indices: &[usize]) -> Result<Tensor> {
-        Ok(self.rows(indices)?.0)
+        check_indices(indices, self.points())?;
+        let ids: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let ids = Tensor::from_vec(ids, indices.len(), self.inputs().device())?;
+        Ok(self.inputs().index_select(&ids, 0)?)
     }
 }
 

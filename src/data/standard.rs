@@ -79,9 +79,9 @@ impl Standardiser {
         if width != self.width() {
             return Err(Error::shape("features to standardise", self.width(), width));
         }
-        let inputs =
-            Tensor::from_vec(self.apply(&rows), data.inputs().shape(), data.inputs().device())?;
-        Ok(data.with_inputs(inputs))
+        let given = data.inputs();
+        let inputs = Tensor::from_vec(self.apply(&rows), given.shape(), given.device())?;
+        Ok(data.with_inputs(inputs.to_dtype(given.dtype())?))
     }
 
     /// Number of features.

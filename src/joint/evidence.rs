@@ -16,6 +16,15 @@ pub(super) enum Asked {
     Numbers { middle: f64, spread: f64 },
 }
 
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Classes(classes) => write!(f, "{classes} classes"),
+            Self::Numbers { middle, spread } => write!(f, "numbers around {middle} by {spread}"),
+        }
+    }
+}
+
 impl Asked {
     /// By the points that the selection model answers to.
     pub(super) fn of(validation: &dyn Source) -> Self {

@@ -104,12 +104,8 @@ impl<L: Learner> Trainer<L> {
             options.model_rate,
         )?;
         let points = everything.len();
-        let kind = match asked {
-            Asked::Classes(classes) => format!("{classes} classes"),
-            Asked::Numbers { .. } => "numbers".into(),
-        };
         let kind = format!(
-            "{options:?}; {features} cost features in {dtype:?}, {kind}, {points} validation points"
+            "{options:?}; {features} cost features in {dtype:?}, {asked}, {points} validation points"
         );
         Ok(Self {
             layer: SelectionLayer::new(options.layer.clone()),
