@@ -119,7 +119,9 @@ impl Display for Certificate {
             Scheme::HoldOut => "",
             Scheme::CrossValidation { .. } => ", by cross-validation on the labels as given",
         };
-        let (share, sure) = (100.0 * self.fraction, 100.0 * self.confidence);
+        // A number of rows is a share with many digits.
+        let share = (1e5 * self.fraction).round() / 1e3;
+        let sure = 100.0 * self.confidence;
         let (gain, lower) = (100.0 * self.gain, 100.0 * self.lower);
         let of = self.tried.len();
         if best == kept {

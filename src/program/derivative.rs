@@ -49,7 +49,7 @@ impl Selection {
     ///
     /// # Cost
     /// A few solves with the forward pass's last factor, or one more factorisation, see
-    /// [`SelectionProgram::solve`]; without a regulariser a dense singular value decomposition of the size
+    /// [`SelectionProgram::solve`](super::SelectionProgram::solve); without a regulariser a dense singular value decomposition of the size
     /// of the support.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Selection {
     /// Two solves, started from this solution's multipliers.
     ///
     /// # Errors
-    /// As [`pullback`](Self::pullback) and [`SelectionProgram::solve`]; [`Error::OutOfRange`] for a size
+    /// As [`pullback`](Self::pullback) and [`SelectionProgram::solve`](super::SelectionProgram::solve); [`Error::OutOfRange`] for a size
     /// that is not positive; [`Error::OutOfRange`] where the upstream gradient pushes a cost out of reach.
     ///
     /// # Reference

@@ -40,7 +40,7 @@ pub use table::{text_table, write_csv};
 /// Runs `fill` on a new file and moves it to `path`, whose folder is made if it is missing: for formats of one's own.
 ///
 /// # Errors
-/// What `fill` returns, [`Error::Io`](crate::Error::Io) if the system refuses. An older file at `path` is then untouched.
+/// What `fill` returns, [`Error::Io`] if the system refuses. An older file at `path` is then untouched.
 pub fn write_report(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|source| Error::io(path, source))?;

@@ -108,7 +108,7 @@ pub struct Report {
 /// Writes the page of a report.
 ///
 /// # Errors
-/// Those of [`page`], and [`Error::Io`](crate::Error::Io) if the system refuses. An older file at `path` is then untouched.
+/// Those of [`page`], and [`Error::Io`] if the system refuses. An older file at `path` is then untouched.
 pub fn write(path: impl AsRef<Path>, report: &Report) -> Result<()> {
     let (path, page) = (path.as_ref(), page(report)?);
     super::write_report(path, |file| {
@@ -119,8 +119,8 @@ pub fn write(path: impl AsRef<Path>, report: &Report) -> Result<()> {
 /// The page of a report; equal reports give equal bytes.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) for columns of different lengths or a picture that is none, or too large;
-/// [`Error::NotFinite`](crate::Error::NotFinite) for a place on the map, or a number of a curve, that is NaN or infinite.
+/// [`Error::Shape`] for columns of different lengths or a picture that is none, or too large;
+/// [`Error::NotFinite`] for a place on the map, or a number of a curve, that is NaN or infinite.
 /// Numbers in tables may be: they are shown as a dash.
 pub fn page(report: &Report) -> Result<String> {
     let mut page = Page::default();
